@@ -1,0 +1,51 @@
+# Two commands: `make run` sets up and runs the whole experiment, `make test` the tests. Nothing else is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run report test test-fast check ui tune lock clean
+
+run: $(VENV)/installed
+	snakemake --cores all
+	@$(MAKE) --no-print-directory report
+	@echo "The report is at results/report.html; figures are in results/figures, tables in results/tables."
+
+report: $(VENV)/installed
+	@if [ ! -e results/report.html ] || [ -n "$$(find results/figures results/tables workflow/report -newer results/report.html -type f -print -quit)" ]; then \
+		snakemake --report results/report.html; fi
+
+test: $(VENV)/installed check
+	python -m pytest -n 2
+
+test-fast: $(VENV)/installed
+	python -m pytest -n 2 -m "not slow"
+
+check: $(VENV)/installed
+	ruff check
+	ruff format --check
+	mypy
+	snakefmt --check workflow rules
+	snakemake --lint
+
+ui: $(VENV)/installed
+	mlflow ui --backend-store-uri sqlite:///results/mlflow.db
+
+tune: $(VENV)/installed
+	snakemake --cores all tune
+
+# The lock names every package but PyTorch, whose build depends on the machine; see docs/environments.md.
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --no-deps --require-hashes -r requirements.lock
+	pip install --quiet torch==2.13.0
+	pip install --quiet --no-deps --editable .
+	touch $@
+
+lock: $(VENV)/installed
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --python-version 3.11 \
+		--override resources/no-torch.txt --output-file requirements.lock $(UV_FLAGS)
+
+clean:
+	rm -rf results/* .snakemake

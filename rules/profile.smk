@@ -1,0 +1,27 @@
+rule profile:
+    input:
+        pool="results/data/{pool}.jsonl",
+        base=BASE,
+        store=ancient("results/store.json"),
+    output:
+        history="results/profile/{pool}/history.json",
+        ranking="results/profile/{pool}/ranking.csv",
+        ledger="results/profile/{pool}/ledger.parquet",
+        metrics="results/profile/{pool}/metrics.csv",
+        seconds="results/profile/{pool}/seconds.csv",
+        provenance="results/profile/{pool}/provenance.json",
+    params:
+        settings=experiment.jobs.profile(),
+        folder=subpath(output.history, parent=True),
+    log:
+        "results/logs/profile/{pool}.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config {experiment.config_path}"
+        " --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
+        " --tracking {input.store} --threads {threads} --output {params.folder} " + LOGGED

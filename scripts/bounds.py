@@ -1,0 +1,25 @@
+"""Write the table of lower bounds at the constants measured in this experiment, beside what was spent."""
+
+from dopr.comparison import compare
+from dopr.errors import exit_with_one_line
+from dopr.options import results_parser
+from dopr.results import Results
+from dopr.tables.bounds import bounds_table
+
+
+def main() -> None:
+    """Write OUTPUT.csv, OUTPUT.md and OUTPUT.tex."""
+    parser = results_parser(__doc__, "path of the table, without suffix")
+    parser.add_argument("--dimensions", nargs="+", type=float, default=[1, 100], help="d of the sharpening bound")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the test in the change of measure")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
+    args = parser.parse_args()
+
+    results = Results(args.results)
+    comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
+    table = bounds_table(results, comparisons, args.dimensions, 1 - args.confidence)
+    table.write(args.output)
+
+
+if __name__ == "__main__":
+    exit_with_one_line(main)

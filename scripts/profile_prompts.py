@@ -1,0 +1,40 @@
+"""Profile a pool: train on all of it, and rank its prompts by the historical variance of their accuracy."""
+
+import argparse
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from dopr.errors import exit_with_one_line
+from dopr.files import read_prompts, write_json
+from dopr.profile import history_of, write_ranking
+from dopr.jobs import Jobs
+from dopr.threads import use_threads
+from dopr.training_job import TrainingJob
+
+
+def main() -> None:
+    """Write history.json and ranking.csv beside the run's ledger and metrics."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="POOL/profile")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
+    parser.add_argument("--pool", type=Path, required=True, help="prompts, as JSON lines")
+    parser.add_argument("--base", type=Path, required=True, help="folder of the starting policy")
+    parser.add_argument("--state", type=Path, required=True, help="folder for checkpoints of unfinished work")
+    parser.add_argument("--tracking", type=Path, required=True, help="marker of the tracking store")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True)
+    args = vars(parser.parse_args())
+    use_threads(args.pop("threads"))
+    settings = Jobs.load(args.pop("config")).profile()
+    job = TrainingJob(phase="profile", settings=settings, history=None, **args)
+    job.run()
+    pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
+    history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
+    write_json(job.output / "history.json", history)
+    write_ranking(job.output / "ranking.csv", history, pool)
+
+
+if __name__ == "__main__":
+    exit_with_one_line(main)

@@ -1,0 +1,44 @@
+"""Write the tables of accuracies, rollouts to targets, credits and benchmarks, and the scores behind every curve."""
+
+from dopr.comparison import compare
+from dopr.errors import exit_with_one_line
+from dopr.files import write_text
+from dopr.options import named_list, results_parser
+from dopr.results import Results
+from dopr.tables.benchmarks import benchmark_table, scores
+from dopr.tables.credit import credit_table
+from dopr.tables.main import main_table
+from dopr.tables.targets import target_table
+from dopr.tables.typeset import csv_text
+
+
+def main() -> None:
+    """Write main, targets, credit and benchmarks as .csv, .md and .tex, and scores.csv."""
+    parser = results_parser(__doc__, "folder to write to")
+    parser.add_argument("--reference", required=True, help="method that savings are measured against")
+    parser.add_argument("--groups", nargs="+", type=named_list, required=True, help="GROUP=BENCHMARK,BENCHMARK,...")
+    parser.add_argument("--targets", nargs="+", type=float, required=True, help="accuracies, from 0 to 1")
+    parser.add_argument("--pass-at", nargs="+", type=int, default=[1], help="k of pass@k")
+    parser.add_argument("--history-methods", nargs="*", default=[], help="methods whose selector read the profile")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
+    args = parser.parse_args()
+    if args.reference not in args.methods:
+        parser.error(f"--reference {args.reference} is not among --methods")
+
+    results = Results(args.results)
+    comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
+    profiled = {pool: len(results.profile_ledger(pool)) if args.history_methods else 0 for pool in args.pools}
+    history = set(args.history_methods)
+    tables = {
+        "main": main_table(comparisons, dict(args.groups), args.targets, args.reference),
+        "targets": target_table(comparisons, args.targets, args.reference, history, profiled),
+        "credit": credit_table(comparisons, args.targets, history, profiled),
+        "benchmarks": benchmark_table(comparisons, args.pass_at, args.reference),
+    }
+    for name, table in tables.items():
+        table.write(args.output / name)
+    write_text(args.output / "scores.csv", csv_text(scores(comparisons, args.pass_at)))
+
+
+if __name__ == "__main__":
+    exit_with_one_line(main)

@@ -1,0 +1,126 @@
+"""A run's working state on disk: what a stopped run needs to go on as if it had not been stopped.
+
+It lives outside the declared outputs, which Snakemake deletes before it reruns a job:
+
+    results/state/STAGE/POOL/METHOD/SEED/
+        job.json            what is being run; a checkpoint of another job is refused
+        step-00000120/      policy, optimiser, selector, replay, metrics; replaced whole, the newest one counts
+        ledger/             parts, one per checkpoint
+        snapshots/          policies kept for evaluation
+        lock                held by the process that is at it
+
+The step is the only unit of progress: every random number is drawn from (seed, step), so no random state is kept.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dopr.errors import UserError
+from dopr.files import read_json, write_atomically, write_json
+
+CODE = "code"  # the key of job.json that may change: other code starts over, another configuration is refused
+
+
+class CheckpointError(UserError):
+    """A working state that does not belong to this job; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The working state of one run in `folder`."""
+
+    folder: Path
+
+    @property
+    def snapshots(self) -> Path:
+        """Policies kept for evaluation, one folder each."""
+        return self.folder / "snapshots"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run's lock; a process orphaned by a killed Snakemake may still be at it, then wait for it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{self.folder}: another process is at this run; waiting for it", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def claim(self, job: dict[str, Any]) -> None:
+        """Make this the working state of `job`: keep what is there if it is the same job's.
+
+        Raises:
+            CheckpointError: it belongs to another configuration; names the first key that differs.
+        """
+        for leftover in self.folder.glob(".*.part"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        path = self.folder / "job.json"
+        if path.is_file():
+            found = read_json(path)
+            check_same_job(self.folder, found, job)
+            if found.get(CODE) != job.get(CODE):
+                print(f"{self.folder}: the code changed since this run was stopped; it starts over", file=sys.stderr)
+                for progress in self.folder.glob("*/"):
+                    shutil.rmtree(progress)
+        write_json(path, job)
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Keep `state` as the checkpoint after `step` steps, and drop older ones."""
+        write_atomically(self._path(step), lambda path: _write_state(path, state))
+        for old in self.folder.glob("step-*"):
+            if old != self._path(step):
+                shutil.rmtree(old)
+
+    def load(self) -> tuple[int, dict[str, Any]] | None:
+        """The newest checkpoint as (steps done, state), or None when there is none."""
+        found = sorted(self.folder.glob("step-*"))
+        if not found:
+            return None
+        state = torch.load(found[-1] / "state.pt", weights_only=True)
+        return int(found[-1].name.removeprefix("step-")), state
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    path.mkdir()
+    with (path / "state.pt").open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_same_job(folder: Path, found: dict[str, Any], job: dict[str, Any]) -> None:
+    """Compare two job descriptions, nested keys included, but for the code.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    theirs, ours = flatten(found), flatten(job)
+    for key in sorted(theirs.keys() | ours.keys()):
+        if key != CODE and theirs.get(key) != ours.get(key):
+            raise CheckpointError(
+                f"{folder}: this checkpoint was written with {key} = {theirs.get(key)!r}, now it is {ours.get(key)!r}; "
+                f"restore the configuration to go on, or delete the folder to start over"
+            )
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, part in value.items() for k, v in flatten(part, f"{prefix}.{key}" if prefix else key).items()}

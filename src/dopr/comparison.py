@@ -1,0 +1,80 @@
+"""Every method of one pool, resampled together: the same questions for all, seeds drawn for each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dopr.files import DataError
+from dopr.records import derive_seed
+from dopr.results import Results
+from dopr.scores import Evaluation, load_evaluation
+from dopr.statistics import Curve, FloatArray, even_weights, question_weights, resampled_curve, redraw_weights
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Evaluations by method, and the question weights of each bootstrap replicate, shape (replicates, questions)."""
+
+    pool: str
+    evaluations: dict[str, Evaluation]
+    questions: FloatArray
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the benchmarks, sorted; the same for every method."""
+        return next(iter(self.evaluations.values())).benchmarks
+
+    def curve(self, method: str, benchmarks: Sequence[str] | None = None, greedy: bool = False) -> Curve:
+        """Sampled (or greedy) accuracy of a method: the mean over benchmarks (all, or those named) of their means.
+
+        Raises:
+            DataError: a named benchmark was not evaluated.
+        """
+        evaluation = self.evaluations[method]
+        return self.resample(method, evaluation.greedy if greedy else evaluation.sampled, benchmarks)
+
+    def resample(self, method: str, values: FloatArray, benchmarks: Sequence[str] | None = None) -> Curve:
+        """The same for any number a question has at a checkpoint: values of shape (seeds, checkpoints, questions)."""
+        evaluation = self.evaluations[method]
+        chosen = self._members(evaluation, benchmarks)
+        redrawn = self.questions[:, chosen]
+        seeds = redraw_weights(len(evaluation.seeds), len(redrawn), derive_seed("bootstrap", "seeds", self.pool, method))
+        return resampled_curve(
+            evaluation.rollouts,
+            values[:, :, chosen],
+            even_weights(evaluation.benchmark[chosen]),
+            # Each benchmark has the same share of a row, so this leaves them equal among the chosen ones.
+            redrawn / redrawn.sum(axis=1, keepdims=True),
+            seeds,
+        )
+
+    def _members(self, evaluation: Evaluation, benchmarks: Sequence[str] | None) -> NDArray[np.bool_]:
+        names = evaluation.benchmarks if benchmarks is None else benchmarks
+        for name in names:
+            if name not in evaluation.benchmarks:
+                raise DataError(f"benchmark {name!r} was not evaluated; known are {', '.join(evaluation.benchmarks)}")
+        return np.isin(evaluation.benchmark, [evaluation.benchmarks.index(name) for name in names])
+
+
+def compare(
+    results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int], replicates: int
+) -> Comparison:
+    """Load the runs of some methods on a pool and draw the questions of each replicate.
+
+    Raises:
+        DataError: a run is missing or damaged, or the methods were not evaluated on the same questions.
+    """
+    evaluations = {method: load_evaluation(results, pool, method, seeds) for method in methods}
+    first = evaluations[methods[0]]
+    for method, evaluation in evaluations.items():
+        if (evaluation.questions, evaluation.samples) != (first.questions, first.samples):
+            raise DataError(
+                f"evaluate/{pool}: {methods[0]} and {method} were not evaluated on the same questions with as many "
+                "samples; evaluate both again with one configuration"
+            )
+    weights = question_weights(first.benchmark, replicates, derive_seed("bootstrap", "questions", pool))
+    return Comparison(pool, evaluations, weights)

@@ -1,0 +1,270 @@
+"""The experiment's configuration: typed, range-checked, and strict about unknown keys.
+
+`Config.parse` takes the mapping read from config.yaml (with any overlay merged in) and either returns a frozen
+object or raises ConfigError with one line that names the key, the value and the fix.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dopr.errors import UserError
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weights = dict[str, Annotated[float, Field(gt=0)]]
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be run; the message is one line for the user."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pool(Section):
+    """A prompt pool: `size` prompts, of which a share can never earn a reward."""
+
+    size: PositiveInt
+    zero_signal: Share
+    families: Weights
+    zero_signal_family: str = "big1"
+
+
+class Data(Section):
+    """Benchmarks by group, questions a benchmark, and the pools."""
+
+    seed: int
+    benchmarks: dict[str, list[str]]
+    questions: PositiveInt
+    validation_questions: PositiveInt
+    pools: dict[str, Pool]
+
+    @property
+    def group_of(self) -> dict[str, str]:
+        """Benchmark name -> group name."""
+        return {name: group for group, names in self.benchmarks.items() for name in names}
+
+
+class WarmStart(Section):
+    """How the embedded policy is made: the skill first, then the bad habits that hide it."""
+
+    seed: int
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    max_length: PositiveInt
+    batch_size: PositiveInt
+    skill_steps: PositiveInt
+    skill_learning_rate: float = Field(gt=0)
+    skill_families: Weights
+    habit_steps: PositiveInt
+    habit_learning_rate: float = Field(gt=0)
+    habit_families: Weights
+    habit_styles: dict[str, Weights]
+    gate_family: str
+    gate_accuracy: Share
+
+
+class Base(Section):
+    """The starting policy: a local folder in the Hugging Face layout, or, when null, the warm-started one."""
+
+    model: str | None
+    warm_start: WarmStart
+
+
+class Sampling(Section):
+    """How completions are drawn."""
+
+    temperature: float = Field(ge=0)
+    max_new_tokens: PositiveInt
+
+
+class Verify(Section):
+    """Limits of the grader: seconds an answer, memory a worker, and the share of errors that stops a run."""
+
+    seconds: float = Field(gt=0)
+    memory_mb: PositiveInt
+    max_error_share: Share
+
+
+class Reuse(Section):
+    """Replay of recent informative groups beside the new one (not in the DoPR paper's abstract)."""
+
+    groups: PositiveInt
+    window: PositiveInt
+    updates: PositiveInt = 1
+    positive_only: bool = True
+
+
+class Recipe(Section):
+    """One training method: which prompts get rollouts, and how the policy is updated on them."""
+
+    selector: str
+    options: dict[str, Any] = {}
+    prompts_per_step: PositiveInt = 1
+    group_size: Annotated[int, Field(ge=2)]
+    steps: PositiveInt
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    betas: tuple[Share, Share]
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    clip: float = Field(gt=0, lt=1)
+    advantage_epsilon: float = Field(gt=0)
+    reuse: Reuse | None = None
+
+    @property
+    def rollouts_per_step(self) -> int:
+        """Completions generated in each step."""
+        return self.prompts_per_step * self.group_size
+
+
+class Complexity(Section):
+    """Sample complexity: `recipe` trained on the `prompts` highest-ranked prompts of each of `pools`."""
+
+    pools: list[str]
+    recipe: str
+    prompts: list[PositiveInt]
+    confidence: Share
+
+
+class Evaluate(Section):
+    """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all."""
+
+    rollouts: list[PositiveInt]
+    samples: PositiveInt
+    temperature: float = Field(gt=0)
+    pass_at: list[PositiveInt]
+    targets: list[Share]
+    reference: str
+    bootstrap: PositiveInt
+
+    @model_validator(mode="after")
+    def _pass_at_fits(self) -> Evaluate:
+        if max(self.pass_at, default=1) > self.samples:
+            raise ValueError(f"pass_at {max(self.pass_at)} needs at least as many samples, but samples is {self.samples}")
+        return self
+
+
+class Tune(Section):
+    """The learning-rate search on validation questions; never run with the experiment itself."""
+
+    methods: list[str]
+    learning_rates: list[Annotated[float, Field(gt=0)]]
+    seeds: list[int]
+
+
+class Config(Section):
+    """The whole experiment."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    pools: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    data: Data
+    base: Base
+    rollout: Sampling
+    verify: Verify
+    checkpoint_every: PositiveInt
+    profile: str
+    recipes: dict[str, Recipe]
+    complexity: Complexity
+    evaluate: Evaluate
+    tune: Tune
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """`train` holds what every recipe has unless it says otherwise."""
+        raw = dict(raw)
+        defaults = raw.pop("train", {})
+        if isinstance(raw.get("recipes"), dict):
+            raw["recipes"] = {name: {**defaults, **(recipe or {})} for name, recipe in raw["recipes"].items()}
+        return raw
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        recipes, pools = list(self.recipes), list(self.data.pools)
+        for key, names, known in (
+            ("methods", self.methods, recipes),
+            ("profile", [self.profile], recipes),
+            ("complexity.recipe", [self.complexity.recipe], recipes),
+            ("evaluate.reference", [self.evaluate.reference], self.methods),
+            ("tune.methods", self.tune.methods, recipes),
+            ("pools", self.pools, pools),
+            ("complexity.pools", self.complexity.pools, self.pools),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
+        self._fits_in_the_pools()
+        return self
+
+    def _fits_in_the_pools(self) -> None:
+        smallest = min(self.data.pools[name].size for name in self.pools)
+        wanted = max(self.complexity.prompts, default=0)
+        if wanted > smallest:
+            raise ValueError(f"complexity.prompts: {wanted} is more than the {smallest} prompts of the smallest pool")
+        for name, recipe in self.recipes.items():
+            if recipe.options.get("candidates", 1) > smallest:
+                raise ValueError(
+                    f"recipes.{name}.options.candidates: {recipe.options['candidates']} is more than the "
+                    f"{smallest} prompts of the smallest pool"
+                )
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any], source: str = "config.yaml") -> Config:
+        """The checked configuration.
+
+        Raises:
+            ConfigError: one line naming `source`, the key, the value, and what to change.
+        """
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            problems = [_explain(problem) for problem in error.errors()]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError(f"{source}: {problems[0]}{more}")
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """`; did you mean 'x'?`, or the list of what is known."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"
+
+
+def _explain(problem: Any) -> str:
+    """A pydantic error as `key: value is wrong; fix`."""
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        *parents, name = problem["loc"]
+        return f"{path}: unknown key{suggestion(str(name), _known_keys(parents))}"
+    if problem["type"] == "missing":
+        return f"{path}: missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not path or problem["type"] == "value_error":
+        return f"{path}: {message}" if path else message
+    return f"{path}: {problem['input']!r} is refused: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(path: list[Any]) -> list[str]:
+    """The keys a section at `path` takes."""
+    model: Any = Config
+    for part in path:
+        if isinstance(model, type) and issubclass(model, Section):
+            model = model.model_fields[str(part)].annotation
+        else:  # the values of a dict
+            model = typing.get_args(model)[-1]
+        for choice in typing.get_args(model):
+            if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(model) is not dict:
+                model = choice
+    known = list(model.model_fields)
+    return [*known, "train"] if model is Config else known

@@ -1,0 +1,212 @@
+r"""Procedural arithmetic problems with step-by-step solutions.
+
+Every problem is a running value and a list of operations, so one representation serves all families, their
+solutions, and the imperfect solutions of the warm start:
+
+    chainL  compute 42 - 7 + 3            L additions and subtractions
+    mulL    compute 3 * 4 - 7             a product, then L - 1 additions and subtractions
+    eq1     solve 3 x + 4 = 19            eq2  solve 3 ( x + 2 ) - 4 = 17
+    wordL   tom has 12 pens , gets 7 more , how many ?
+    mod1    ( 31 + 8 ) mod 7
+    big1    compute 417 * 358             far beyond the model: never earns reward
+
+Running values stay within 0..40 and factors within 2..6: what a 0.1 M parameter policy learns in a minute.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+MAX_VALUE = 40
+NAMES = ("tom", "ann", "ben", "eva", "max", "mia")
+ITEMS = ("pens", "nuts", "eggs", "cards", "books", "coins")
+GAIN, LOSE = ("gets", "finds", "buys"), ("loses", "sells", "eats")
+STYLES = ("careful", "sloppy", "direct", "unboxed")
+FAMILY = re.compile(r"([a-z]+)(\d)$")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question, and the running value and operations that answer it."""
+
+    family: str
+    question: str
+    start: int
+    operations: tuple[tuple[str, int], ...]
+
+    @property
+    def answer(self) -> int:
+        """The value after every operation."""
+        value = self.start
+        for operator, operand in self.operations:
+            value = apply(value, operator, operand)
+        return value
+
+
+def apply(value: int, operator: str, operand: int) -> int:
+    """One operation on integers; division rounds down (it is exact unless an earlier step slipped)."""
+    match operator:
+        case "+":
+            return value + operand
+        case "-":
+            return value - operand
+        case "*":
+            return value * operand
+        case "/":
+            return value // operand
+        case "mod":
+            return value % operand
+    raise ValueError(f"unknown operator {operator!r}")
+
+
+def solution(problem: Problem, style: str, rng: random.Random) -> str:
+    r"""The solution text in one of STYLES.
+
+    careful: every step, then \boxed{}; sloppy: one step is off by 1 to 9; direct: no steps; unboxed: no \boxed{}.
+    """
+    if style == "direct":
+        return f"so \\boxed{{{problem.answer}}}"
+    slip = rng.randrange(len(problem.operations)) if style == "sloppy" else None
+    value, steps = problem.start, []
+    for i, (operator, operand) in enumerate(problem.operations):
+        result = apply(value, operator, operand)
+        if i == slip:
+            error = rng.randint(1, 9)
+            result += error if rng.random() < 0.5 or result < error else -error
+        sign = f" {operator} " if operator == "mod" else operator
+        steps.append(f"{value}{sign}{operand}={result}")
+        value = result
+    ending = f"so {value}" if style == "unboxed" else f"\\boxed{{{value}}}"
+    return " ; ".join(steps) + " " + ending
+
+
+def known_families() -> list[str]:
+    """Family names without their level."""
+    return sorted(_MAKERS)
+
+
+def draw(family: str, rng: random.Random) -> Problem:
+    """A random problem of a family such as `chain3`.
+
+    Raises:
+        ValueError: no such family.
+    """
+    match = FAMILY.match(family)
+    if not match or match[1] not in _MAKERS:
+        raise ValueError(f"unknown task family {family!r}; known are {', '.join(known_families())} with a level, as in chain3")
+    return _MAKERS[match[1]](family, int(match[2]), rng)
+
+
+def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str]) -> list[Problem]:
+    """`count` problems with distinct questions, none in `excluded`.
+
+    Raises:
+        ValueError: the family has too few questions.
+    """
+    found: dict[str, Problem] = {}
+    for _ in range(200 * count + 1000):
+        if len(found) == count:
+            return list(found.values())
+        problem = draw(family, rng)
+        if problem.question not in excluded:
+            found.setdefault(problem.question, problem)
+    raise ValueError(f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer")
+
+
+def draw_mixture(weights: dict[str, float], rng: random.Random, excluded: set[str]) -> Iterator[Problem]:
+    """Endless problems of a weighted mixture of families, with repeats, none in `excluded`."""
+    families, shares = list(weights), list(weights.values())
+    while True:
+        problem = draw(rng.choices(families, shares)[0], rng)
+        if problem.question not in excluded:
+            yield problem
+
+
+def vocabulary() -> list[str]:
+    """Every token of every question and solution, in a fixed order (see dopr.data.tokenizer for the splitting)."""
+    words = ["compute", "solve", "mod", "how", "many", "more", "so", "x", "has", *NAMES, *ITEMS, *GAIN, *LOSE]
+    symbols = ["+", "-", "*", "/", "=", "(", ")", ",", "?", ";"]
+    return [
+        *"0123456789",
+        *symbols,
+        *(f" {symbol}" for symbol in symbols),
+        *words,
+        *(f" {word}" for word in words),
+        "\\boxed{",
+        "}",
+        " ",
+        "\n",
+    ]
+
+
+def _additive_steps(value: int, count: int, rng: random.Random) -> list[tuple[str, int]]:
+    steps = []
+    for _ in range(count):
+        operand = rng.randint(2, 9)
+        choices = [s for s in "+-" if 0 <= apply(value, s, operand) <= MAX_VALUE]
+        operator = rng.choice(choices)
+        steps.append((operator, operand))
+        value = apply(value, operator, operand)
+    return steps
+
+
+def _expression(start: int, operations: list[tuple[str, int]]) -> str:
+    return " ".join([str(start), *(f"{operator} {operand}" for operator, operand in operations)])
+
+
+def _chain(family: str, level: int, rng: random.Random) -> Problem:
+    start = rng.randint(0, MAX_VALUE)
+    steps = _additive_steps(start, level, rng)
+    return Problem(family, f"compute {_expression(start, steps)}", start, tuple(steps))
+
+
+def _mul(family: str, level: int, rng: random.Random) -> Problem:
+    start, factor = rng.randint(2, 6), rng.randint(2, 6)
+    steps = [("*", factor), *_additive_steps(start * factor, level - 1, rng)]
+    return Problem(family, f"compute {_expression(start, steps)}", start, tuple(steps))
+
+
+def _eq(family: str, level: int, rng: random.Random) -> Problem:
+    factor, inner = rng.randint(2, 6), rng.randint(2, 6)
+    operator, offset = _additive_steps(factor * inner, 1, rng)[0]
+    total = apply(factor * inner, operator, offset)
+    undo = ("-" if operator == "+" else "+", offset)
+    if level == 1:
+        question = f"solve {factor} x {operator} {offset} = {total}"
+        return Problem(family, question, total, (undo, ("/", factor)))
+    shift = rng.randint(1, inner)
+    question = f"solve {factor} ( x + {shift} ) {operator} {offset} = {total}"
+    return Problem(family, question, total, (undo, ("/", factor), ("-", shift)))
+
+
+def _word(family: str, level: int, rng: random.Random) -> Problem:
+    start = rng.randint(0, MAX_VALUE)
+    steps = _additive_steps(start, level, rng)
+    told = [f"{rng.choice(GAIN)} {n} more" if sign == "+" else f"{rng.choice(LOSE)} {n}" for sign, n in steps]
+    question = f"{rng.choice(NAMES)} has {start} {rng.choice(ITEMS)} , " + " , ".join([*told, "how many ?"])
+    return Problem(family, question, start, tuple(steps))
+
+
+def _mod(family: str, level: int, rng: random.Random) -> Problem:
+    start, modulus = rng.randint(0, MAX_VALUE), rng.randint(3, 9)
+    steps = _additive_steps(start, level, rng)
+    return Problem(family, f"( {_expression(start, steps)} ) mod {modulus}", start, (*steps, ("mod", modulus)))
+
+
+def _big(family: str, level: int, rng: random.Random) -> Problem:
+    start = rng.randint(101, 999)
+    steps = [("*", rng.randint(101, 999)) for _ in range(level)]
+    return Problem(family, f"compute {_expression(start, steps)}", start, tuple(steps))
+
+
+_MAKERS: dict[str, Callable[[str, int, random.Random], Problem]] = {
+    "chain": _chain,
+    "mul": _mul,
+    "eq": _eq,
+    "word": _word,
+    "mod": _mod,
+    "big": _big,
+}

@@ -1,0 +1,59 @@
+"""Benchmarks, validation questions and prompt pools, with no question shared between them.
+
+Held-out questions are drawn first and excluded, by text, from the pools and from everything the warm start sees.
+"""
+
+from __future__ import annotations
+
+import random
+
+from dopr.config import Data, Pool
+from dopr.data.arithmetic import Problem, draw_distinct
+from dopr.records import Prompt, derive_seed
+
+Held = dict[str, list[Prompt]]
+
+
+def as_prompt(problem: Problem, name: str) -> Prompt:
+    """The policy reads the question and a line break."""
+    return Prompt(name, problem.question + "\n", str(problem.answer), problem.family)
+
+
+def held_out(data: Data) -> tuple[Held, Held]:
+    """Test and validation prompts by benchmark; distinct from each other.
+
+    Raises:
+        ValueError: a benchmark of an unknown family, or one with too few questions.
+    """
+    test: Held = {}
+    validation: Held = {}
+    for family in data.group_of:
+        rng = random.Random(derive_seed(data.seed, "held out", family))
+        problems = draw_distinct(family, data.questions + data.validation_questions, rng, set())
+        prompts = [as_prompt(problem, f"{family}-{i:03d}") for i, problem in enumerate(problems)]
+        test[family], validation[family] = prompts[: data.questions], prompts[data.questions :]
+    return test, validation
+
+
+def questions_of(*splits: Held) -> set[str]:
+    """The questions (without the line break) of some splits, to exclude elsewhere."""
+    return {prompt.text.strip() for split in splits for prompts in split.values() for prompt in prompts}
+
+
+def prompt_pool(name: str, pool: Pool, seed: int, excluded: set[str]) -> list[Prompt]:
+    """A shuffled pool: the zero-signal share first, the rest by the weights of the families, rounded down in turn.
+
+    Raises:
+        ValueError: a family has too few questions.
+    """
+    rng = random.Random(derive_seed(seed, "pool", name))
+    dead = round(pool.size * pool.zero_signal)
+    counts = {pool.zero_signal_family: dead}
+    left, weight_left = pool.size - dead, sum(pool.families.values())
+    for family, weight in pool.families.items():
+        counts[family] = counts.get(family, 0) + round(left * weight / weight_left)
+        left -= round(left * weight / weight_left)
+        weight_left -= weight
+    problems = [p for family, count in counts.items() for p in draw_distinct(family, count, rng, excluded)]
+    rng.shuffle(problems)
+    return [as_prompt(problem, f"{name}-{i:04d}") for i, problem in enumerate(problems)]

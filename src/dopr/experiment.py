@@ -1,0 +1,103 @@
+"""What the Snakefile knows of the experiment: its jobs, its runs, and the housekeeping around them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dopr.config import Config
+from dopr.errors import UserError
+from dopr.files import write_text
+from dopr.jobs import Jobs
+from dopr.preflight import check_states, open_config
+
+STATE = Path("results/state")
+LOCKS = Path(".snakemake/locks")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The checked configuration, its jobs, the file that jobs read it from (named by its content, so that a later
+    change cannot reach a job of this run), and the lock this Snakemake process holds (None if another has it)."""
+
+    config: Config
+    jobs: Jobs
+    config_path: Path
+    lock: IO[str] | None
+
+    @property
+    def complexity_pools(self) -> list[str]:
+        """The pools of the sample-complexity figure."""
+        return self.config.complexity.pools
+
+    def methods(self, pool: str) -> list[str]:
+        """Every method trained on a pool: the compared ones, and those of the sample-complexity figure."""
+        extra = self.jobs.complexity_methods() if pool in self.complexity_pools else []
+        return [*self.config.methods, *extra]
+
+    def runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run."""
+        for pool in self.config.pools:
+            for method in self.methods(pool):
+                yield from (f"{pool}/{method}/{seed}" for seed in self.config.seeds)
+
+    def tuning_runs(self) -> Iterator[str]:
+        """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
+        tune = self.config.tune
+        for pool in self.config.pools:
+            for method in tune.methods:
+                for rate in tune.learning_rates:
+                    yield from (f"{pool}/{method}@{rate}/{seed}" for seed in tune.seeds)
+
+    def sweep(self) -> None:
+        """Delete other configurations, and the working state of runs whose outputs are complete."""
+        for path in self.config_path.parent.iterdir():
+            if path != self.config_path:
+                path.unlink()
+        for finished in sorted(STATE.glob("**/job.json")):
+            output = Path("results") / finished.parent.relative_to(STATE) / "provenance.json"
+            if output.is_file() and output.stat().st_mtime >= finished.stat().st_mtime:
+                shutil.rmtree(finished.parent)
+
+
+def open_experiment(raw: dict[str, Any]) -> Experiment:
+    """The experiment of a configuration; a mistake in it is one line and exit code 1, before any job."""
+    try:
+        config = open_config(raw)
+        jobs = Jobs(config)
+        check_states(config, jobs, STATE)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    return Experiment(config, jobs, write_config(config), take_lock())
+
+
+def write_config(config: Config) -> Path:
+    """Write the resolved configuration to a file named by its hash."""
+    text = config.model_dump_json(indent=1)
+    path = Path("results/configs") / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    if not path.is_file():
+        write_text(path, text)
+    return path
+
+
+def take_lock() -> IO[str] | None:
+    """Hold this folder as long as this process lives; with no other holder, Snakemake's own locks are stale.
+
+    A killed Snakemake leaves its locks behind, and the next run would stop there and ask the user to unlock.
+    """
+    LOCKS.parent.mkdir(exist_ok=True)
+    lock = (LOCKS.parent / "dopr.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    shutil.rmtree(LOCKS, ignore_errors=True)
+    return lock

@@ -1,0 +1,96 @@
+"""Reading and writing files so that nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dopr.errors import UserError
+from dopr.records import Prompt
+
+
+class DataError(UserError):
+    """A file that is missing, damaged, or not what it should be; the message is one line for the user."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file or folder beside `path`, then rename it; a replaced folder goes first.
+
+    Raises:
+        OSError: the disk is full (the message says which path), or any other failure; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, f"disk full while writing {path}: free some space and run again") from error
+        raise
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error}); delete it to have it made again") from None
+
+
+def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
+    """Write prompts as JSON lines."""
+    write_text(path, "".join(json.dumps(prompt.row()) + "\n" for prompt in prompts))
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Prompts from JSON lines.
+
+    Raises:
+        DataError: the file is missing, empty, or a row is damaged; names the row.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    prompts = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            prompts.append(Prompt(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again") from None
+    if not prompts:
+        raise DataError(f"{path}: holds no prompts; delete it to have it made again")
+    return prompts
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

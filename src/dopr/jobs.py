@@ -1,0 +1,107 @@
+"""What each rule is told: the part of the configuration its job depends on, and the hash of the code it runs.
+
+These are the rules' parameters. Snakemake reruns a job when they change, so a job depends on exactly what is here.
+Method names are looked up in `recipes`; two forms are derived: `top_N`, the complexity recipe on the N highest-ranked
+prompts, and `NAME@RATE`, a recipe with another learning rate (for tuning).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dopr.config import Config, ConfigError, Recipe, suggestion
+from dopr.files import read_json
+from dopr.fingerprint import fingerprint
+from dopr.selection.selector import module_of, uses_history
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+TOP = re.compile(r"top_(\d+)$")
+Settings = dict[str, Any]
+
+
+class Jobs:
+    """Parameters of every rule, for one configuration and the scripts in `scripts`."""
+
+    def __init__(self, config: Config, scripts: Path = SCRIPTS) -> None:
+        self.config = config
+        self.scripts = scripts
+
+    @classmethod
+    def load(cls, path: Path) -> Jobs:
+        """The jobs of a resolved configuration."""
+        return cls(Config.parse(read_json(path), str(path)))
+
+    def recipe(self, method: str) -> Recipe:
+        """The recipe a method name stands for.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        name, _, rate = method.partition("@")
+        recipes = self.config.recipes
+        if top := TOP.match(name):
+            changes: Settings = {"selector": "one_shot", "options": {"top": int(top[1])}}
+            return recipes[self.config.complexity.recipe].model_copy(update=changes)
+        if name not in recipes:
+            raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
+        return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
+
+    def complexity_methods(self) -> list[str]:
+        """The methods of the sample-complexity figure beside its recipe on the whole pool."""
+        return [f"top_{n}" for n in self.config.complexity.prompts]
+
+    def needs_history(self, method: str) -> bool:
+        """Whether a method's selector reads the profile's history."""
+        recipe = self.recipe(method)
+        return uses_history(recipe.selector, recipe.options)
+
+    def data(self) -> Settings:
+        """Benchmarks and pools."""
+        return self._settings("data", data=self.config.data.model_dump(mode="json"))
+
+    def base(self) -> Settings:
+        """The starting policy."""
+        warm_start, verify = self.config.base.warm_start.model_dump(mode="json"), self.config.verify.model_dump(mode="json")
+        return self._settings("base", warm_start=warm_start, verify=verify)
+
+    def profile(self) -> Settings:
+        """The profiling run: the same training loop with the profile's recipe and no snapshots."""
+        return self._training("profile_prompts", self.config.recipes[self.config.profile], [])
+
+    def train(self, method: str) -> Settings:
+        """A training run."""
+        return self._training("train", self.recipe(method), self.config.evaluate.rollouts)
+
+    def evaluate(self) -> Settings:
+        """The evaluation of any checkpoint."""
+        config = self.config
+        evaluate = {"samples": config.evaluate.samples, "temperature": config.evaluate.temperature}
+        limits = {"max_new_tokens": config.rollout.max_new_tokens, "verify": config.verify.model_dump(mode="json")}
+        return self._settings("evaluate", **evaluate, **limits)
+
+    def tune(self) -> Settings:
+        """The learning-rate search's summary."""
+        return self._settings("tune", targets=self.config.evaluate.targets)
+
+    def code(self, script: str) -> str:
+        """The code hash of a rule whose settings are plain options."""
+        return fingerprint(self.scripts / f"{script}.py")
+
+    def _training(self, script: str, recipe: Recipe, snapshots: list[int]) -> Settings:
+        config = self.config
+        reach = [rollouts for rollouts in snapshots if rollouts <= recipe.steps * recipe.rollouts_per_step]
+        steps = {-(-rollouts // recipe.rollouts_per_step) for rollouts in reach} | {recipe.steps}
+        return self._settings(
+            script,
+            module_of(recipe.selector),
+            recipe=recipe.model_dump(mode="json"),
+            rollout=config.rollout.model_dump(mode="json"),
+            verify=config.verify.model_dump(mode="json"),
+            checkpoint_every=config.checkpoint_every,
+            snapshot_steps=sorted(steps) if snapshots else [],
+        )
+
+    def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
+        return {**values, "code": fingerprint(self.scripts / f"{script}.py", *modules)}

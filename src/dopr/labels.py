@@ -1,0 +1,35 @@
+"""How methods are called in tables and figures; a name without an entry is shown as it is, without underscores."""
+
+from __future__ import annotations
+
+import re
+
+REUSE = "_reuse"
+TOP = re.compile(r"top_(\d+)$")
+LABELS = {
+    "base": "base policy",
+    "grpo": "GRPO",
+    "dopr": "DoPR",
+    "random_one": "random-1",
+    "max_variance_one": "max-variance-1",
+    "one_shot": "1-shot",
+    "dapo": "DAPO",
+    "greso": "GRESO",
+    "mopps": "MoPPS",
+    "speed": "SPEED",
+}
+
+
+def counterpart(method: str) -> str:
+    """The method without reuse: `dopr` for `dopr_reuse`."""
+    return method.removesuffix(REUSE)
+
+
+def label(method: str) -> str:
+    """The display name of a method."""
+    name = counterpart(method)
+    if top := TOP.match(name):
+        shown = f"top {top[1]}"
+    else:
+        shown = LABELS.get(name, name.replace("_", " "))
+    return shown + (" + reuse" if name != method else "")

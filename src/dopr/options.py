@@ -1,0 +1,35 @@
+"""Command-line options that the programs reading results share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def results_parser(description: str | None, output: str) -> argparse.ArgumentParser:
+    """A parser with --results, --pools, --methods, --seeds and --output; `output` says what is written there."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stages' outputs")
+    parser.add_argument("--pools", nargs="+", required=True, help="prompt pools")
+    parser.add_argument("--methods", nargs="+", required=True, help="methods, in the order to show them")
+    parser.add_argument("--seeds", nargs="+", type=int, required=True, help="seeds of the runs")
+    parser.add_argument("--output", type=Path, required=True, help=output)
+    return parser
+
+
+def named(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` as a pair; for argparse's type=.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no `=`, or a side of it is empty.
+    """
+    name, found, value = text.partition("=")
+    if not (name and found and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def named_list(text: str) -> tuple[str, list[str]]:
+    """`NAME=A,B,C` as (name, [a, b, c]); for argparse's type=."""
+    name, values = named(text)
+    return name, values.split(",")

@@ -1,0 +1,103 @@
+"""Checks made before any job starts: whatever can be known to fail later, fails now, in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dopr.checkpoint import check_same_job
+from dopr.config import Config, ConfigError
+from dopr.data.arithmetic import FAMILY, known_families
+from dopr.data.splits import held_out, prompt_pool, questions_of
+from dopr.files import read_json
+from dopr.jobs import Jobs
+from dopr.selection.selector import check_options
+
+
+def open_config(raw: dict[str, Any]) -> Config:
+    """The configuration, checked against everything a job will need.
+
+    Raises:
+        ConfigError: it cannot be run; names the key, the value and the fix.
+    """
+    config = Config.parse(raw)
+    check_selectors(config)
+    check_families(config)
+    check_data(config)
+    check_base(config)
+    return config
+
+
+def check_selectors(config: Config) -> None:
+    """Every recipe's selector exists and takes its options."""
+    for name, recipe in config.recipes.items():
+        try:
+            check_options(recipe.selector, recipe.options)
+        except ValueError as error:
+            raise ConfigError(f"config.yaml: recipes.{name}: {error}") from None
+
+
+def check_families(config: Config) -> None:
+    """Every task family named anywhere exists."""
+    warm_start = config.base.warm_start
+    named = {"data.benchmarks": list(config.data.group_of), "base.warm_start.gate_family": [warm_start.gate_family]}
+    named["base.warm_start.skill_families"] = list(warm_start.skill_families)
+    named["base.warm_start.habit_families"] = list(warm_start.habit_families)
+    for name, pool in config.data.pools.items():
+        named[f"data.pools.{name}.families"] = [*pool.families, pool.zero_signal_family]
+    for key, families in named.items():
+        for family in families:
+            match = FAMILY.match(family)
+            if not match or match[1] not in known_families():
+                raise ConfigError(
+                    f"config.yaml: {key}: there is no task family {family!r}; known are "
+                    f"{', '.join(known_families())}, each with a level as in chain3"
+                )
+    if warm_start.gate_family not in config.data.group_of:
+        raise ConfigError(f"config.yaml: base.warm_start.gate_family: {warm_start.gate_family!r} is no benchmark")
+
+
+def check_data(config: Config) -> None:
+    """The benchmarks and pools can be drawn: no family is asked for more questions than it has."""
+    try:
+        test, validation = held_out(config.data)
+        for name, pool in config.data.pools.items():
+            prompt_pool(name, pool, config.data.seed, questions_of(test, validation))
+    except ValueError as error:
+        raise ConfigError(f"config.yaml: data: {error}") from None
+
+
+def check_base(config: Config) -> None:
+    """A given model is a folder with a checkpoint of a supported kind."""
+    if config.base.model is None:
+        return
+    folder = Path(config.base.model)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ConfigError(f"config.yaml: base.model: {folder / name} is missing; give a folder with a checkpoint")
+    shape = json.loads((folder / "config.json").read_text())
+    if shape["max_position_embeddings"] <= config.rollout.max_new_tokens:
+        raise ConfigError(
+            f"config.yaml: rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit the context of "
+            f"{shape['max_position_embeddings']} of {folder}"
+        )
+
+
+def check_states(config: Config, jobs: Jobs, folder: Path) -> None:
+    """Unfinished runs were started with this configuration: the recipe and limits, seed by seed.
+
+    Raises:
+        CheckpointError: one was not; names the folder and the key.
+    """
+    for found in sorted(folder.glob("*/**/job.json")):
+        stage, _, *method = found.parent.relative_to(folder).parts
+        job = read_json(found)
+        if stage == "profile":
+            settings = jobs.profile()
+        elif method[0].partition("@")[0] in config.recipes or method[0] in jobs.complexity_methods():
+            settings = jobs.train(method[0])
+        else:
+            continue
+        keys = settings.keys() - {"code"}
+        check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})

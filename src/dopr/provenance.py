@@ -1,0 +1,42 @@
+"""Where a result comes from: settings, commit, versions, device and the hashes of its inputs."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dopr.files import sha256, write_json
+
+PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pyarrow")
+
+
+def git_commit(folder: Path = Path(__file__).parent) -> str:
+    """The commit of the code, with `+` when there are uncommitted changes; `unknown` outside a repository."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Everything needed to know whether two results may be compared; nothing that changes from run to run."""
+    return {
+        "settings": dict(settings),
+        "seed": seed,
+        "commit": git_commit(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "device": "cpu",
+        "processor": platform.machine(),
+        "inputs": {name: sha256(path) for name, path in inputs.items()},
+    }
+
+
+def write(folder: Path, description: Mapping[str, Any]) -> None:
+    """Write provenance.json beside a result."""
+    write_json(folder / "provenance.json", description)

@@ -1,0 +1,49 @@
+"""The nouns every part of the library shares."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["correct", "wrong", "unparsed", "timeout", "error"]
+Phase = Literal["profile", "train", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question with a verifiable answer. `text` is exactly what the policy reads."""
+
+    id: str
+    text: str
+    answer: str
+    family: str
+
+    def row(self) -> dict[str, Any]:
+        """The prompt as one JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One graded completion. `logprobs` are those of the policy that drew `tokens`, at the sampling temperature."""
+
+    prompt: Prompt
+    prompt_tokens: tuple[int, ...]
+    sample: int
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish: str
+    verdict: Verdict
+
+    @property
+    def reward(self) -> float:
+        """1 for a correct answer, else 0."""
+        return float(self.verdict == "correct")
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from the run's seed and what it is for, so that no random state has to be carried along."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,121 @@
+"""The torch engine: batched sampling with log-probabilities, the same bits from the same seed on a CPU.
+
+Each prompt is read once and its cache shared by its samples; finished rows are dropped as they add up; tokens are
+drawn by inverting the cumulative distribution, one uniform number a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dopr.files import DataError, read_json
+from dopr.rollout.decoder import Decoder
+from dopr.rollout.engine import Sample
+
+KEEP_SHARE = 0.75  # rows are compacted once fewer than this share of them are unfinished
+
+
+class TorchEngine:
+    """Samples from a Decoder until an end token or the token limit."""
+
+    def __init__(self, decoder: Decoder, end_tokens: Sequence[int]) -> None:
+        self.decoder = decoder
+        self.end_tokens = torch.tensor(list(end_tokens))
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TorchEngine:
+        """An engine on a checkpoint in the Hugging Face layout."""
+        return cls(Decoder.from_folder(folder), end_tokens(folder))
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take over a state dict (see Engine)."""
+        self.decoder.load_weights(weights)
+
+    @torch.no_grad()
+    def generate(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
+    ) -> list[list[Sample]]:
+        """See Engine.
+
+        Raises:
+            ValueError: a prompt and its completion would not fit the model's context.
+        """
+        longest = max(len(prompt) for prompt in prompts)
+        if longest + max_new_tokens > self.decoder.context:
+            raise ValueError(
+                f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's context of "
+                f"{self.decoder.context}: lower rollout.max_new_tokens"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        tokens, offset = _pad_left(prompts)
+        cache = self.decoder.new_cache(offset, longest + max_new_tokens)
+        logits = self.decoder.forward(tokens, cache)
+        alive = torch.arange(len(prompts)).repeat_interleave(n)  # becomes row -> sample
+        cache, logits = self.decoder.expand(cache, alive), logits[alive]
+        alive = torch.arange(len(alive))
+        drawn = torch.zeros(len(alive), max_new_tokens, dtype=torch.long)
+        logprobs = torch.zeros(len(alive), max_new_tokens)
+        lengths = torch.full((len(alive),), max_new_tokens)
+        stopped = torch.zeros(len(alive), dtype=torch.bool)
+        for position in range(max_new_tokens):
+            token, logprob = _draw(logits, temperature, generator)
+            drawn[alive, position], logprobs[alive, position] = token, logprob
+            ended = torch.isin(token, self.end_tokens) & ~stopped[alive]
+            stopped[alive[ended]] = True
+            lengths[alive[ended]] = position + 1
+            going = ~stopped[alive]
+            left = int(going.sum())
+            if left == 0 or position + 1 == max_new_tokens:
+                break
+            if left < KEEP_SHARE * len(alive):
+                rows = going.nonzero().flatten()
+                cache, alive, token = self.decoder.expand(cache, rows), alive[rows], token[rows]
+            logits = self.decoder.forward(token[:, None], cache)
+        return _samples(drawn, logprobs, lengths, stopped, n)
+
+
+def end_tokens(folder: Path) -> list[int]:
+    """The ids that end a completion, from generation_config.json or else config.json.
+
+    Raises:
+        DataError: neither names one.
+    """
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        ids = read_json(path).get("eos_token_id") if path.is_file() else None
+        if ids is not None:
+            return list(ids) if isinstance(ids, list) else [ids]
+    raise DataError(f"{folder}: no end token; set eos_token_id in config.json")
+
+
+def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids [prompts, longest] padded with 0 on the left, and the padding of each row."""
+    longest = max(len(prompt) for prompt in prompts)
+    offset = torch.tensor([longest - len(prompt) for prompt in prompts])
+    return torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]), offset
+
+
+def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One token a row and its log-probability, in float32. Greedy (temperature 0) reports those of temperature 1."""
+    scores = logits.float().log_softmax(-1) if temperature == 0 else (logits.float() / temperature).log_softmax(-1)
+    if temperature == 0:
+        token = scores.argmax(-1)
+    else:
+        cumulative = scores.exp().cumsum(-1)
+        uniform = torch.rand(len(scores), 1, generator=generator) * cumulative[:, -1:]
+        token = torch.searchsorted(cumulative, uniform, right=True).squeeze(-1).clamp_max(scores.shape[-1] - 1)
+    return token, scores.gather(-1, token[:, None]).squeeze(-1)
+
+
+def _samples(drawn: Tensor, logprobs: Tensor, lengths: Tensor, stopped: Tensor, n: int) -> list[list[Sample]]:
+    rows = zip(drawn.tolist(), logprobs.tolist(), lengths.tolist(), stopped.tolist(), strict=True)
+    flat = [
+        Sample(tuple(tokens[:length]), tuple(scores[:length]), "stop" if stop else "length")
+        for tokens, scores, length, stop in rows
+    ]
+    return [flat[i : i + n] for i in range(0, len(flat), n)]

@@ -1,0 +1,133 @@
+"""Evaluated checkpoints as arrays: each question's correct completions, by run and checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dopr.files import DataError
+from dopr.results import Results
+from dopr.statistics import FloatArray, IntArray
+
+FAULTS = ("truncated", "unparsed", "timeout", "error")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All checkpoints of one method's runs on one pool. S seeds, C checkpoints (the first is the base), Q questions.
+
+    steps, rollouts: training spent at each checkpoint, shape (C,). tokens: likewise, shape (S, C).
+    benchmarks: names, sorted. benchmark: index into them of each question, shape (Q,). questions: ids, shape (Q,).
+    samples: sampled completions a question. correct: how many were, shape (S, C, Q). greedy: 0 or 1, same shape.
+    faults: share of the sampled completions with each of FAULTS, same shape.
+    """
+
+    pool: str
+    method: str
+    seeds: tuple[int, ...]
+    steps: IntArray
+    rollouts: FloatArray
+    tokens: FloatArray
+    benchmarks: tuple[str, ...]
+    benchmark: IntArray
+    questions: tuple[str, ...]
+    samples: int
+    correct: IntArray
+    greedy: FloatArray
+    faults: dict[str, FloatArray]
+
+    @property
+    def sampled(self) -> FloatArray:
+        """Share of correct sampled completions, shape (S, C, Q)."""
+        return self.correct / self.samples
+
+
+def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[int]) -> Evaluation:
+    """Read every seed's completions of a method.
+
+    Raises:
+        DataError: a file is missing, its checkpoints do not hold the same completions, or the seeds differ in
+            checkpoints or questions.
+    """
+    runs = [_Run.read(results, pool, method, seed) for seed in seeds]
+    first = runs[0]
+    for seed, run in zip(seeds, runs, strict=True):
+        if not first.matches(run):
+            raise DataError(
+                f"evaluate/{pool}/{method}: seeds {seeds[0]} and {seed} differ in checkpoints, questions or samples; "
+                "evaluate both again with one configuration"
+            )
+    benchmarks, benchmark = np.unique(first.correct.columns.get_level_values(0), return_inverse=True)
+    return Evaluation(
+        pool,
+        method,
+        tuple(seeds),
+        first.steps,
+        first.rollouts,
+        np.stack([run.tokens for run in runs]),
+        tuple(map(str, benchmarks)),
+        benchmark.astype(np.int64),
+        tuple(map(str, first.correct.columns.get_level_values(1))),
+        first.samples,
+        np.stack([run.correct.to_numpy(dtype=np.int64) for run in runs]),
+        np.stack([run.greedy.to_numpy(dtype=np.float64) for run in runs]),
+        {name: np.stack([run.faults[name] for run in runs]) for name in FAULTS},
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One seed's checkpoints; frames have checkpoints as rows and (benchmark, question) as columns."""
+
+    steps: IntArray
+    rollouts: FloatArray
+    tokens: FloatArray
+    samples: int
+    correct: pd.DataFrame
+    greedy: pd.DataFrame
+    faults: dict[str, FloatArray]
+
+    @classmethod
+    def read(cls, results: Results, pool: str, method: str, seed: int) -> _Run:
+        frame = results.completions(pool, method, seed)
+        name = f"evaluate/{pool}/{method}/{seed}/completions.parquet"
+        frame["correct"] = (frame["verdict"] == "correct").astype(np.int64)
+        frame["truncated"] = (frame["finish"] == "length").astype(np.int64)
+        for fault in FAULTS[1:]:
+            frame[fault] = (frame["verdict"] == fault).astype(np.int64)
+        greedy, _ = _counts(frame[frame["mode"] == "greedy"], ["correct"], name)
+        sampled, samples = _counts(frame[frame["mode"] == "sampled"], ["correct", *FAULTS], name)
+        if not greedy["correct"].columns.equals(sampled["correct"].columns):
+            raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")
+        spent = frame.groupby("step")[["rollouts", "tokens"]].first()
+        return cls(
+            spent.index.to_numpy(dtype=np.int64),
+            spent["rollouts"].to_numpy(dtype=np.float64),
+            spent["tokens"].to_numpy(dtype=np.float64),
+            samples,
+            sampled["correct"],
+            greedy["correct"],
+            {fault: sampled[fault].to_numpy(dtype=np.float64) / samples for fault in FAULTS},
+        )
+
+    def matches(self, other: _Run) -> bool:
+        """Whether two runs have the same checkpoints, questions and number of samples."""
+        return (
+            self.samples == other.samples
+            and np.array_equal(self.steps, other.steps)
+            and np.array_equal(self.rollouts, other.rollouts)
+            and self.correct.columns.equals(other.correct.columns)
+        )
+
+
+def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], int]:
+    """Sums of 0/1 columns by checkpoint and question, and how many completions each question has."""
+    groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
+    sizes = groups.size().unstack("step")
+    if sizes.empty or sizes.isna().to_numpy().any() or sizes.to_numpy().min() != sizes.to_numpy().max():
+        raise DataError(f"{name}: not every checkpoint has the same number of completions a question; evaluate again")
+    sums = groups.sum()
+    return {column: sums[column].unstack("step").T for column in columns}, int(sizes.to_numpy()[0, 0])

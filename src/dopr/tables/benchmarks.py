@@ -1,0 +1,82 @@
+"""Accuracy by benchmark: a table of the last checkpoints, and the scores of every checkpoint behind every curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dopr.comparison import Comparison
+from dopr.labels import label
+from dopr.scores import FAULTS, Evaluation
+from dopr.statistics import pass_at_k
+from dopr.tables.cells import percent
+from dopr.tables.typeset import Table
+
+
+def benchmark_table(comparisons: Sequence[Comparison], pass_at: Sequence[int], reference: str) -> Table:
+    """One row a method and benchmark, at the last checkpoint, as means over seeds; the base policy first.
+
+    The base policy's rows are the reference method's first checkpoint. avg@n is the mean over n samples; shares of
+    faults are of the sampled completions.
+    """
+    records, rows = [], []
+    for comparison in comparisons:
+        for method in ("base", *comparison.evaluations):
+            evaluation = comparison.evaluations[reference if method == "base" else method]
+            for record in _at_checkpoint(evaluation, 0 if method == "base" else -1, pass_at):
+                records.append({"pool": comparison.pool, "method": method, **record})
+                numbers = [percent(value) for name, value in record.items() if name != "benchmark"]
+                rows.append([comparison.pool, label(method), record["benchmark"], *numbers])
+    samples = next(iter(comparisons[0].evaluations.values())).samples
+    shown = ["greedy", f"avg@{samples}", *(f"pass@{k}" for k in pass_at), *FAULTS]
+    return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows)
+
+
+def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[int]) -> list[dict[str, Any]]:
+    measures = {
+        **_measures(evaluation, pass_at),
+        **{f"{name}_share": values for name, values in evaluation.faults.items()},
+    }
+    return [
+        {
+            "benchmark": benchmark,
+            **{name: values[:, checkpoint, evaluation.benchmark == b].mean() for name, values in measures.items()},
+        }
+        for b, benchmark in enumerate(evaluation.benchmarks)
+    ]
+
+
+def _measures(evaluation: Evaluation, pass_at: Sequence[int]) -> dict[str, Any]:
+    """Arrays of shape (seeds, checkpoints, questions) by column name."""
+    passes = {f"pass_at_{k}": pass_at_k(evaluation.samples, evaluation.correct, k) for k in pass_at}
+    return {"greedy": evaluation.greedy, f"avg_at_{evaluation.samples}": evaluation.sampled, **passes}
+
+
+def scores(comparisons: Sequence[Comparison], pass_at: Sequence[int]) -> pd.DataFrame:
+    """One row a pool, method, seed, checkpoint and benchmark: greedy, avg@n and pass@k, with what training spent."""
+    return pd.concat(
+        [_scores(evaluation, pass_at) for comparison in comparisons for evaluation in comparison.evaluations.values()],
+        ignore_index=True,
+    )
+
+
+def _scores(evaluation: Evaluation, pass_at: Sequence[int]) -> pd.DataFrame:
+    seeds, checkpoints, benchmarks = len(evaluation.seeds), len(evaluation.steps), len(evaluation.benchmarks)
+    shape = (seeds, checkpoints, benchmarks)
+    s, c, b = (index.ravel() for index in np.indices(shape))
+    columns = {
+        "pool": evaluation.pool,
+        "method": evaluation.method,
+        "seed": np.array(evaluation.seeds)[s],
+        "step": evaluation.steps[c],
+        "rollouts": evaluation.rollouts[c].astype(np.int64),
+        "tokens": evaluation.tokens[s, c].astype(np.int64),
+        "benchmark": np.array(evaluation.benchmarks)[b],
+    }
+    for name, values in _measures(evaluation, pass_at).items():
+        means = [values[:, :, evaluation.benchmark == i].mean(axis=2) for i in range(benchmarks)]
+        columns[name] = np.stack(means, axis=2).ravel()
+    return pd.DataFrame(columns)

@@ -1,0 +1,56 @@
+"""The credit table: each gain in rollouts to a target, credited to the one thing that differs between two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from dopr.comparison import Comparison
+from dopr.labels import label
+from dopr.savings import reach, saving
+from dopr.tables.cells import saving_record, saving_text
+from dopr.tables.typeset import Table
+
+# What differs, the method without it, the method with it.
+CAUSES = (
+    ("small batches", "grpo", "random_one"),
+    ("selection", "random_one", "dopr"),
+    ("reuse, one prompt a step", "random_one", "random_one_reuse"),
+    ("reuse, GRPO", "grpo", "grpo_reuse"),
+    ("selection under reuse", "random_one_reuse", "dopr_reuse"),
+    ("all together", "grpo", "dopr_reuse"),
+)
+
+
+def credit_table(
+    comparisons: Sequence[Comparison],
+    targets: Sequence[float],
+    history_methods: Collection[str],
+    profile_rollouts: Mapping[str, int],
+) -> Table:
+    """One row a pool, target and cause; causes of which a method was not run are left out.
+
+    A cause is measured by the saving of the method that has it over the method that lacks it, as in dopr.savings; the
+    last columns count the profile's rollouts for the methods in `history_methods`.
+    """
+    records, rows = [], []
+    for comparison in comparisons:
+        for target in targets:
+            at = {method: reach(comparison.curve(method), target) for method in comparison.evaluations}
+            spent = {method: profile_rollouts[comparison.pool] for method in at if method in history_methods}
+            for cause, without, having in CAUSES:
+                if without not in at or having not in at:
+                    continue
+                found = saving(at[without], at[having])
+                charged = saving(at[without].after(spent.get(without, 0)), at[having].after(spent.get(having, 0)))
+                names = {"pool": comparison.pool, "target": target, "cause": cause, "from": without, "to": having}
+                with_profile = {**saving_record("saving_with_profile", charged), "verdict_with_profile": charged.verdict}
+                records.append(
+                    {**names, **saving_record("saving", found), "verdict": found.verdict, **with_profile}
+                )
+                pair = f"{label(without)} → {label(having)}"
+                texts = [saving_text(found), found.verdict, saving_text(charged)]
+                rows.append([comparison.pool, f"{target:g}", cause, pair, *texts])
+    header = ["pool", "target", "cause", "methods", "saving", "verdict", "saving, with profile"]
+    return Table(pd.DataFrame(records), header, rows)

@@ -1,0 +1,71 @@
+"""The main table: accuracy at the last checkpoint, and the rollouts each method needed to reach each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dopr.comparison import Comparison
+from dopr.labels import label
+from dopr.savings import Reach, reach
+from dopr.statistics import interval
+from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, seeds_text
+from dopr.tables.typeset import Table
+
+Groups = Mapping[str, Sequence[str]]
+
+
+def main_table(comparisons: Sequence[Comparison], groups: Groups, targets: Sequence[float], reference: str) -> Table:
+    """One row a method, the base policy first: accuracies and rollouts to each target (seeds that arrived).
+
+    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.statistics.
+
+    Args:
+        groups: group name -> its benchmarks; accuracies are sampled ones unless called greedy.
+    """
+    records, rows = [], []
+    for comparison in comparisons:
+        records.append(_record(comparison, "base", _accuracies(comparison, reference, 0, groups)))
+        rows.append([*_texts(records[-1], groups), *[NONE for _ in targets]])
+        for method in comparison.evaluations:
+            reaches = [reach(comparison.curve(method), target) for target in targets]
+            record = _record(comparison, method, _accuracies(comparison, method, -1, groups))
+            records.append(record | _reached(reaches))
+            rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
+    header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
+    return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows)
+
+
+def _record(comparison: Comparison, method: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    return {"pool": comparison.pool, "method": method, **numbers}
+
+
+def _accuracies(comparison: Comparison, method: str, checkpoint: int, groups: Groups) -> dict[str, Any]:
+    whole = comparison.curve(method)
+    low, high = interval(whole.replicates[:, checkpoint])
+    return {
+        "seeds": len(whole.by_seed),
+        "rollouts": int(whole.rollouts[checkpoint]),
+        **{name: comparison.curve(method, members).mean[checkpoint] for name, members in groups.items()},
+        "all": whole.mean[checkpoint],
+        "all_low": float(low),
+        "all_high": float(high),
+        "greedy": comparison.curve(method, greedy=True).mean[checkpoint],
+    }
+
+
+def _texts(record: dict[str, Any], groups: Groups) -> list[str]:
+    accuracies = [percent(record[name]) for name in (*groups, "all")]
+    spread = percent_interval(record["all_low"], record["all_high"])
+    names = [record["pool"], label(record["method"]), str(record["rollouts"])]
+    return [*names, *accuracies, spread, percent(record["greedy"])]
+
+
+def _reached(reaches: Sequence[Reach]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for at in reaches:
+        numbers[f"rollouts_to_{at.target:g}"] = at.rollouts
+        numbers[f"seeds_to_{at.target:g}"] = at.seeds_reached
+    return numbers

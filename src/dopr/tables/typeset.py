@@ -1,0 +1,72 @@
+"""A table as CSV (numbers), Markdown and LaTeX (booktabs); the same table gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dopr.files import write_text
+
+LONG = 45  # rows that fit on a page
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "~": r"\textasciitilde{}",
+    "<": "$<$",
+    ">": "$>$",
+    "≥": r"$\geq$",
+    "×": r"$\times$",
+    "∞": r"$\infty$",
+    "–": "--",
+    "→": r"$\to$",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """`numbers` for the CSV; for readers, a header and rows of text, with a rule wherever the first cell changes."""
+
+    numbers: pd.DataFrame
+    header: list[str]
+    rows: list[list[str]]
+
+    def write(self, path: Path) -> None:
+        """Write path.csv, path.md and path.tex (`path` has no suffix)."""
+        write_text(path.with_name(path.name + ".csv"), csv_text(self.numbers))
+        write_text(path.with_name(path.name + ".md"), self.markdown())
+        write_text(path.with_name(path.name + ".tex"), self.latex())
+
+    def markdown(self) -> str:
+        """A pipe table; every column but the text ones at the left is aligned right."""
+        ends = ["---" if i == 0 else "---:" for i in range(len(self.header))]
+        return "".join(f"| {' | '.join(row)} |\n" for row in [self.header, ends, *self.rows])
+
+    def latex(self) -> str:
+        """A booktabs tabular, or a longtable (package longtable) when it is longer than a page."""
+        environment = "longtable" if len(self.rows) > LONG else "tabular"
+        lines = [rf"\begin{{{environment}}}{{l{'r' * (len(self.header) - 1)}}}", r"\toprule"]
+        lines += [_latex_row(self.header), r"\midrule"]
+        if environment == "longtable":
+            lines.append(r"\endhead")
+        for before, row in zip([None, *self.rows], self.rows, strict=False):
+            if before and before[0] != row[0]:
+                lines.append(r"\midrule")
+            lines.append(_latex_row(row))
+        return "\n".join([*lines, r"\bottomrule", rf"\end{{{environment}}}", ""])
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV with six decimals; a missing number is an empty cell."""
+    text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return text
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join("".join(LATEX.get(letter, letter) for letter in cell) for cell in cells) + r" \\"

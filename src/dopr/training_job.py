@@ -1,0 +1,143 @@
+"""A training or profiling job from its files: everything the loop needs is opened here, and closed again."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from dopr.checkpoint import RunState
+from dopr.config import Recipe, Sampling, Verify
+from dopr.files import read_json, read_prompts, write_atomically
+from dopr.ledger import Ledger
+from dopr.policy import model
+from dopr.progress import Progress
+from dopr.provenance import describe, write
+from dopr.records import Phase
+from dopr.rollout.torch_engine import TorchEngine
+from dopr.selection.selector import Setup, make_selector
+from dopr.stopwatch import Stopwatch
+from dopr.tracking import Tracker
+from dopr.train import Metrics, Run, train
+from dopr.verify.grader import Grader
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Inputs and outputs of one run. history: None where the selector reads none. settings: see dopr.jobs."""
+
+    name: str
+    phase: Phase
+    seed: int
+    settings: dict[str, Any]
+    pool: Path
+    base: Path
+    history: Path | None
+    state: Path
+    tracking: Path
+    output: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The training recipe."""
+        return Recipe(**self.settings["recipe"])
+
+    def inputs(self) -> dict[str, Path]:
+        """The files whose content decides the result."""
+        files = {"pool": self.pool, "base": self.base / "model.safetensors"}
+        return {**files, "history": self.history} if self.history else files
+
+    def run(self) -> None:
+        """Train from the last checkpoint on, and write ledger, metrics, seconds, checkpoints and provenance.
+
+        Raises:
+            UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
+        """
+        description = describe(self.settings, self.seed, self.inputs())
+        state = RunState(self.state)
+        with state.held(), Grader(Verify(**self.settings["verify"])) as grader:
+            state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
+            tracker = Tracker(self.tracking, self.name, description)
+            run = self._open(state, grader, tracker)
+            watch = train(run)
+            self._write(run, watch)
+            write(self.output, description)
+            tracker.finish([self.output / "metrics.csv", self.output / "provenance.json"])
+
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker) -> Run:
+        recipe, settings = self.recipe, self.settings
+        pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
+        history = read_json(self.history) if self.history else {}
+        history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+        policy = model.load(self.base)
+        return Run(
+            name=self.name,
+            phase=self.phase,
+            seed=self.seed,
+            recipe=recipe,
+            sampling=Sampling(**settings["rollout"]),
+            pool=pool,
+            policy=policy,
+            tokenizer=Tokenizer.from_file(str(self.base / "tokenizer.json")),
+            engine=TorchEngine.from_folder(self.base),
+            selector=make_selector(
+                recipe.selector, Setup(tuple(pool), self.seed, recipe.prompts_per_step, history), recipe.options
+            ),
+            grader=grader,
+            state=state,
+            save_policy=self._save_policy,
+            snapshot_steps=frozenset(settings["snapshot_steps"]),
+            checkpoint_every=settings["checkpoint_every"],
+            report=partial(report, Progress(self.name, recipe.steps)),
+            on_checkpoint=tracker.log,
+        )
+
+    def _save_policy(self, policy: PreTrainedModel, folder: Path) -> None:
+        write_atomically(folder, lambda temporary: model.save(policy, temporary, like=self.base))
+
+    def _write(self, run: Run, watch: Stopwatch) -> None:
+        last = run.recipe.steps
+        Ledger(run.state.folder / "ledger", run.name, run.phase, last).write(self.output / "ledger.parquet")
+        write_metrics(self.output / "metrics.csv", run.metrics)
+        watch.write(self.output / "seconds.csv")
+        if run.snapshot_steps:
+            # Links, not moves: were this process killed now, the next one would still find its snapshots.
+            write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """A copy of a folder tree that shares its files' content."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)
+
+
+def report(progress: Progress, row: Metrics, watch: Stopwatch) -> None:
+    """A progress line for a finished step."""
+    step = int(row["step"])
+    speed = row["tokens"] / max(1e-9, watch.laps[-1][2])
+    text = f"{int(row['rollouts'])} rollouts, reward {row['reward']:.2f}, {speed / 1000:.1f}k tokens/s"
+    progress.report(step, text, watch.seconds_left(progress.steps))
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """One row a step, nine significant digits, so that equal runs give equal bytes."""
+
+    def write_rows(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
+            table.writeheader()
+            table.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in rows)
+
+    write_atomically(path, write_rows)
