@@ -1,6 +1,6 @@
 """Result trees with the structure of real ones and numbers from a seeded random generator.
 
-A method's accuracy rises from the base policy's 0.25 towards 0.85; `pace` is the rollouts it takes to get two thirds
+A method's accuracy rises from the base policy's 0.25 towards 0.88; `pace` is the rollouts it takes to get two thirds
 of the way. Everything a real run writes is there, with the same columns and types.
 """
 
@@ -62,7 +62,7 @@ def make_results(
         for method in methods:
             for seed in seeds:
                 _train(root / "train" / pool / method / str(seed), pool, prompts, method, seed)
-                _evaluate(root / "evaluate" / pool / method / str(seed), method, seed, benchmarks, questions)
+                _evaluate(root / "evaluate" / pool / method / str(seed), pool, method, seed, benchmarks, questions)
     return root
 
 
@@ -76,10 +76,11 @@ def _prompts(pool: str, size: int) -> list[Prompt]:
     return [Prompt(f"{pool}-{i:04d}", f"compute {i}\n", str(i), str(family)) for i, family in enumerate(families)]
 
 
-def _skill(method: str, seed: int, rollouts: float) -> float:
-    """Mean accuracy after some rollouts."""
-    plateau = 0.85 + 0.02 * float(_rng("plateau", method, seed).normal())
-    return 0.25 + (plateau - 0.25) * (1 - float(np.exp(-rollouts / METHODS[method].pace)))
+def _skill(pool: str, method: str, seed: int, rollouts: float) -> float:
+    """Mean accuracy after some rollouts; every pool but `easy` is learned more slowly."""
+    plateau = 0.88 + 0.02 * float(_rng("plateau", pool, method, seed).normal())
+    pace = METHODS[method].pace * (1.0 if pool == "easy" else 1.6)
+    return 0.25 + (plateau - 0.25) * (1 - float(np.exp(-rollouts / pace)))
 
 
 def _rates(prompts: list[Prompt], skill: float) -> np.ndarray:
@@ -89,11 +90,13 @@ def _rates(prompts: list[Prompt], skill: float) -> np.ndarray:
     return np.where([prompt.family == FAMILIES[-1] for prompt in prompts], 0.0, rates)
 
 
-def _train(folder: Path, pool: str, prompts: list[Prompt], method: str, seed: int, phase: str = "train") -> pd.DataFrame:
+def _train(
+    folder: Path, pool: str, prompts: list[Prompt], method: str, seed: int, phase: str = "train"
+) -> pd.DataFrame:
     """Write ledger.parquet, metrics.csv and seconds.csv; returns the ledger."""
     settings, rng = METHODS[method], _rng("train", pool, method, seed)
     choices = _choices(rng, len(prompts), method, settings)
-    skills = [_skill(method, seed, step * settings.prompts * settings.group) for step in range(settings.steps)]
+    skills = [_skill(pool, method, seed, step * settings.prompts * settings.group) for step in range(settings.steps)]
     rates = np.stack([_rates(prompts, skill) for skill in skills])
     chosen = np.repeat(choices, settings.group, axis=1)
     rewards = (rng.random(chosen.shape) < np.take_along_axis(rates, chosen, axis=1)).astype(np.float32)
@@ -176,16 +179,18 @@ def _profile(folder: Path, pool: str, prompts: list[Prompt]) -> None:
     ranking.to_csv(folder / "ranking.csv", index=False, float_format="%.6f")
 
 
-def _evaluate(folder: Path, method: str, seed: int, benchmarks: tuple[str, ...], questions: int) -> None:
+def _evaluate(folder: Path, pool: str, method: str, seed: int, benchmarks: tuple[str, ...], questions: int) -> None:
     """Write completions.parquet: step 0 and every checkpoint within the method's budget; greedy and 4 samples."""
-    settings, rng = METHODS[method], _rng("evaluate", method, seed)
+    settings, rng = METHODS[method], _rng("evaluate", pool, method, seed)
     per_step = settings.prompts * settings.group
     steps = sorted({0, *(-(-r // per_step) for r in CHECKPOINTS if r <= settings.steps * per_step)})
     ids = [(name, f"{name}-{i:03d}") for name in benchmarks for i in range(questions)]
-    ease = np.concatenate([_rng("ease", name).normal(-0.3 * b, 1.0, questions) for b, name in enumerate(benchmarks)])
+    ease = np.concatenate(
+        [_rng("ease", name).normal(0.4 - 0.1 * b, 0.8, questions) for b, name in enumerate(benchmarks)]
+    )
     frames = []
     for step in steps:
-        skill = _skill(method, seed, step * per_step)
+        skill = _skill(pool, method, seed, step * per_step)
         rates = 1 / (1 + np.exp(-(np.log(skill / (1 - skill)) + ease)))
         for mode, samples in (("greedy", 1), ("sampled", 4)):
             chance = rates if mode == "sampled" else np.clip(1.3 * rates, 0, 1)
@@ -210,5 +215,3 @@ def _evaluate(folder: Path, method: str, seed: int, benchmarks: tuple[str, ...],
             )
     folder.mkdir(parents=True, exist_ok=True)
     pd.concat(frames, ignore_index=True).to_parquet(folder / "completions.parquet", index=False)
-
-

@@ -12,7 +12,7 @@ from dopr.files import DataError
 from dopr.records import derive_seed
 from dopr.results import Results
 from dopr.scores import Evaluation, load_evaluation
-from dopr.statistics import Curve, FloatArray, even_weights, question_weights, resampled_curve, redraw_weights
+from dopr.statistics import Curve, FloatArray, even_weights, question_weights, redraw_weights, resampled_curve
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Comparison:
         evaluation = self.evaluations[method]
         chosen = self._members(evaluation, benchmarks)
         redrawn = self.questions[:, chosen]
-        seeds = redraw_weights(len(evaluation.seeds), len(redrawn), derive_seed("bootstrap", "seeds", self.pool, method))
+        seeds = redraw_weights(
+            len(evaluation.seeds), len(redrawn), derive_seed("bootstrap", "seeds", self.pool, method)
+        )
         return resampled_curve(
             evaluation.rollouts,
             values[:, :, chosen],
@@ -60,9 +62,7 @@ class Comparison:
         return np.isin(evaluation.benchmark, [evaluation.benchmarks.index(name) for name in names])
 
 
-def compare(
-    results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int], replicates: int
-) -> Comparison:
+def compare(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int], replicates: int) -> Comparison:
     """Load the runs of some methods on a pool and draw the questions of each replicate.
 
     Raises:

@@ -28,8 +28,6 @@ def counterpart(method: str) -> str:
 def label(method: str) -> str:
     """The display name of a method."""
     name = counterpart(method)
-    if top := TOP.match(name):
-        shown = f"top {top[1]}"
-    else:
-        shown = LABELS.get(name, name.replace("_", " "))
+    top = TOP.match(name)
+    shown = f"top {top[1]}" if top else LABELS.get(name, name.replace("_", " "))
     return shown + (" + reuse" if name != method else "")

@@ -26,6 +26,7 @@ from dopr.errors import UserError  # noqa: E402
 from dopr.files import read_json, write_json  # noqa: E402
 
 NAME, JOB, PARENT = "dopr.run", "dopr.job", "mlflow.parentRunId"
+EVERY_SECONDS = 20.0  # a write costs as much as several steps of a small policy
 BATCH = 1000  # the most metrics MLflow takes in one call
 
 
@@ -58,10 +59,14 @@ class Tracker:
         self.client = MlflowClient(f"sqlite:///{database.resolve()}")
         job = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
         self.run = self._find(store, name, job) or self._open(store, name, job, description)
+        self._written = time.monotonic()
         self.logged = int(self.run.data.metrics.get("step", 0))
 
-    def log(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Log the metrics of all steps not logged before."""
+    def log(self, rows: Sequence[Mapping[str, float]], patient: bool = False) -> None:
+        """Log the metrics of all steps not logged before; when patient, only if the last time is a while ago."""
+        if patient and time.monotonic() - self._written < EVERY_SECONDS:
+            return
+        self._written = time.monotonic()
         now = int(time.time() * 1000)
         new = [row for row in rows if row["step"] > self.logged]
         metrics = [Metric(key, value, now, int(row["step"])) for row in new for key, value in row.items()]
@@ -69,8 +74,9 @@ class Tracker:
             self.client.log_batch(self.run.info.run_id, metrics[start : start + BATCH])
         self.logged = int(rows[-1]["step"]) if rows else self.logged
 
-    def finish(self, artefacts: Sequence[Path]) -> None:
-        """Attach files and mark the run as finished."""
+    def finish(self, rows: Sequence[Mapping[str, float]], artefacts: Sequence[Path]) -> None:
+        """Log what is left, attach files and mark the run as finished."""
+        self.log(rows)
         for path in artefacts:
             self.client.log_artifact(self.run.info.run_id, str(path))
         self.client.set_terminated(self.run.info.run_id)

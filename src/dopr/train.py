@@ -19,6 +19,7 @@ from dopr.config import Recipe, Sampling
 from dopr.ledger import Ledger
 from dopr.policy.loss import group_advantages
 from dopr.policy.replay import ReplayBuffer
+from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics, Weighted, learning_rate, make_optimiser, update
 from dopr.records import Phase, Prompt, Rollout, derive_seed
 from dopr.rollout.engine import Engine
@@ -28,7 +29,6 @@ from dopr.verify.grader import Grader
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PreTrainedModel
 
 Metrics = dict[str, float]
 Group = list[Rollout]
@@ -44,13 +44,13 @@ class Run:
     recipe: Recipe
     sampling: Sampling
     pool: dict[str, Prompt]
-    policy: PreTrainedModel
+    policy: Transformer
     tokenizer: Tokenizer
     engine: Engine
     selector: PromptSelector
     grader: Grader
     state: RunState
-    save_policy: Callable[[PreTrainedModel, Path], None]
+    save_policy: Callable[[Transformer, Path], None]
     snapshot_steps: frozenset[int]
     checkpoint_every: int
     report: Callable[[Metrics, Stopwatch], None]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -17,6 +17,7 @@ from dopr.config import Recipe, Sampling, Verify
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.policy import model
+from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.records import Phase
@@ -26,9 +27,6 @@ from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
 from dopr.train import Metrics, Run, train
 from dopr.verify.grader import Grader
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class TrainingJob:
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
-            tracker.finish([self.output / "metrics.csv", self.output / "provenance.json"])
+            tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
     def _open(self, state: RunState, grader: Grader, tracker: Tracker) -> Run:
         recipe, settings = self.recipe, self.settings
@@ -98,10 +96,10 @@ class TrainingJob:
             snapshot_steps=frozenset(settings["snapshot_steps"]),
             checkpoint_every=settings["checkpoint_every"],
             report=partial(report, Progress(self.name, recipe.steps)),
-            on_checkpoint=tracker.log,
+            on_checkpoint=partial(tracker.log, patient=True),
         )
 
-    def _save_policy(self, policy: PreTrainedModel, folder: Path) -> None:
+    def _save_policy(self, policy: Transformer, folder: Path) -> None:
         write_atomically(folder, lambda temporary: model.save(policy, temporary, like=self.base))
 
     def _write(self, run: Run, watch: Stopwatch) -> None:

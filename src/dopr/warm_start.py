@@ -12,7 +12,6 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer
@@ -26,6 +25,8 @@ from dopr.errors import UserError
 from dopr.evaluate import Protocol, Spent, accuracy, evaluate
 from dopr.files import write_atomically
 from dopr.policy import model
+from dopr.policy.create import create
+from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.records import Prompt, derive_seed
 from dopr.rollout.decoder import Decoder
@@ -33,8 +34,6 @@ from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 
-if TYPE_CHECKING:
-    from transformers import Qwen2ForCausalLM
 
 IGNORED = -100
 BUCKETS = 8  # batches sorted by length together
@@ -85,7 +84,7 @@ def collate(texts: list[tuple[str, str]], tokenizer: Tokenizer) -> tuple[Tensor,
     return ids, targets
 
 
-def make_optimisers(policy: Qwen2ForCausalLM, learning_rate: float, muon: bool) -> list[torch.optim.Optimizer]:
+def make_optimisers(policy: Transformer, learning_rate: float, muon: bool) -> list[torch.optim.Optimizer]:
     """AdamW, or Muon for the hidden matrices beside AdamW for the rest.
 
     Muon learns the skill in 40 % of the time; the habits are a light touch, where it has no advantage.
@@ -101,7 +100,7 @@ def make_optimisers(policy: Qwen2ForCausalLM, learning_rate: float, muon: bool) 
 
 
 def train_phase(
-    policy: Qwen2ForCausalLM,
+    policy: Transformer,
     corpus: Iterator[tuple[Tensor, Tensor]],
     optimisers: Sequence[torch.optim.Optimizer],
     steps: int,
@@ -114,7 +113,7 @@ def train_phase(
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * schedule(step, steps)
         ids, targets = next(corpus)
-        logits = policy(input_ids=ids, use_cache=False).logits
+        logits = policy.logits(policy(ids))
         summed = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         loss = summed / (len(ids) * TOKENS_PER_ROW)
         policy.zero_grad()
@@ -139,10 +138,10 @@ def make_base(shape: WarmStart, verify: Verify, held_out: Sequence[Prompt], outp
         QualityError: after the skill phase, sampled accuracy on the gate family is below the gate.
     """
     tokenizer = build_tokenizer(vocabulary())
-    policy = model.create(shape, tokenizer.get_vocab_size())
     excluded = {prompt.text.strip() for prompt in held_out}
     with tempfile.TemporaryDirectory() as folder:
-        model.save_tokenizer(tokenizer, Path(folder))
+        create(shape, tokenizer, Path(folder))
+        policy = model.load(Path(folder))
         for phase, steps, rate in (
             ("skill", shape.skill_steps, shape.skill_learning_rate),
             ("habits", shape.habit_steps, shape.habit_learning_rate),
@@ -155,14 +154,14 @@ def make_base(shape: WarmStart, verify: Verify, held_out: Sequence[Prompt], outp
 
 
 def gate(
-    policy: Qwen2ForCausalLM, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, questions: Sequence[Prompt]
+    policy: Transformer, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, questions: Sequence[Prompt]
 ) -> None:
     """Check that the skill was learned: RL can elicit it later, but not teach it.
 
     Raises:
         QualityError: it was not.
     """
-    engine = TorchEngine(Decoder(policy.config.to_dict(), policy.state_dict()), [tokenizer.token_to_id(EOS)])
+    engine = TorchEngine(Decoder(policy.config, policy.state_dict()), [tokenizer.token_to_id(EOS)])
     longest = shape.max_length - max(len(tokenizer.encode(question.text).ids) for question in questions)
     protocol = Protocol(samples=4, temperature=1.0, max_new_tokens=min(64, longest))
     with Grader(verify) as grader:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from dopr.policy.transformer import Transformer
 
 
 def completion_logprobs(
-    model: PreTrainedModel,
+    policy: Transformer,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
     temperature: float,
@@ -30,7 +28,7 @@ def completion_logprobs(
     steps = torch.arange(int(lengths.max()))
     mask = steps < lengths[:, None]
     places = (starts[:, None] + steps).clamp_max(longest - 1)
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+    hidden = policy(ids)
     before = hidden.gather(1, (places - 1)[..., None].expand(-1, -1, hidden.shape[-1]))
-    scores = (model.lm_head(before).float() / temperature).log_softmax(-1)
+    scores = (policy.logits(before).float() / temperature).log_softmax(-1)
     return scores.gather(-1, ids.gather(1, places)[..., None]).squeeze(-1), mask

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from dopr.config import Recipe
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.loss import clipped_loss
+from dopr.policy.transformer import Transformer
 from dopr.records import Rollout
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,10 @@ class UpdateStatistics:
     logprob_gap: float = 0.0
 
 
-def make_optimiser(model: PreTrainedModel, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimiser(policy: Transformer, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW as the recipe sets it."""
     return torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+        policy.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
     )
 
 
@@ -48,7 +45,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def update(
-    model: PreTrainedModel,
+    policy: Transformer,
     optimiser: torch.optim.Optimizer,
     rows: Sequence[Weighted],
     recipe: Recipe,
@@ -62,7 +59,7 @@ def update(
     """
     used = [row for row in rows if row.advantage != 0.0]
     logprobs, mask = completion_logprobs(
-        model, [row.rollout.prompt_tokens for row in used], [row.rollout.tokens for row in used], temperature
+        policy, [row.rollout.prompt_tokens for row in used], [row.rollout.tokens for row in used], temperature
     )
     behaviour = torch.zeros_like(logprobs)
     for i, row in enumerate(used):
@@ -77,7 +74,7 @@ def update(
     )
     optimiser.zero_grad()
     terms.loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm))
+    norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), recipe.max_grad_norm))
     if not torch.isfinite(terms.loss) or not norm < float("inf"):
         raise FloatingPointError(
             f"step {step + 1}: the loss is {float(terms.loss)} and its gradient norm {norm}; lower learning_rate"

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-FAMILIES = ("qwen2", "llama")
+from dopr.architecture import rotary_angles
 
 
 @dataclass
@@ -57,19 +57,14 @@ class Decoder:
         Raises:
             ValueError: an architecture this decoder does not know.
         """
-        if config["model_type"] not in FAMILIES:
-            raise ValueError(f"model type {config['model_type']!r} cannot be sampled; known are {', '.join(FAMILIES)}")
-        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        if rope.get("rope_type", "default") != "default":
-            raise ValueError(f"rotary embedding type {rope['rope_type']!r} is not supported; only 'default' is")
         self.heads = config["num_attention_heads"]
         self.kv_heads = config.get("num_key_value_heads") or self.heads
         self.head_size = config.get("head_dim") or config["hidden_size"] // self.heads
         self.layers_count = config["num_hidden_layers"]
         self.epsilon = config["rms_norm_eps"]
         self.context = config["max_position_embeddings"]
-        theta = rope.get("rope_theta") or config["rope_theta"]
-        self.frequencies = 1.0 / theta ** (torch.arange(0, self.head_size, 2).float() / self.head_size)
+        angles = rotary_angles(config)
+        self.rotation = torch.polar(torch.ones_like(angles), angles)
         self.load_weights(weights)
 
     @classmethod
@@ -84,23 +79,25 @@ class Decoder:
         self.head = weights.get("lm_head.weight", self.embedding).t()
         self.final_norm = weights["model.norm.weight"]
         self.layers = [self._layer(weights, f"model.layers.{i}.") for i in range(self.layers_count)]
-        self.frequencies = self.frequencies.to(self.embedding.device)
+        self.rotation = self.rotation.to(self.embedding.device)
 
     def _layer(self, weights: Mapping[str, Tensor], prefix: str) -> Layer:
-        def fuse(*names: str) -> Tensor:
-            return torch.cat([weights[f"{prefix}{name}.weight"] for name in names]).t().contiguous()
-
-        qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-        biased = f"{prefix}{qkv[0]}.bias" in weights
+        biased = f"{prefix}self_attn.q_proj.bias" in weights
         return Layer(
             attention_norm=weights[prefix + "input_layernorm.weight"],
-            qkv=fuse(*qkv),
-            qkv_bias=torch.cat([weights[f"{prefix}{name}.bias"] for name in qkv]) if biased else None,
-            output=fuse("self_attn.o_proj"),
+            qkv=self._qkv(weights, prefix, "weight").t().contiguous(),
+            qkv_bias=self._qkv(weights, prefix, "bias") if biased else None,
+            output=weights[prefix + "self_attn.o_proj.weight"].t(),
             mlp_norm=weights[prefix + "post_attention_layernorm.weight"],
-            gate_up=fuse("mlp.gate_proj", "mlp.up_proj"),
-            down=fuse("mlp.down_proj"),
+            gate_up=torch.cat([weights[f"{prefix}mlp.{name}_proj.weight"] for name in ("gate", "up")]).t().contiguous(),
+            down=weights[prefix + "mlp.down_proj.weight"].t(),
         )
+
+    def _qkv(self, weights: Mapping[str, Tensor], prefix: str, kind: str) -> Tensor:
+        """Query, key and value projections joined; within each query and key head, i and i + size / 2 side by side."""
+        query, key, value = (weights[f"{prefix}self_attn.{name}_proj.{kind}"] for name in "qkv")
+        paired = torch.cat([query, key]).unflatten(0, (-1, 2, self.head_size // 2)).transpose(1, 2)
+        return torch.cat([paired.flatten(0, 2), value])
 
     def new_cache(self, offset: Tensor, length: int) -> Cache:
         """An empty cache for rows whose first `offset` positions are padding."""
@@ -122,28 +119,37 @@ class Decoder:
         """Logits [rows, vocabulary] after the last of `tokens` [rows, new], which are appended to the cache."""
         rows, new = tokens.shape
         start, end = cache.filled, cache.filled + new
-        positions = (torch.arange(start, end, device=tokens.device) - cache.offset[:, None]).clamp_min(0)
-        angles = positions[..., None].float() * self.frequencies
-        cos = torch.cat([angles.cos()] * 2, -1)[:, :, None].to(self.embedding.dtype)
-        sin = torch.cat([-angles.sin(), angles.sin()], -1)[:, :, None].to(self.embedding.dtype)
+        positions = torch.arange(start, end, device=tokens.device) - cache.offset[:, None]
+        turn = self.rotation[positions.clamp_min(0).flatten(), None]
         mask = self._causal(cache.mask[:, :, :end], new, start)
-        hidden = self.embedding[tokens]
+        hidden = self.embedding[tokens.flatten()]
         for i, layer in enumerate(self.layers):
             normed = rms_norm(hidden, hidden.shape[-1:], layer.attention_norm, self.epsilon)
-            qkv = normed @ layer.qkv if layer.qkv_bias is None else normed @ layer.qkv + layer.qkv_bias
-            qkv = qkv.view(rows, new, self.heads + 2 * self.kv_heads, self.head_size)
-            turned, value = qkv.split([self.heads + self.kv_heads, self.kv_heads], 2)
-            turned = turned * cos + turned.roll(self.head_size // 2, -1) * sin
-            query, key = turned.split([self.heads, self.kv_heads], 2)
-            cache.keys[i][:, start:end] = key.transpose(1, 2).reshape(-1, new, self.head_size)
-            cache.values[i][:, start:end] = value.transpose(1, 2).reshape(-1, new, self.head_size)
-            mixed = self._attend(query, cache.keys[i][:, :end], cache.values[i][:, :end], mask)
-            hidden = hidden + mixed @ layer.output
+            qkv = torch.mm(normed, layer.qkv) if layer.qkv_bias is None else torch.addmm(layer.qkv_bias, normed, layer.qkv)
+            qkv = qkv.view(rows * new, self.heads + 2 * self.kv_heads, self.head_size)
+            turned, value = qkv.split([self.heads + self.kv_heads, self.kv_heads], 1)
+            query, key = self._rotate(turned, turn).split([self.heads, self.kv_heads], 1)
+            cache.keys[i][:, start:end] = self._by_lane(key, rows)
+            cache.values[i][:, start:end] = self._by_lane(value, rows)
+            mixed = self._attend(query, cache.keys[i][:, :end], cache.values[i][:, :end], mask, rows)
+            hidden = torch.addmm(hidden, mixed, layer.output)
             normed = rms_norm(hidden, hidden.shape[-1:], layer.mlp_norm, self.epsilon)
-            gate, up = (normed @ layer.gate_up).chunk(2, -1)
-            hidden = hidden + (silu(gate) * up) @ layer.down
+            gate, up = torch.mm(normed, layer.gate_up).chunk(2, -1)
+            hidden = torch.addmm(hidden, silu(gate) * up, layer.down)
         cache.filled = end
-        return rms_norm(hidden[:, -1], hidden.shape[-1:], self.final_norm, self.epsilon) @ self.head
+        last = hidden.view(rows, new, -1)[:, -1]
+        return rms_norm(last, last.shape[-1:], self.final_norm, self.epsilon) @ self.head
+
+    def _rotate(self, vectors: Tensor, turn: Tensor) -> Tensor:
+        """Rotary embedding as a complex product; load_weights has put the two halves of each pair side by side."""
+        pairs = torch.view_as_complex(vectors.float().view(*vectors.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * turn).flatten(-2).to(vectors.dtype)
+
+    def _by_lane(self, vectors: Tensor, rows: int) -> Tensor:
+        """[rows * new, kv heads, size] -> [rows * kv heads, new, size]."""
+        return vectors.view(rows, -1, self.kv_heads, self.head_size).transpose(1, 2).reshape(
+            rows * self.kv_heads, -1, self.head_size
+        )
 
     def _causal(self, padding: Tensor, new: int, start: int) -> Tensor:
         """Add the causal part, one query row per group member: [rows * kv heads, group * new, end]."""
@@ -156,13 +162,13 @@ class Decoder:
         mask = (padding + causal).masked_fill(torch.eye(end, device=padding.device).bool()[start:], 0.0)
         return mask.repeat(1, self.heads // self.kv_heads, 1)
 
-    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """[rows, new, heads * head size]; the query heads that share a key head are stacked along the new tokens."""
-        rows, new = query.shape[:2]
-        group = self.heads // self.kv_heads
-        query = query.view(rows, new, self.kv_heads, group, self.head_size).permute(0, 2, 3, 1, 4)
-        query = query.reshape(rows * self.kv_heads, group * new, self.head_size)
-        scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=self.head_size**-0.5)
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: int) -> Tensor:
+        """[rows * new, heads * head size]; the query heads that share a key head are stacked above the new tokens."""
+        group, size = self.heads // self.kv_heads, self.head_size
+        new = len(query) // rows
+        stacked = query.view(rows, new, self.kv_heads, group, size).permute(0, 2, 3, 1, 4)
+        stacked = stacked.reshape(rows * self.kv_heads, group * new, size)
+        scores = torch.baddbmm(mask, stacked, keys.transpose(1, 2), alpha=size**-0.5)
         mixed = torch.bmm(scores.softmax(-1), values)
-        mixed = mixed.view(rows, self.kv_heads, group, new, self.head_size).permute(0, 3, 1, 2, 4)
-        return mixed.reshape(rows, new, self.heads * self.head_size)
+        mixed = mixed.view(rows, self.kv_heads, group, new, size).permute(0, 3, 1, 2, 4)
+        return mixed.reshape(rows * new, self.heads * size)

@@ -55,28 +55,38 @@ class TorchEngine:
         tokens, offset = _pad_left(prompts)
         cache = self.decoder.new_cache(offset, longest + max_new_tokens)
         logits = self.decoder.forward(tokens, cache)
-        alive = torch.arange(len(prompts)).repeat_interleave(n)  # becomes row -> sample
-        cache, logits = self.decoder.expand(cache, alive), logits[alive]
-        alive = torch.arange(len(alive))
-        drawn = torch.zeros(len(alive), max_new_tokens, dtype=torch.long)
-        logprobs = torch.zeros(len(alive), max_new_tokens)
-        lengths = torch.full((len(alive),), max_new_tokens)
-        stopped = torch.zeros(len(alive), dtype=torch.bool)
+        first = torch.arange(len(prompts)).repeat_interleave(n)
+        cache, logits = self.decoder.expand(cache, first), logits[first]
+        rows = torch.arange(len(first))  # the sample that each row of the batch is
+        going = torch.ones(len(first), dtype=torch.bool)
+        drawn = torch.zeros(max_new_tokens, len(first), dtype=torch.long)
+        logprobs = torch.zeros(max_new_tokens, len(first))
         for position in range(max_new_tokens):
             token, logprob = _draw(logits, temperature, generator)
-            drawn[alive, position], logprobs[alive, position] = token, logprob
-            ended = torch.isin(token, self.end_tokens) & ~stopped[alive]
-            stopped[alive[ended]] = True
-            lengths[alive[ended]] = position + 1
-            going = ~stopped[alive]
+            drawn[position].index_copy_(0, rows, token)
+            logprobs[position].index_copy_(0, rows, logprob)
+            going &= torch.isin(token, self.end_tokens, invert=True)
             left = int(going.sum())
             if left == 0 or position + 1 == max_new_tokens:
                 break
-            if left < KEEP_SHARE * len(alive):
-                rows = going.nonzero().flatten()
-                cache, alive, token = self.decoder.expand(cache, rows), alive[rows], token[rows]
+            if left < KEEP_SHARE * len(rows):
+                kept = going.nonzero().flatten()
+                cache, rows, token, going = self.decoder.expand(cache, kept), rows[kept], token[kept], going[kept]
             logits = self.decoder.forward(token[:, None], cache)
-        return _samples(drawn, logprobs, lengths, stopped, n)
+        samples = self._cut(drawn.t(), logprobs.t())
+        return [samples[i : i + n] for i in range(0, len(samples), n)]
+
+    def _cut(self, drawn: Tensor, logprobs: Tensor) -> list[Sample]:
+        """Samples from what was drawn [samples, positions], each up to its first end token."""
+        ended = torch.isin(drawn, self.end_tokens)
+        stopped = ended.any(-1)
+        lengths = torch.where(stopped, ended.int().argmax(-1) + 1, drawn.shape[-1])
+        return [
+            Sample(tuple(tokens[:length]), tuple(scores[:length]), "stop" if stop else "length")
+            for tokens, scores, length, stop in zip(
+                drawn.tolist(), logprobs.tolist(), lengths.tolist(), stopped.tolist(), strict=True
+            )
+        ]
 
 
 def end_tokens(folder: Path) -> list[int]:
@@ -102,20 +112,12 @@ def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One token a row and its log-probability, in float32. Greedy (temperature 0) reports those of temperature 1."""
-    scores = logits.float().log_softmax(-1) if temperature == 0 else (logits.float() / temperature).log_softmax(-1)
+    scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
     if temperature == 0:
-        token = scores.argmax(-1)
+        token = scores.argmax(-1, keepdim=True)
     else:
         cumulative = scores.exp().cumsum(-1)
         uniform = torch.rand(len(scores), 1, generator=generator) * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, uniform, right=True).squeeze(-1).clamp_max(scores.shape[-1] - 1)
-    return token, scores.gather(-1, token[:, None]).squeeze(-1)
+        token = torch.searchsorted(cumulative, uniform, right=True).clamp_max(scores.shape[-1] - 1)
+    return token.squeeze(-1), scores.gather(-1, token).squeeze(-1)
 
-
-def _samples(drawn: Tensor, logprobs: Tensor, lengths: Tensor, stopped: Tensor, n: int) -> list[list[Sample]]:
-    rows = zip(drawn.tolist(), logprobs.tolist(), lengths.tolist(), stopped.tolist(), strict=True)
-    flat = [
-        Sample(tuple(tokens[:length]), tuple(scores[:length]), "stop" if stop else "length")
-        for tokens, scores, length, stop in rows
-    ]
-    return [flat[i : i + n] for i in range(0, len(flat), n)]

@@ -32,7 +32,7 @@ def benchmark_table(comparisons: Sequence[Comparison], pass_at: Sequence[int], r
                 rows.append([comparison.pool, label(method), record["benchmark"], *numbers])
     samples = next(iter(comparisons[0].evaluations.values())).samples
     shown = ["greedy", f"avg@{samples}", *(f"pass@{k}" for k in pass_at), *FAULTS]
-    return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows)
+    return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows, left=3)
 
 
 def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[int]) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def bounds_table(
                 spread = f"[{least.low:.1f}, {least.high:.1f}]"
                 numbers = [f"{least.value:.1f}", spread, f"{row.spent:.1f}"]
                 texts.append([comparison.pool, label(method), row.bound, row.constants, *numbers])
-    return Table(pd.DataFrame(records), HEADER, texts)
+    return Table(pd.DataFrame(records), HEADER, texts, left=4)
 
 
 def _rows(
@@ -85,9 +85,7 @@ def _sharpen(comparison: Comparison, method: str, dimension: float) -> _Row:
         # With no question left unsharpened the bound is infinite: nothing finite sharpens all of a worst-case class.
         return sharpening_rollouts(coverage, class_size(dimension, coverage, share), share) if share else float("inf")
 
-    found = Measured(
-        least(cover.value, epsilon.value), least(cover.low, epsilon.high), least(cover.high, epsilon.low)
-    )
+    found = Measured(least(cover.value, epsilon.value), least(cover.low, epsilon.high), least(cover.high, epsilon.low))
     solvable = 100 * solvable_share(comparison, method)
     constants = f"C {cover.value:.2f} ({solvable:.0f} % solvable), eps {epsilon.value:.3f}, d {dimension:g}, c 1"
     return _Row("sharpening, worst case", constants, found, float(curve.rollouts[-1]))

@@ -45,12 +45,13 @@ def credit_table(
                 found = saving(at[without], at[having])
                 charged = saving(at[without].after(spent.get(without, 0)), at[having].after(spent.get(having, 0)))
                 names = {"pool": comparison.pool, "target": target, "cause": cause, "from": without, "to": having}
-                with_profile = {**saving_record("saving_with_profile", charged), "verdict_with_profile": charged.verdict}
-                records.append(
-                    {**names, **saving_record("saving", found), "verdict": found.verdict, **with_profile}
-                )
+                with_profile = {
+                    **saving_record("saving_with_profile", charged),
+                    "verdict_with_profile": charged.verdict,
+                }
+                records.append({**names, **saving_record("saving", found), "verdict": found.verdict, **with_profile})
                 pair = f"{label(without)} → {label(having)}"
-                texts = [saving_text(found), found.verdict, saving_text(charged)]
+                texts = [found.verdict, saving_text(found), saving_text(charged)]
                 rows.append([comparison.pool, f"{target:g}", cause, pair, *texts])
-    header = ["pool", "target", "cause", "methods", "saving", "verdict", "saving, with profile"]
-    return Table(pd.DataFrame(records), header, rows)
+    header = ["pool", "target", "cause", "methods", "verdict", "saving", "saving, with profile"]
+    return Table(pd.DataFrame(records), header, rows, left=5)

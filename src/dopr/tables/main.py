@@ -35,7 +35,7 @@ def main_table(comparisons: Sequence[Comparison], groups: Groups, targets: Seque
             records.append(record | _reached(reaches))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
-    return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows)
+    return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows, left=2)
 
 
 def _record(comparison: Comparison, method: str, numbers: dict[str, Any]) -> dict[str, Any]:

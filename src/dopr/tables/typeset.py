@@ -31,11 +31,12 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers` for the CSV; for readers, a header and rows of text, with a rule wherever the first cell changes."""
+    """`numbers` for the CSV; for readers, a header and rows of text, the first `left` columns aligned left."""
 
     numbers: pd.DataFrame
     header: list[str]
     rows: list[list[str]]
+    left: int
 
     def write(self, path: Path) -> None:
         """Write path.csv, path.md and path.tex (`path` has no suffix)."""
@@ -44,14 +45,15 @@ class Table:
         write_text(path.with_name(path.name + ".tex"), self.latex())
 
     def markdown(self) -> str:
-        """A pipe table; every column but the text ones at the left is aligned right."""
-        ends = ["---" if i == 0 else "---:" for i in range(len(self.header))]
+        """A pipe table."""
+        ends = ["---" if i < self.left else "---:" for i in range(len(self.header))]
         return "".join(f"| {' | '.join(row)} |\n" for row in [self.header, ends, *self.rows])
 
     def latex(self) -> str:
-        """A booktabs tabular, or a longtable (package longtable) when it is longer than a page."""
+        """A booktabs tabular with a rule wherever the first cell changes; a longtable when longer than a page."""
         environment = "longtable" if len(self.rows) > LONG else "tabular"
-        lines = [rf"\begin{{{environment}}}{{l{'r' * (len(self.header) - 1)}}}", r"\toprule"]
+        columns = "l" * self.left + "r" * (len(self.header) - self.left)
+        lines = [rf"\begin{{{environment}}}{{{columns}}}", r"\toprule"]
         lines += [_latex_row(self.header), r"\midrule"]
         if environment == "longtable":
             lines.append(r"\endhead")

@@ -1,0 +1,24 @@
+"""Draw what profiling found in a pool: variances, ranking, and the accuracy histories of three prompts."""
+
+import argparse
+from pathlib import Path
+
+from dopr.errors import exit_with_one_line
+from dopr.figures.profile import collect, draw
+from dopr.figures.style import save
+from dopr.results import Results
+
+
+def main() -> None:
+    """Write OUTPUT.pdf, OUTPUT.png and OUTPUT.csv."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stages' outputs")
+    parser.add_argument("--pool", required=True, help="prompt pool")
+    parser.add_argument("--output", type=Path, required=True, help="path of the figure, without suffix")
+    args = parser.parse_args()
+    frame = collect(Results(args.results), args.pool)
+    save(draw(frame), frame, args.output)
+
+
+if __name__ == "__main__":
+    exit_with_one_line(main)

@@ -1,0 +1,112 @@
+"""Accuracy against what training spent: rollouts, tokens, or measured CPU-seconds. One panel a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from dopr.comparison import Comparison
+from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, legend_below, letter, log_axis, looks, new_figure
+from dopr.files import DataError
+from dopr.results import Results
+from dopr.scores import Evaluation
+from dopr.statistics import FloatArray, interval
+
+Spending = Literal["rollouts", "tokens", "cpu_seconds"]
+NAMES = {"rollouts": "training rollouts", "tokens": "training tokens", "cpu_seconds": "CPU-seconds of training"}
+
+
+def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
+    """One row a pool, method, seed (or the mean of the seeds) and checkpoint.
+
+    Columns: pool, method, seed (a number or `mean`), step, the axis, accuracy (sampled, the mean over benchmarks),
+    and for the mean its 95 % interval, low and high. The mean's place on the axis is the mean of the seeds' places.
+    """
+    return pd.concat(
+        [
+            _rows(comparison, method, spent(results, evaluation, axis), axis)
+            for comparison in comparisons
+            for method, evaluation in comparison.evaluations.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def spent(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArray:
+    """What each seed had spent at each checkpoint, shape (seeds, checkpoints).
+
+    Raises:
+        DataError: a run's measured seconds end before its last checkpoint.
+    """
+    if axis == "tokens":
+        return evaluation.tokens
+    if axis == "rollouts":
+        return np.tile(evaluation.rollouts, (len(evaluation.seeds), 1))
+    return np.stack([_cpu_seconds(results, evaluation, seed) for seed in evaluation.seeds])
+
+
+def _cpu_seconds(results: Results, evaluation: Evaluation, seed: int) -> FloatArray:
+    laps = results.seconds(evaluation.pool, evaluation.method, seed)
+    at = dict(zip(laps["step"].tolist(), laps["cpu_seconds"].tolist(), strict=True)) | {0: 0.0}
+    missing = [step for step in evaluation.steps.tolist() if step not in at]
+    if missing:
+        run = f"train/{evaluation.pool}/{evaluation.method}/{seed}"
+        raise DataError(f"{run}/seconds.csv: has no row for step {missing[0]}, which was evaluated; train it again")
+    return np.array([at[step] for step in evaluation.steps.tolist()], dtype=np.float64)
+
+
+def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spending) -> pd.DataFrame:
+    curve, evaluation = comparison.curve(method), comparison.evaluations[method]
+    low, high = interval(curve.replicates)
+    names = {"pool": comparison.pool, "method": method}
+    frames = [
+        pd.DataFrame(
+            {**names, "seed": str(seed), "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]}
+        )
+        for i, seed in enumerate(evaluation.seeds)
+    ]
+    mean = {"seed": MEAN, "step": evaluation.steps, axis: places.mean(axis=0), "accuracy": curve.mean}
+    return pd.concat([pd.DataFrame({**names, **mean, "low": low, "high": high}), *frames], ignore_index=True)
+
+
+def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
+    """Means with their 95 % interval as a shade, every seed as a thin line, the base policy as a dotted one."""
+    pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
+    width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
+    figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
+    panels = figure.subplots(1, len(pools), sharey=True, squeeze=False)[0]
+    for panel, pool in zip(panels, pools, strict=True):
+        _panel(panel, frame[frame["pool"] == pool], axis)
+        panel.set_title(f"{pool} pool", loc="left")
+    panels[0].set_ylabel("held-out accuracy (sampled)")
+    letter(panels)
+    legend_below(figure, methods, columns)
+    return figure
+
+
+def _panel(panel: Axes, frame: pd.DataFrame, axis: Spending) -> None:
+    shown = looks(list(frame["method"].unique()))
+    for method, rows in frame.groupby("method", sort=False):
+        look = shown[str(method)]
+        trained = rows[rows[axis] > 0]  # the logarithm leaves out the base policy, which has a line of its own
+        for seed, run in trained.groupby("seed", sort=False):
+            if seed == MEAN:
+                panel.plot(run[axis], run["accuracy"], zorder=3, **look.line)
+                panel.fill_between(run[axis], run["low"], run["high"], color=look.colour, alpha=0.15, linewidth=0)
+            else:
+                panel.plot(run[axis], run["accuracy"], color=look.colour, alpha=0.35, linewidth=0.5)
+    base = frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].mean()
+    panel.axhline(base, color=GREY, linewidth=0.8, linestyle=":")
+    panel.annotate(
+        "base policy", (1, base), (-2, 2), ("axes fraction", "data"), "offset points", ha="right", fontsize=7
+    )
+    panel.set_xscale("log")
+    log_axis(panel.xaxis)
+    panel.set_xlabel(NAMES[axis])
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,0 +1,123 @@
+"""One look for every figure, and the one way a figure is written: PDF, PNG and the CSV behind it, same bytes each time.
+
+Each figure module has `collect`, which makes a frame from result files, and `draw`, which makes the figure from that
+frame alone: what is drawn is what the CSV holds, and a figure can be drawn again from its CSV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from dopr.files import write_atomically, write_text
+from dopr.labels import counterpart, label
+
+COLUMN, PAGE = 3.3, 6.8  # widths of one and two columns of a paper, in inches
+GREY = "#666666"
+MEAN = "mean"  # in the seed column, where a row is the mean over seeds
+# Okabe and Ito's colours, told apart with any colour vision; the pale yellow is left out.
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = "osD^vPX"
+# No dates and no versions, for the same bytes each time.
+METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
+USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4}
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine has it
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.35,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.2,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "pdf.fonttype": 42,  # TrueType: text stays text
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn: colours, markers and line styles each tell it apart, so that a grey print works too."""
+
+    colour: str
+    marker: str
+    dashed: bool
+    name: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of Axes.plot."""
+        face = "white" if self.dashed else self.colour
+        style = (0, (4, 1.5)) if self.dashed else "-"
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face, "linestyle": style}
+
+
+def looks(methods: Sequence[str]) -> dict[str, Look]:
+    """A look for each method; a method with reuse has its counterpart's, dashed and with hollow markers."""
+    bare = list(dict.fromkeys(counterpart(method) for method in methods))
+    unusual = [method for method in bare if method not in USUAL]
+    free = [i for i in range(len(PALETTE)) if i not in {USUAL.get(method) for method in bare}] or [len(PALETTE) - 1]
+    places = USUAL | {method: free[i % len(free)] for i, method in enumerate(unusual)}
+    found = {method: places[counterpart(method)] for method in methods}
+    return {m: Look(PALETTE[i], MARKERS[i], counterpart(m) != m, label(m)) for m, i in found.items()}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, in the common style (which is set for all of matplotlib)."""
+    mpl.rcParams.update(STYLE)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def legend_below(figure: FigureBase, methods: Sequence[str], columns: int = 4) -> None:
+    """A legend of methods under the axes, where it hides nothing."""
+    shown = looks(methods)
+    handles = [Line2D([], [], label=shown[method].name, **shown[method].line) for method in methods]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(methods)))
+
+
+def log_axis(axis: Axis, each: Sequence[float] = (1, 3)) -> None:
+    """Plain numbers on a logarithmic axis, at 1 and 3 (or `each`) times the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=each))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def letter(axes: Iterable[Axes]) -> None:
+    """Put a, b, c ... before the panels' titles."""
+    for axis, name in zip(axes, "abcdefghijklmnop", strict=False):
+        axis.set_title(f"({name}) {axis.get_title(loc='left')}".rstrip(), loc="left")
+
+
+def save(figure: Figure, frame: pd.DataFrame, path: Path) -> None:
+    """Write path.pdf, path.png and the numbers behind; `path` has no suffix.
+
+    The numbers go to path.csv, or to path.seconds.csv if there are measured seconds among them: those alone differ
+    from one run of the experiment to the next.
+    """
+    measured = any("seconds" in str(column) for column in frame.columns)
+    text = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    write_text(path.with_name(path.name + (".seconds.csv" if measured else ".csv")), text)
+    for kind, metadata in METADATA.items():
+        draw = partial(figure.savefig, format=kind, metadata=metadata)
+        write_atomically(path.with_name(f"{path.name}.{kind}"), draw)

@@ -1,0 +1,318 @@
+"""pass@k, crossings, the bootstrap, and savings: numbers worked out by hand, properties, and coverage."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dopr.savings import Reach, reach, saving
+from dopr.statistics import (
+    Curve,
+    crossing,
+    even_weights,
+    interval,
+    pass_at_k,
+    question_weights,
+    redraw_weights,
+    resampled_curve,
+)
+
+# --- pass@k ---
+
+
+def test_pass_at_k_by_hand():
+    # 4 samples, 1 correct: a pair misses it in C(3,2) / C(4,2) = 3/6 of the cases.
+    assert pass_at_k(4, 1, 2) == pytest.approx(0.5)
+    assert pass_at_k(4, [0, 1, 2, 3, 4], 2) == pytest.approx([0, 1 / 2, 5 / 6, 1, 1])
+    assert pass_at_k(8, 3, 1) == pytest.approx(3 / 8)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (5, 2), (6, 4), (7, 7)])
+def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(n, k):
+    for correct in range(n + 1):
+        subsets = list(itertools.combinations([1] * correct + [0] * (n - correct), k))
+        assert pass_at_k(n, correct, k) == pytest.approx(np.mean([max(subset) for subset in subsets]))
+
+
+def test_pass_at_k_is_unbiased_where_the_plug_in_is_not():
+    rng = np.random.default_rng(0)
+    n, k, p = 8, 4, 0.15
+    counts = rng.binomial(n, p, size=20_000)
+    truth = 1 - (1 - p) ** k
+    assert pass_at_k(n, counts, k).mean() == pytest.approx(truth, abs=0.01)
+    assert np.mean(1 - (1 - counts / n) ** k) < truth - 0.05
+
+
+def test_pass_at_k_keeps_the_shape_and_rises_with_k():
+    counts = np.array([[0, 1, 2], [3, 5, 6]])
+    values = np.stack([pass_at_k(6, counts, k) for k in range(1, 7)])
+    assert values.shape == (6, 2, 3)
+    assert (np.diff(values, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize(("n", "correct", "k"), [(4, 2, 5), (4, 2, 0), (4, 5, 1), (4, -1, 1)])
+def test_pass_at_k_refuses_what_cannot_be(n, correct, k):
+    with pytest.raises(ValueError, match=r"pass@|counts"):
+        pass_at_k(n, correct, k)
+
+
+# --- crossing ---
+
+
+def test_crossing_by_hand():
+    x, y = [0, 100, 300], [0.2, 0.4, 0.8]
+    assert crossing(x, y, 0.3) == pytest.approx(50)  # half of the way from 0 to 100
+    assert crossing(x, y, 0.5) == pytest.approx(150)  # a quarter of the way from 100 to 300
+    assert crossing(x, y, 0.8) == pytest.approx(300)
+    assert np.isnan(crossing(x, y, 0.81))
+
+
+def test_crossing_is_the_first_one_and_needs_no_monotone_curve():
+    x, y = [0, 10, 20, 30, 40], [0.1, 0.5, 0.3, 0.9, 0.2]
+    assert crossing(x, y, 0.4) == pytest.approx(7.5)
+    assert crossing(x, y, 0.6) == pytest.approx(25)
+
+
+def test_a_curve_that_starts_at_the_target_crosses_at_its_start():
+    assert crossing([5, 10], [0.7, 0.9], 0.7) == 5
+    assert crossing([5, 10], [0.9, 0.1], 0.7) == 5
+
+
+def test_crossing_of_many_curves_is_that_of_each():
+    rng = np.random.default_rng(1)
+    x, curves = np.array([0.0, 3, 4, 9, 20]), rng.random((3, 7, 5))
+    together = crossing(x, curves, 0.8)
+    assert together.shape == (3, 7)
+    one_by_one = np.array([[crossing(x, curve, 0.8) for curve in row] for row in curves])
+    np.testing.assert_array_equal(together, one_by_one)
+    assert np.isnan(together).any()
+    assert np.isfinite(together).any()
+
+
+def test_a_higher_target_is_never_reached_earlier():
+    curve = np.random.default_rng(2).random(30)
+    found = np.array([crossing(np.arange(30), curve, target) for target in np.linspace(0, curve.max(), 20)])
+    assert (np.diff(found) >= 0).all()
+
+
+# --- interval ---
+
+
+def test_interval_takes_outward_order_statistics():
+    low, high = interval(np.arange(1.0, 101.0))
+    assert (low, high) == (3, 98)  # 2.5 % of 99 steps is 2.475: down to the 3rd, up to the 98th
+
+
+def test_interval_with_infinite_samples_has_an_infinite_end_and_no_nan():
+    samples = np.concatenate([np.arange(90.0), np.full(10, np.inf)])
+    low, high = interval(samples)
+    assert low == 2
+    assert np.isinf(high)
+
+
+def test_interval_works_column_by_column():
+    samples = np.stack([np.arange(100.0), np.arange(100.0) * 2], axis=1)
+    low, high = interval(samples)
+    np.testing.assert_array_equal(low, [2, 4])
+    np.testing.assert_array_equal(high, [97, 194])
+
+
+# --- weights ---
+
+BENCHMARK = np.array([0, 0, 1, 1, 1, 1, 2])
+
+
+def test_even_weights_give_the_mean_over_benchmarks_of_their_means():
+    answers = np.array([1, 0, 1, 1, 1, 0, 0])
+    assert answers @ even_weights(BENCHMARK) == pytest.approx((1 / 2 + 3 / 4 + 0) / 3)
+
+
+def test_question_weights_keep_each_benchmarks_share():
+    weights = question_weights(BENCHMARK, 50, seed=3)
+    for name in (0, 1, 2):
+        np.testing.assert_allclose(weights[:, name == BENCHMARK].sum(axis=1), 1 / 3)
+    counts = weights[:, BENCHMARK == 1] * 3 * 4  # draws of each of four questions
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-9)
+    assert len(np.unique(counts.round(), axis=0)) > 10
+
+
+def test_weights_average_to_the_even_ones():
+    np.testing.assert_allclose(question_weights(BENCHMARK, 20_000, seed=0).mean(axis=0), even_weights(BENCHMARK), atol=0.005)
+    np.testing.assert_allclose(redraw_weights(3, 20_000, seed=0).mean(axis=0), 1 / 3, atol=0.01)
+
+
+def test_weights_depend_on_the_seed_alone():
+    np.testing.assert_array_equal(question_weights(BENCHMARK, 9, seed=5), question_weights(BENCHMARK, 9, seed=5))
+    assert (question_weights(BENCHMARK, 9, seed=5) != question_weights(BENCHMARK, 9, seed=6)).any()
+    state = np.random.get_state()[1].copy()
+    redraw_weights(3, 5, seed=1)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # the global generator is left alone
+
+
+def test_three_seeds_have_ten_resamples():
+    assert len(np.unique(redraw_weights(3, 2000, seed=0), axis=0)) == 10
+
+
+# --- curves ---
+
+
+def small_curve(seed: int = 0, replicates: int = 200) -> tuple[Curve, np.ndarray]:
+    accuracy = np.random.default_rng(seed).random((3, 4, len(BENCHMARK)))
+    questions = question_weights(BENCHMARK, replicates, seed=1)
+    seeds = redraw_weights(3, replicates, seed=2)
+    return resampled_curve(np.arange(4.0), accuracy, even_weights(BENCHMARK), questions, seeds), accuracy
+
+
+def test_a_curve_is_the_mean_over_seeds_benchmarks_and_questions():
+    curve, accuracy = small_curve()
+    by_benchmark = [accuracy[:, :, name == BENCHMARK].mean(axis=2) for name in (0, 1, 2)]
+    np.testing.assert_allclose(curve.by_seed, np.mean(by_benchmark, axis=0))
+    np.testing.assert_allclose(curve.mean, curve.by_seed.mean(axis=0))
+
+
+def test_a_replicate_is_the_curve_of_the_redrawn_seeds_and_questions():
+    curve, accuracy = small_curve()
+    questions, seeds = question_weights(BENCHMARK, 200, seed=1), redraw_weights(3, 200, seed=2)
+    for replicate in (0, 77):
+        by_hand = sum(seeds[replicate, s] * accuracy[s] @ questions[replicate] for s in range(3))
+        np.testing.assert_allclose(curve.replicates[replicate], by_hand)
+
+
+def simulated_coverage(seeds: int, questions: int, experiments: int = 150) -> float:
+    """How often the 95 % interval holds the truth, with noise from seeds and from questions."""
+    rng, inside = np.random.default_rng(11), 0
+    benchmark = np.repeat([0, 1], questions)
+    for i in range(experiments):
+        noise = rng.normal(0, 0.05, (seeds, 1, 1)) + rng.normal(0, 0.2, 2 * questions)
+        accuracy = 0.5 + noise + rng.normal(0, 0.05, (seeds, 1, 2 * questions))
+        weights = question_weights(benchmark, 300, seed=i), redraw_weights(seeds, 300, seed=i + 1000)
+        low, high = interval(resampled_curve(np.zeros(1), accuracy, even_weights(benchmark), *weights).replicates)
+        inside += bool(low[0] <= 0.5 <= high[0])
+    return inside / experiments
+
+
+def test_the_interval_covers_the_truth_with_many_seeds_and_is_too_narrow_with_three():
+    assert 0.9 <= simulated_coverage(seeds=20, questions=30) <= 0.99
+    assert simulated_coverage(seeds=3, questions=30) < 0.9
+
+
+def test_a_thousand_replicates_of_a_whole_experiment_take_well_under_a_second_each():
+    accuracy = np.random.default_rng(0).random((3, 14, 384))
+    benchmark = np.repeat(np.arange(8), 48)
+    weights = question_weights(benchmark, 1000, seed=0), redraw_weights(3, 1000, seed=0)
+    curve = resampled_curve(np.arange(14.0), accuracy, even_weights(benchmark), *weights)
+    assert curve.replicates.shape == (1000, 14)
+    np.testing.assert_allclose(curve.replicates.mean(axis=0), curve.mean, atol=0.01)
+
+
+# --- reaching a target ---
+
+
+def curve_of(by_seed: list[list[float]], replicates: list[list[float]], rollouts: tuple[float, ...] = (0, 100, 200)) -> Curve:
+    seeds = np.array(by_seed)
+    return Curve(np.array(rollouts, dtype=float), seeds.mean(axis=0), seeds, np.array(replicates))
+
+
+def test_reach_is_the_crossing_of_the_mean_and_counts_the_seeds_that_arrive():
+    curve = curve_of([[0.2, 0.4, 0.8], [0.2, 0.3, 0.4]], [[0.2, 0.5, 0.6], [0.2, 0.3, 0.4]])
+    found = reach(curve, 0.5)
+    assert found.rollouts == pytest.approx(160)  # the mean goes .35 -> .6 over the last 100
+    np.testing.assert_allclose(found.by_seed, [125, np.nan])
+    assert (found.seeds_reached, found.share_reached, found.budget) == (1, 0.5, 200)
+
+
+def test_an_interval_with_censored_replicates_is_open_above_and_starts_at_most_at_the_budget():
+    curve = curve_of([[0.2, 0.3, 0.4]], [[0.2, 0.3, 0.4]] * 40)
+    assert np.isnan(reach(curve, 0.5).rollouts)
+    assert reach(curve, 0.5).interval == (200, np.inf)
+
+
+def test_one_censored_replicate_in_a_hundred_does_not_open_the_interval():
+    curve = curve_of([[0.2, 0.3, 0.6]], [[0.2, 0.3, 0.6]] * 99 + [[0.2, 0.3, 0.4]])
+    low, high = reach(curve, 0.45).interval
+    assert low == pytest.approx(150)
+    assert high == pytest.approx(150)
+
+
+def test_rollouts_spent_before_training_are_added_everywhere():
+    found = reach(curve_of([[0.2, 0.4, 0.8]], [[0.2, 0.5, 0.6]] * 3), 0.5).after(1000)
+    assert (found.rollouts, found.budget) == (pytest.approx(1125), 1200)
+    np.testing.assert_allclose(found.by_seed, [1125])
+    np.testing.assert_allclose(found.replicates, [1100] * 3)
+
+
+# --- savings ---
+
+NEVER = float("nan")
+
+
+def reached(rollouts: float, replicates: list[float], budget: float) -> Reach:
+    return Reach(0.7, budget, rollouts, np.array([rollouts]), np.array(replicates))
+
+
+def test_a_saving_is_the_ratio_replicate_by_replicate():
+    found = saving(reached(1000, [1000, 900, 1200], 2000), reached(500, [500, 300, 600], 1000))
+    assert (found.value, found.bound, found.share_known) == (2, "", 1)
+    assert (found.low, found.high) == (2, 3)
+    assert found.verdict == "fewer rollouts"
+
+
+def test_a_reference_that_never_arrives_gives_a_lower_bound():
+    found = saving(reached(NEVER, [NEVER, NEVER], 2000), reached(500, [500, 400], 1000))
+    assert (found.value, found.bound) == (4, ">")
+    assert (found.low, found.high) == (4, np.inf)
+    assert (found.share_known, found.verdict) == (0, "fewer rollouts")
+
+
+def test_a_method_that_never_arrives_gives_an_upper_bound():
+    found = saving(reached(500, [500, 400], 2000), reached(NEVER, [NEVER, NEVER], 1000))
+    assert (found.value, found.bound) == (0.5, "<")
+    assert (found.low, found.high) == (0, 0.5)
+    assert found.verdict == "more rollouts"
+
+
+def test_a_short_budget_proves_nothing():
+    """The method stopped at 100 rollouts: that the reference needs 500 does not make it five times better."""
+    found = saving(reached(500, [500, 500], 2000), reached(NEVER, [NEVER, NEVER], 100))
+    assert (found.value, found.bound, found.low, found.high) == (5, "<", 0, 5)
+    assert found.verdict == "no measurable difference"
+
+
+def test_neither_arriving_says_nothing():
+    found = saving(reached(NEVER, [NEVER], 2000), reached(NEVER, [NEVER], 1000))
+    assert np.isnan(found.value)
+    assert (found.low, found.high, found.verdict) == (0, np.inf, "target not reached")
+
+
+def test_a_target_met_by_the_starting_policy_says_nothing():
+    found = saving(reached(0, [0, 0], 2000), reached(0, [0, 0], 1000))
+    assert np.isnan(found.value)
+    assert (found.low, found.high) == (0, np.inf)
+
+
+def test_an_interval_that_spans_one_is_no_measurable_difference():
+    found = saving(reached(100, [90, 120], 500), reached(100, [100, 100], 500))
+    assert (found.low, found.high) == (0.9, 1.2)
+    assert found.verdict == "no measurable difference"
+
+
+def test_sharing_the_questions_makes_a_comparison_sharper():
+    """Two methods that differ by a constant factor on the same questions: paired, the ratio has no question noise."""
+    rng = np.random.default_rng(4)
+    ease = rng.normal(0, 0.3, 40)
+    rise = np.clip(np.linspace(0, 1, 6)[:, None] + ease, 0, 1)
+    accuracy = np.repeat(rise[None], 3, axis=0)
+    benchmark, seeds = np.zeros(40, dtype=int), redraw_weights(3, 400, seed=0)
+    widths = []
+    for other in (1, 2):
+        curves = [
+            resampled_curve(x, accuracy, even_weights(benchmark), question_weights(benchmark, 400, seed=s), seeds)
+            for x, s in ((np.arange(6.0) * 200, 1), (np.arange(6.0) * 100, other))
+        ]
+        found = saving(reach(curves[0], 0.6), reach(curves[1], 0.6))
+        assert found.value == pytest.approx(2)
+        widths.append(found.high - found.low)
+    assert widths[0] == pytest.approx(0, abs=1e-9)
+    assert widths[1] > 0.1
