@@ -16,7 +16,7 @@ rule tune:
     output:
         "results/tune/learning_rates.csv",
     params:
-        settings=json.dumps(experiment.jobs.tune()),
+        settings=experiment.jobs.tune(),
     log:
         "results/logs/tune.log",
     conda:
@@ -26,4 +26,4 @@ rule tune:
         mem_mb=2000,
         runtime=10,
     shell:
-        "python scripts/tune.py --settings {params.settings:q} --output {output} {input} " + LOGGED
+        "python scripts/tune.py --config {experiment.config_path} --output {output} {input} " + LOGGED

@@ -8,7 +8,7 @@ from dopr.tables.bounds import bounds_table
 
 
 def main() -> None:
-    """Write OUTPUT.csv, OUTPUT.md and OUTPUT.tex."""
+    """Write OUTPUT.csv, OUTPUT.md, OUTPUT.tex and OUTPUT.html."""
     parser = results_parser(__doc__, "path of the table, without suffix")
     parser.add_argument("--dimensions", nargs="+", type=float, default=[1, 100], help="d of the sharpening bound")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the test in the change of measure")

@@ -4,7 +4,7 @@ from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.figures.complexity import collect, draw
 from dopr.figures.style import save
-from dopr.options import named, results_parser
+from dopr.options import counted, results_parser
 from dopr.results import Results
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     """Write OUTPUT.pdf, OUTPUT.png and OUTPUT.csv."""
     parser = results_parser(__doc__, "path of the figure, without suffix", methods=False)
     parser.add_argument(
-        "--prompts", nargs="+", type=named, required=True, help="COUNT=METHOD, fewest first, e.g. 1=one_shot all=grpo"
+        "--prompts", nargs="+", type=counted, required=True, help="COUNT=METHOD, fewest first, e.g. 1=one_shot all=grpo"
     )
     parser.add_argument("--dimensions", nargs="+", type=float, default=[1, 100], help="d of the sharpening bound")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the test in the change of measure")

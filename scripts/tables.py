@@ -13,7 +13,7 @@ from dopr.tables.typeset import csv_text
 
 
 def main() -> None:
-    """Write main, targets, credit and benchmarks as .csv, .md and .tex, and scores.csv."""
+    """Write main, targets, credit and benchmarks as .csv, .md, .tex and .html, and scores.csv."""
     parser = results_parser(__doc__, "folder to write to")
     parser.add_argument("--reference", required=True, help="method that savings are measured against")
     parser.add_argument("--groups", nargs="+", type=named_list, required=True, help="GROUP=BENCHMARK,BENCHMARK,...")

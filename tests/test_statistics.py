@@ -1,4 +1,4 @@
-"""pass@k, crossings, the bootstrap, and savings: numbers worked out by hand, properties, and coverage."""
+"""pass@k, crossings and the bootstrap: numbers worked out by hand, properties, and coverage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 
-from dopr.savings import Reach, reach, saving
 from dopr.statistics import (
     Curve,
     crossing,
@@ -139,7 +138,9 @@ def test_question_weights_keep_each_benchmarks_share():
 
 
 def test_weights_average_to_the_even_ones():
-    np.testing.assert_allclose(question_weights(BENCHMARK, 20_000, seed=0).mean(axis=0), even_weights(BENCHMARK), atol=0.005)
+    np.testing.assert_allclose(
+        question_weights(BENCHMARK, 20_000, seed=0).mean(axis=0), even_weights(BENCHMARK), atol=0.005
+    )
     np.testing.assert_allclose(redraw_weights(3, 20_000, seed=0).mean(axis=0), 1 / 3, atol=0.01)
 
 
@@ -198,121 +199,10 @@ def test_the_interval_covers_the_truth_with_many_seeds_and_is_too_narrow_with_th
     assert simulated_coverage(seeds=3, questions=30) < 0.9
 
 
-def test_a_thousand_replicates_of_a_whole_experiment_take_well_under_a_second_each():
+def test_replicates_of_a_whole_experiment_lie_around_its_curve():
     accuracy = np.random.default_rng(0).random((3, 14, 384))
     benchmark = np.repeat(np.arange(8), 48)
     weights = question_weights(benchmark, 1000, seed=0), redraw_weights(3, 1000, seed=0)
     curve = resampled_curve(np.arange(14.0), accuracy, even_weights(benchmark), *weights)
     assert curve.replicates.shape == (1000, 14)
     np.testing.assert_allclose(curve.replicates.mean(axis=0), curve.mean, atol=0.01)
-
-
-# --- reaching a target ---
-
-
-def curve_of(by_seed: list[list[float]], replicates: list[list[float]], rollouts: tuple[float, ...] = (0, 100, 200)) -> Curve:
-    seeds = np.array(by_seed)
-    return Curve(np.array(rollouts, dtype=float), seeds.mean(axis=0), seeds, np.array(replicates))
-
-
-def test_reach_is_the_crossing_of_the_mean_and_counts_the_seeds_that_arrive():
-    curve = curve_of([[0.2, 0.4, 0.8], [0.2, 0.3, 0.4]], [[0.2, 0.5, 0.6], [0.2, 0.3, 0.4]])
-    found = reach(curve, 0.5)
-    assert found.rollouts == pytest.approx(160)  # the mean goes .35 -> .6 over the last 100
-    np.testing.assert_allclose(found.by_seed, [125, np.nan])
-    assert (found.seeds_reached, found.share_reached, found.budget) == (1, 0.5, 200)
-
-
-def test_an_interval_with_censored_replicates_is_open_above_and_starts_at_most_at_the_budget():
-    curve = curve_of([[0.2, 0.3, 0.4]], [[0.2, 0.3, 0.4]] * 40)
-    assert np.isnan(reach(curve, 0.5).rollouts)
-    assert reach(curve, 0.5).interval == (200, np.inf)
-
-
-def test_one_censored_replicate_in_a_hundred_does_not_open_the_interval():
-    curve = curve_of([[0.2, 0.3, 0.6]], [[0.2, 0.3, 0.6]] * 99 + [[0.2, 0.3, 0.4]])
-    low, high = reach(curve, 0.45).interval
-    assert low == pytest.approx(150)
-    assert high == pytest.approx(150)
-
-
-def test_rollouts_spent_before_training_are_added_everywhere():
-    found = reach(curve_of([[0.2, 0.4, 0.8]], [[0.2, 0.5, 0.6]] * 3), 0.5).after(1000)
-    assert (found.rollouts, found.budget) == (pytest.approx(1125), 1200)
-    np.testing.assert_allclose(found.by_seed, [1125])
-    np.testing.assert_allclose(found.replicates, [1100] * 3)
-
-
-# --- savings ---
-
-NEVER = float("nan")
-
-
-def reached(rollouts: float, replicates: list[float], budget: float) -> Reach:
-    return Reach(0.7, budget, rollouts, np.array([rollouts]), np.array(replicates))
-
-
-def test_a_saving_is_the_ratio_replicate_by_replicate():
-    found = saving(reached(1000, [1000, 900, 1200], 2000), reached(500, [500, 300, 600], 1000))
-    assert (found.value, found.bound, found.share_known) == (2, "", 1)
-    assert (found.low, found.high) == (2, 3)
-    assert found.verdict == "fewer rollouts"
-
-
-def test_a_reference_that_never_arrives_gives_a_lower_bound():
-    found = saving(reached(NEVER, [NEVER, NEVER], 2000), reached(500, [500, 400], 1000))
-    assert (found.value, found.bound) == (4, ">")
-    assert (found.low, found.high) == (4, np.inf)
-    assert (found.share_known, found.verdict) == (0, "fewer rollouts")
-
-
-def test_a_method_that_never_arrives_gives_an_upper_bound():
-    found = saving(reached(500, [500, 400], 2000), reached(NEVER, [NEVER, NEVER], 1000))
-    assert (found.value, found.bound) == (0.5, "<")
-    assert (found.low, found.high) == (0, 0.5)
-    assert found.verdict == "more rollouts"
-
-
-def test_a_short_budget_proves_nothing():
-    """The method stopped at 100 rollouts: that the reference needs 500 does not make it five times better."""
-    found = saving(reached(500, [500, 500], 2000), reached(NEVER, [NEVER, NEVER], 100))
-    assert (found.value, found.bound, found.low, found.high) == (5, "<", 0, 5)
-    assert found.verdict == "no measurable difference"
-
-
-def test_neither_arriving_says_nothing():
-    found = saving(reached(NEVER, [NEVER], 2000), reached(NEVER, [NEVER], 1000))
-    assert np.isnan(found.value)
-    assert (found.low, found.high, found.verdict) == (0, np.inf, "target not reached")
-
-
-def test_a_target_met_by_the_starting_policy_says_nothing():
-    found = saving(reached(0, [0, 0], 2000), reached(0, [0, 0], 1000))
-    assert np.isnan(found.value)
-    assert (found.low, found.high) == (0, np.inf)
-
-
-def test_an_interval_that_spans_one_is_no_measurable_difference():
-    found = saving(reached(100, [90, 120], 500), reached(100, [100, 100], 500))
-    assert (found.low, found.high) == (0.9, 1.2)
-    assert found.verdict == "no measurable difference"
-
-
-def test_sharing_the_questions_makes_a_comparison_sharper():
-    """Two methods that differ by a constant factor on the same questions: paired, the ratio has no question noise."""
-    rng = np.random.default_rng(4)
-    ease = rng.normal(0, 0.3, 40)
-    rise = np.clip(np.linspace(0, 1, 6)[:, None] + ease, 0, 1)
-    accuracy = np.repeat(rise[None], 3, axis=0)
-    benchmark, seeds = np.zeros(40, dtype=int), redraw_weights(3, 400, seed=0)
-    widths = []
-    for other in (1, 2):
-        curves = [
-            resampled_curve(x, accuracy, even_weights(benchmark), question_weights(benchmark, 400, seed=s), seeds)
-            for x, s in ((np.arange(6.0) * 200, 1), (np.arange(6.0) * 100, other))
-        ]
-        found = saving(reach(curves[0], 0.6), reach(curves[1], 0.6))
-        assert found.value == pytest.approx(2)
-        widths.append(found.high - found.low)
-    assert widths[0] == pytest.approx(0, abs=1e-9)
-    assert widths[1] > 0.1

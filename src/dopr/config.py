@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -129,11 +129,11 @@ class Recipe(Section):
 
 
 class Complexity(Section):
-    """Sample complexity: `recipe` trained on the `prompts` highest-ranked prompts of each of `pools`."""
+    """Sample complexity: how many prompts -> the method that trains on them. `recipe` is what `top_N` is made from."""
 
     pools: list[str]
     recipe: str
-    prompts: list[PositiveInt]
+    methods: dict[PositiveInt | Literal["all"], str]
     confidence: Share
 
 
@@ -210,9 +210,9 @@ class Config(Section):
 
     def _fits_in_the_pools(self) -> None:
         smallest = min(self.data.pools[name].size for name in self.pools)
-        wanted = max(self.complexity.prompts, default=0)
+        wanted = max((count for count in self.complexity.methods if count != "all"), default=0)
         if wanted > smallest:
-            raise ValueError(f"complexity.prompts: {wanted} is more than the {smallest} prompts of the smallest pool")
+            raise ValueError(f"complexity.methods: {wanted} is more than the {smallest} prompts of the smallest pool")
         for name, recipe in self.recipes.items():
             if recipe.options.get("candidates", 1) > smallest:
                 raise ValueError(

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ from dopr.config import Config
 from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.jobs import Jobs
-from dopr.preflight import check_states, open_config
+from dopr.preflight import check_methods, check_states, open_config
 
 STATE = Path("results/state")
 LOCKS = Path(".snakemake/locks")
@@ -36,24 +37,38 @@ class Experiment:
         """The pools of the sample-complexity figure."""
         return self.config.complexity.pools
 
-    def methods(self, pool: str) -> list[str]:
-        """Every method trained on a pool: the compared ones, and those of the sample-complexity figure."""
-        extra = self.jobs.complexity_methods() if pool in self.complexity_pools else []
-        return [*self.config.methods, *extra]
+    def compared_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the comparison."""
+        for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
 
-    def runs(self) -> Iterator[str]:
-        """POOL/METHOD/SEED of every run."""
-        for pool in self.config.pools:
-            for method in self.methods(pool):
-                yield from (f"{pool}/{method}/{seed}" for seed in self.config.seeds)
+    def complexity_prompts(self) -> list[str]:
+        """PROMPTS=METHOD of each point of the sample-complexity figure."""
+        return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
+
+    def complexity_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the sample-complexity figure."""
+        methods = self.config.complexity.methods.values()
+        for pool, method, seed in product(self.complexity_pools, methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
+
+    def table_options(self) -> str:
+        """The tables' options beyond pools, methods and seeds."""
+        evaluate, groups = self.config.evaluate, self.config.data.benchmarks
+        options = {
+            "--reference": [evaluate.reference],
+            "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
+            "--targets": evaluate.targets,
+            "--pass-at": evaluate.pass_at,
+            "--history-methods": [method for method in self.config.methods if self.jobs.needs_history(method)],
+        }
+        return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in options.items())
 
     def tuning_runs(self) -> Iterator[str]:
         """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
         tune = self.config.tune
-        for pool in self.config.pools:
-            for method in tune.methods:
-                for rate in tune.learning_rates:
-                    yield from (f"{pool}/{method}@{rate}/{seed}" for seed in tune.seeds)
+        for pool, method, rate, seed in product(self.config.pools, tune.methods, tune.learning_rates, tune.seeds):
+            yield f"{pool}/{method}@{rate}/{seed}"
 
     def sweep(self) -> None:
         """Delete other configurations, and the working state of runs whose outputs are complete."""
@@ -71,6 +86,7 @@ def open_experiment(raw: dict[str, Any]) -> Experiment:
     try:
         config = open_config(raw)
         jobs = Jobs(config)
+        check_methods(config, jobs)
         check_states(config, jobs, STATE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

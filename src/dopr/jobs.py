@@ -48,10 +48,6 @@ class Jobs:
             raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
         return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
 
-    def complexity_methods(self) -> list[str]:
-        """The methods of the sample-complexity figure beside its recipe on the whole pool."""
-        return [f"top_{n}" for n in self.config.complexity.prompts]
-
     def needs_history(self, method: str) -> bool:
         """Whether a method's selector reads the profile's history."""
         recipe = self.recipe(method)

@@ -30,6 +30,18 @@ def named(text: str) -> tuple[str, str]:
     return name, value
 
 
+def counted(text: str) -> tuple[int | None, str]:
+    """`COUNT=METHOD` as (count, method), where `all` counts as None; for argparse's type=.
+
+    Raises:
+        argparse.ArgumentTypeError: the count is neither a positive integer nor `all`.
+    """
+    count, method = named(text)
+    if count != "all" and not (count.isdecimal() and int(count)):
+        raise argparse.ArgumentTypeError(f"{count!r} is neither a positive number nor 'all'")
+    return (None if count == "all" else int(count)), method
+
+
 def named_list(text: str) -> tuple[str, list[str]]:
     """`NAME=A,B,C` as (name, [a, b, c]); for argparse's type=."""
     name, values = named(text)

@@ -84,6 +84,15 @@ def check_base(config: Config) -> None:
         )
 
 
+def check_methods(config: Config, jobs: Jobs) -> None:
+    """Every point of the sample-complexity figure is a method."""
+    for count, method in config.complexity.methods.items():
+        try:
+            jobs.recipe(method)
+        except ConfigError as error:
+            raise ConfigError(f"config.yaml: complexity.methods.{count}: {error}") from None
+
+
 def check_states(config: Config, jobs: Jobs, folder: Path) -> None:
     """Unfinished runs were started with this configuration: the recipe and limits, seed by seed.
 
@@ -95,9 +104,7 @@ def check_states(config: Config, jobs: Jobs, folder: Path) -> None:
         job = read_json(found)
         if stage == "profile":
             settings = jobs.profile()
-        elif method[0].partition("@")[0] in config.recipes or method[0] in jobs.complexity_methods():
-            settings = jobs.train(method[0])
         else:
-            continue
+            settings = jobs.train(method[0])
         keys = settings.keys() - {"code"}
         check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})

@@ -20,7 +20,6 @@ from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, letter, log_axis, new_
 from dopr.results import Results
 from dopr.statistics import interval
 
-ALL = "all"
 BOUND_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 DISTINGUISH = "change of measure"
 
@@ -28,11 +27,11 @@ DISTINGUISH = "change of measure"
 def collect(
     results: Results,
     comparisons: Sequence[Comparison],
-    prompts: Sequence[tuple[str, str]],
+    prompts: Sequence[tuple[int | None, str]],
     dimensions: Sequence[float],
     delta: float,
 ) -> pd.DataFrame:
-    """Rows of three kinds, told apart by `panel`; `prompts` pairs a number of prompts (or `all`) with its method.
+    """Rows of three kinds, told apart by `panel`; `prompts` pairs a number of prompts (None: all) with its method.
 
     accuracy: final sampled accuracy of each seed and of their mean (with low and high), by number of prompts; the
         base policy is the row of 0 prompts.
@@ -44,7 +43,7 @@ def collect(
     frames = []
     for comparison in comparisons:
         size = len(results.prompts(comparison.pool))
-        ladder = [(size if count == ALL else int(count), method) for count, method in prompts]
+        ladder = [(count or size, method) for count, method in prompts]
         frames += [_accuracy(comparison, count, method) for count, method in [(0, ladder[-1][1]), *ladder]]
         frames += [_unsharpened(comparison, count, method) for count, method in ladder]
         frames.append(_bounds(comparison, ladder[-1][1], dimensions, delta))

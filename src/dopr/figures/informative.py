@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -58,6 +59,8 @@ def draw(frame: pd.DataFrame) -> Figure:
         _panel(panel, frame[frame["pool"] == pool], methods)
         panel.set_title(f"{pool} pool", loc="left")
     panels[0].invert_yaxis()
+    if np.isinf(frame["measured"]).any():  # room for saying so, on the axis all panels share
+        panels[0].set_xlim(right=1.8 * panels[0].get_xlim()[1])
     letter(panels)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=columns)
     return figure
@@ -76,7 +79,7 @@ def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
         panel.plot([mean["measured"]], [place], **shown[method].line)
         if math.isinf(mean["measured"]):
             beside = panel.get_yaxis_transform()
-            panel.text(1, place, "none in some seed", transform=beside, ha="right", va="center", fontsize=7)
+            panel.text(1, place, "none in a seed", transform=beside, ha="right", va="center", fontsize=7)
     panel.set_yticks(range(len(methods)), [label(method) for method in methods])
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1, 2, 5))

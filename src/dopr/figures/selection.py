@@ -83,7 +83,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     grid = figure.add_gridspec(2, 1, height_ratios=heights)
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     scatters = above.subplots(rows, ACROSS, sharey=True, squeeze=False).ravel()
-    _scatter_all(scatters, frame, methods)
+    _scatter_all(list(scatters), frame, methods)
     panels = below.subplots(1, 2)
     _draw_gradient(panels[0], frame[frame["panel"] == "gradient"])
     _draw_families(panels[1], frame[frame["panel"] == "family"])

@@ -17,6 +17,7 @@ from dopr.files import DataError, read_json
 from dopr.rollout.decoder import Decoder
 from dopr.rollout.engine import Sample
 
+MOST_ROWS = 512  # in one batch: beyond, a cache outgrows the processor's, and gains nothing
 KEEP_SHARE = 0.75  # rows are compacted once fewer than this share of them are unfinished
 
 
@@ -52,8 +53,26 @@ class TorchEngine:
                 f"{self.decoder.context}: lower rollout.max_new_tokens"
             )
         generator = torch.Generator().manual_seed(seed)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        at_once = max(1, MOST_ROWS // n)
+        samples: dict[int, list[Sample]] = {}
+        for start in range(0, len(order), at_once):
+            chosen = order[start : start + at_once]
+            groups = self._generate([prompts[i] for i in chosen], n, temperature, max_new_tokens, generator)
+            samples.update(zip(chosen, groups, strict=True))
+        return [samples[i] for i in range(len(prompts))]
+
+    def _generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        generator: torch.Generator,
+    ) -> list[list[Sample]]:
+        """One batch of generate."""
         tokens, offset = _pad_left(prompts)
-        cache = self.decoder.new_cache(offset, longest + max_new_tokens)
+        cache = self.decoder.new_cache(offset, tokens.shape[1] + max_new_tokens)
         logits = self.decoder.forward(tokens, cache)
         first = torch.arange(len(prompts)).repeat_interleave(n)
         cache, logits = self.decoder.expand(cache, first), logits[first]

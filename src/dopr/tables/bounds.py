@@ -21,6 +21,7 @@ from dopr.constants import (
 )
 from dopr.labels import label
 from dopr.results import Results
+from dopr.tables.cells import decimal
 from dopr.tables.typeset import Table
 
 HEADER = ["pool", "method", "lower bound", "constants", "rollouts at least", "95 % interval", "spent"]
@@ -53,8 +54,7 @@ def bounds_table(
                 records.append(
                     {**names, "least": least.value, "low": least.low, "high": least.high, "spent": row.spent}
                 )
-                spread = f"[{least.low:.1f}, {least.high:.1f}]"
-                numbers = [f"{least.value:.1f}", spread, f"{row.spent:.1f}"]
+                numbers = [decimal(least.value), f"[{decimal(least.low)}, {decimal(least.high)}]", decimal(row.spent)]
                 texts.append([comparison.pool, label(method), row.bound, row.constants, *numbers])
     return Table(pd.DataFrame(records), HEADER, texts, left=4)
 

@@ -10,6 +10,11 @@ from dopr.savings import Reach, Saving
 NONE = "–"
 
 
+def decimal(value: float) -> str:
+    """A number with one decimal."""
+    return "∞" if math.isinf(value) else f"{value:.1f}"
+
+
 def percent(value: float) -> str:
     """A share of 0..1 in percent with one decimal."""
     return NONE if math.isnan(value) else f"{100 * value:.1f}"

@@ -1,9 +1,10 @@
-"""A table as CSV (numbers), Markdown and LaTeX (booktabs); the same table gives the same bytes."""
+"""A table as CSV (numbers), Markdown, LaTeX (booktabs) and HTML; the same table gives the same bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,11 @@ import pandas as pd
 from dopr.files import write_text
 
 LONG = 45  # rows that fit on a page
+HTML_STYLE = (
+    "body{{font:14px sans-serif}}table{{border-collapse:collapse}}"
+    "th,td{{padding:3px 9px;text-align:right;border-bottom:1px solid #ddd}}"
+    "th:nth-child(-n+{0}),td:nth-child(-n+{0}){{text-align:left}}"
+)
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -39,10 +45,11 @@ class Table:
     left: int
 
     def write(self, path: Path) -> None:
-        """Write path.csv, path.md and path.tex (`path` has no suffix)."""
+        """Write path.csv, path.md, path.tex and path.html (`path` has no suffix)."""
         write_text(path.with_name(path.name + ".csv"), csv_text(self.numbers))
         write_text(path.with_name(path.name + ".md"), self.markdown())
         write_text(path.with_name(path.name + ".tex"), self.latex())
+        write_text(path.with_name(path.name + ".html"), self.html())
 
     def markdown(self) -> str:
         """A pipe table."""
@@ -63,11 +70,21 @@ class Table:
             lines.append(_latex_row(row))
         return "\n".join([*lines, r"\bottomrule", rf"\end{{{environment}}}", ""])
 
+    def html(self) -> str:
+        """A page of its own, for the report."""
+        head = f'<!DOCTYPE html><meta charset="utf-8"><style>{HTML_STYLE.format(self.left)}</style>'
+        lines = [head, "<table>", _html_row(self.header, "th"), *(_html_row(row, "td") for row in self.rows)]
+        return "\n".join([*lines, "</table>", ""])
+
 
 def csv_text(frame: pd.DataFrame) -> str:
     """A frame as CSV with six decimals; a missing number is an empty cell."""
     text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     return text
+
+
+def _html_row(cells: Sequence[str], kind: str) -> str:
+    return f"<tr>{''.join(f'<{kind}>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

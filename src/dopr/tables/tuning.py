@@ -1,0 +1,44 @@
+"""The learning-rate search: rollouts to each target on the validation questions, and the rate that needs fewest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from dopr.statistics import crossing
+
+
+def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.DataFrame:
+    """One row a method and learning rate: geometric means over pools and seeds of the rollouts to each target.
+
+    `completions` lie in .../POOL/METHOD@RATE/SEED/. A run that misses a target counts with its whole budget, and is
+    counted in `missed`. `best` marks, for each method, the rate with the fewest rollouts over all targets together.
+    """
+    rows = []
+    for path in completions:
+        method, _, rate = path.parts[-3].partition("@")
+        curve = accuracy_curve(path)
+        reached = {f"to {target:.2f}": float(crossing(curve.index, curve, target)) for target in targets}
+        missed = sum(np.isnan(value) for value in reached.values())
+        spent = {name: curve.index[-1] if np.isnan(value) else value for name, value in reached.items()}
+        rows.append({"method": method, "rate": float(rate), **spent, "final": curve.iloc[-1], "missed": missed})
+    names = [f"to {target:.2f}" for target in targets]
+    frame = pd.DataFrame(rows)
+    frame[names] = np.log(frame[names].clip(lower=1.0))
+    table = frame.groupby(["method", "rate"], sort=False).mean()
+    table["missed"] = frame.groupby(["method", "rate"], sort=False)["missed"].sum()
+    total = table[names].mean(axis=1)
+    table[names] = np.exp(table[names])
+    table["best"] = total == total.groupby("method").transform("min")
+    return table.reset_index()
+
+
+def accuracy_curve(path: Path) -> pd.Series[float]:
+    """Sampled accuracy by training rollouts, the mean over benchmarks of equal size."""
+    frame = pq.read_table(path, columns=["rollouts", "mode", "verdict"]).to_pandas()
+    sampled = frame[frame["mode"] == "sampled"]
+    return (sampled["verdict"] == "correct").groupby(sampled["rollouts"]).mean()

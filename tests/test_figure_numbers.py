@@ -1,0 +1,262 @@
+"""The numbers in each figure, counted from the inputs, and drawn as they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from dopr.bounds import informative_share, unsharpened_floor
+from dopr.comparison import compare
+from dopr.constants import base_coverage
+from dopr.errors import UserError
+from dopr.figures import complexity, curves, informative, profile, selection, training
+from dopr.figures.style import COLUMN, PAGE
+from dopr.results import Results
+from dopr.statistics import interval
+from fixture_results import make_results
+
+METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
+LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
+SEEDS = [0, 1, 2]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    methods = (*METHODS, "one_shot", "top_4")
+    return make_results(tmp_path_factory.mktemp("results"), pools=("easy", "hard"), methods=methods)
+
+
+@pytest.fixture(scope="module")
+def results(root) -> Results:
+    return Results(root)
+
+
+@pytest.fixture(scope="module")
+def comparisons(results):
+    return [compare(results, pool, METHODS, SEEDS, 100) for pool in ("easy", "hard")]
+
+
+def lines(axes: Axes) -> list[np.ndarray]:
+    """Data of the lines drawn in a panel, each of shape (points, 2)."""
+    return [np.column_stack([np.asarray(part, dtype=float) for part in line.get_data()]) for line in axes.get_lines()]
+
+
+def drawn(axes: Axes, x: pd.Series, y: pd.Series) -> bool:
+    """Whether a panel has a line through exactly these points."""
+    wanted = np.column_stack([x, y])
+    return any(line.shape == wanted.shape and np.allclose(line, wanted) for line in lines(axes))
+
+
+# --- curves ---
+
+
+def test_curves_hold_the_mean_its_interval_and_every_seed(results, comparisons):
+    frame = curves.collect(results, comparisons, "rollouts")
+    rows = frame[(frame["pool"] == "hard") & (frame["method"] == "dopr")]
+    curve = comparisons[1].curve("dopr")
+    mean = rows[rows["seed"] == "mean"]
+    np.testing.assert_allclose(mean["accuracy"], curve.mean)
+    np.testing.assert_allclose(mean["low"], interval(curve.replicates)[0])
+    np.testing.assert_allclose(rows.loc[rows["seed"] == "1", "accuracy"], curve.by_seed[1])
+    completions = results.completions("hard", "dopr", 1)
+    last = completions[(completions["step"] == completions["step"].max()) & (completions["mode"] == "sampled")]
+    counted = (last["verdict"] == "correct").groupby(last["benchmark"]).mean().mean()
+    assert rows.loc[rows["seed"] == "1", "accuracy"].iloc[-1] == pytest.approx(counted)
+
+
+def test_tokens_and_seconds_are_each_seeds_own(results, comparisons):
+    tokens = curves.collect(results, comparisons, "tokens")
+    last = tokens[(tokens["pool"] == "easy") & (tokens["method"] == "dopr")].groupby("seed")["tokens"].max()
+    assert [last["0"], last["1"], last["2"], last["mean"]] == [3840 * n for n in (45, 46, 47, 46)]
+    cpu = curves.collect(results, comparisons, "cpu_seconds")
+    rows = cpu[(cpu["pool"] == "easy") & (cpu["method"] == "grpo") & (cpu["seed"] == "2")]
+    laps = results.seconds("easy", "grpo", 2).set_index("step")["cpu_seconds"]
+    assert rows["cpu_seconds"].iloc[0] == 0
+    np.testing.assert_allclose(rows["cpu_seconds"].iloc[1:], laps.loc[rows["step"].iloc[1:]])
+
+
+def test_seconds_that_end_too_early_are_an_error(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    path = root / "train/easy/grpo/0/seconds.csv"
+    pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
+    comparison = compare(Results(root), "easy", ["grpo"], [0], 10)
+    with pytest.raises(UserError, match=r"easy/grpo/0/seconds\.csv: has no row for step 60"):
+        curves.collect(Results(root), [comparison], "cpu_seconds")
+
+
+def test_what_is_drawn_is_what_the_csv_holds(results, comparisons):
+    frame = curves.collect(results, comparisons, "rollouts")
+    panels = curves.draw(frame, "rollouts").axes
+    assert len(panels) == 2
+    for panel, pool in zip(panels, ("easy", "hard"), strict=True):
+        for _, run in frame[(frame["pool"] == pool) & (frame["step"] > 0)].groupby(["method", "seed"]):
+            assert drawn(panel, run["rollouts"], run["accuracy"])
+        assert len(panel.get_lines()) == len(METHODS) * 4 + 1  # means, three seeds, and the base policy
+
+
+def test_one_pool_fits_one_column(results, comparisons):
+    frame = curves.collect(results, comparisons, "rollouts")
+    assert curves.draw(frame, "rollouts").get_figwidth() == PAGE
+    assert curves.draw(frame[frame["pool"] == "easy"], "rollouts").get_figwidth() == COLUMN
+
+
+# --- training ---
+
+
+def test_training_bins_partition_the_steps(results):
+    frame = training.collect(results, ["easy"], ["random_one"], SEEDS)
+    run = frame[frame["seed"] == "1"]
+    metrics = results.metrics("easy", "random_one", 1)
+    sizes = np.diff([0, *run["rollouts"]]) / 8
+    assert run["rollouts"].iloc[0] == 64
+    assert run["rollouts"].iloc[-1] == 3840
+    assert (run["reward"] * sizes).sum() / sizes.sum() == pytest.approx(metrics["reward"].mean())
+    assert run["entropy"].iloc[0] == pytest.approx(metrics["entropy"].iloc[:8].mean())
+    mean = frame[frame["seed"] == "mean"]
+    by_seed = frame[frame["seed"] != "mean"].groupby("rollouts")["length"].mean()
+    np.testing.assert_allclose(mean["length"], by_seed.loc[mean["rollouts"]])
+
+
+def test_training_draws_its_frame(results):
+    frame = training.collect(results, ["easy"], METHODS, SEEDS)
+    panels = training.draw(frame).axes
+    for panel, measure in zip(panels, ("reward", "entropy", "length"), strict=True):
+        for _, run in frame.groupby(["method", "seed"]):
+            assert drawn(panel, run["rollouts"], run[measure])
+
+
+# --- profile ---
+
+
+def test_profile_examples_are_the_first_a_middle_and_a_dead_prompt():
+    ranking = pd.DataFrame(
+        {
+            "rank": [1, 2, 3, 4, 5, 6],
+            "prompt": list("abcdef"),
+            "variance": [0.2, 0.1, 0.05, 0, 0, 0],
+            "mean": [0.5, 0.6, 0.9, 1.0, 0.0, 0.0],
+        }
+    )
+    assert list(profile.examples(ranking).values()) == ["a", "b", "f"]
+    assert list(profile.examples(ranking.iloc[3:]).values()) == ["d", "e", "f"]  # nothing varies
+
+
+def test_profile_holds_the_ranking_and_the_histories(results):
+    frame = profile.collect(results, "easy")
+    ranking = frame[frame["panel"] == "ranking"]
+    history = results.history("easy")
+    variances = [np.var(history[prompt]) for prompt in ranking["prompt"]]
+    np.testing.assert_allclose(ranking["variance"], variances, atol=1e-6)
+    assert (np.diff(ranking["variance"]) <= 0).all()
+    for prompt, rows in frame[frame["panel"] == "history"].groupby("prompt"):
+        np.testing.assert_allclose(rows["accuracy"], history[str(prompt)])
+    heights = [patch.get_height() for patch in profile.draw(frame).axes[0].patches]
+    assert sum(heights) == len(ranking)
+
+
+# --- selection ---
+
+
+def test_selection_follows_the_ledger(results):
+    frame = selection.collect(results, "easy", METHODS, SEEDS)
+    family = {prompt.id: prompt.family for prompt in results.prompts("easy")}
+    choices = frame[(frame["panel"] == "choice") & (frame["method"] == "dopr")]
+    ledger = results.ledger("easy", "dopr", 0)
+    assert list(choices["prompt"]) == list(ledger["prompt"].iloc[::8])
+    assert list(choices["family"]) == [family[prompt] for prompt in choices["prompt"]]
+    assert choices["rollouts"].iloc[-1] == len(ledger)
+    last = frame.loc[frame["panel"] == "choice"].groupby("family")["place"].max().idxmax()
+    assert last == "big1"  # never solved, so at the bottom
+    shares = frame[(frame["panel"] == "family") & (frame["method"] == "random_one")]
+    np.testing.assert_allclose(shares.groupby("seed")["share"].sum(), 1)
+    dead = (results.ledger("easy", "random_one", 2)["prompt"].map(family) == "big1").mean()
+    assert shares.loc[(shares["seed"] == 2) & (shares["family"] == "big1"), "share"].item() == pytest.approx(dead)
+
+
+def test_places_give_each_family_a_block_of_its_own(results):
+    choices = selection.collect(results, "easy", ["grpo"], [0]).query("panel == 'choice'")
+    spans = choices.groupby("family")["place"].agg(["min", "max"]).sort_values("min")
+    assert (spans["min"].to_numpy()[1:] > spans["max"].to_numpy()[:-1]).all()
+    assert choices.groupby("prompt")["place"].nunique().eq(1).all()
+
+
+def test_the_share_of_steps_with_a_gradient_is_cumulative(results):
+    frame = selection.collect(results, "easy", ["random_one"], SEEDS)
+    run = frame[(frame["panel"] == "gradient") & (frame["seed"] == 1)]
+    updated = results.metrics("easy", "random_one", 1)["updated"]
+    assert run["share"].iloc[-1] == pytest.approx(updated.mean())
+    assert run["rollouts"].iloc[0] == 64
+    assert run["share"].iloc[0] == pytest.approx(updated.iloc[:8].mean())
+    figure = selection.draw(frame)
+    by_seed = frame[frame["panel"] == "gradient"].groupby("rollouts")["share"].mean()
+    assert any(drawn(panel, by_seed.index.to_series(), by_seed) for panel in figure.axes)
+
+
+# --- complexity ---
+
+
+@pytest.fixture(scope="module")
+def ladder(results) -> tuple[pd.DataFrame, object]:
+    comparison = compare(results, "easy", [method for _, method in LADDER], SEEDS, 100)
+    return complexity.collect(results, [comparison], LADDER, [1, 100], 0.05), comparison
+
+
+def test_complexity_holds_every_seed_and_the_base(ladder):
+    frame, comparison = ladder
+    rows = frame[frame["panel"] == "accuracy"]
+    assert list(rows.loc[rows["seed"] == "mean", "prompts"]) == [0, 1, 4, 24]  # all of a pool of 24
+    curve = comparison.curve("top_4")
+    seeds = rows[(rows["prompts"] == 4) & (rows["seed"] != "mean")]
+    np.testing.assert_allclose(seeds["share"], curve.by_seed[:, -1])
+    assert rows.loc[(rows["prompts"] == 0) & (rows["seed"] == "mean"), "share"].item() == pytest.approx(
+        comparison.curve("grpo").mean[0]
+    )
+    assert (rows.loc[rows["prompts"] > 0, "rollouts"] == 7680).all()
+
+
+def test_complexity_draws_the_bound_with_the_measured_constant(ladder):
+    frame, comparison = ladder
+    bound = frame[(frame["panel"] == "bound") & (frame["name"] == "d = 100")]
+    cover = base_coverage(comparison, "grpo").value
+    np.testing.assert_allclose(bound["share"], unsharpened_floor(cover, 100, bound["rollouts"]))
+    assert bound["vacuous_below"].iloc[0] == pytest.approx(100 * cover)
+    assert (bound.loc[bound["rollouts"] < bound["vacuous_below"], "share"] == 1).all()
+    panel = complexity.draw(frame).axes[1]
+    assert drawn(panel, bound["rollouts"], bound["share"])
+    measured = frame[(frame["panel"] == "unsharpened") & (frame["prompts"] == 4) & (frame["rollouts"] > 0)]
+    assert drawn(panel, measured["rollouts"], measured["share"])
+
+
+def test_the_legend_says_where_a_bound_is_vacuous(ladder):
+    frame, comparison = ladder
+    texts = [text.get_text() for text in complexity.draw(frame).legends[0].get_texts()]
+    cover = base_coverage(comparison, "grpo").value
+    assert f"sharpening bound, d = 100 (vacuous below {100 * cover:.0f})" in texts
+    assert texts[:3] == ["1 prompt", "4 prompts", "24 prompts"]
+
+
+# --- informative groups ---
+
+
+def test_informative_groups_are_counted_from_the_ledger(results):
+    frame = informative.collect(results, ["easy"], METHODS, SEEDS, 100)
+    rewards = results.ledger("easy", "dopr_reuse", 2)["reward"].to_numpy().reshape(-1, 2)
+    spent = rewards.size / (rewards[:, 0] != rewards[:, 1]).sum()
+    row = frame[(frame["method"] == "dopr_reuse") & (frame["seed"] == "2")].iloc[0]
+    assert (row["group"], row["measured"]) == (2, pytest.approx(spent))
+    mean = frame[(frame["method"] == "grpo") & (frame["seed"] == "mean")].iloc[0]
+    mixed = np.mean([0 < visits[0] < 1 for visits in results.history("easy").values()])
+    assert mean["uniform"] == pytest.approx(8 / mixed)
+    assert mean["least"] == pytest.approx(8 / informative_share(0.5, 8))
+    assert mean["least"] < mean["uniform_low"] < mean["uniform"] < mean["uniform_high"]
+
+
+def test_a_run_without_signal_is_said_to_have_none(results):
+    frame = informative.collect(results, ["easy"], ["grpo", "one_shot"], SEEDS, 100)
+    frame.loc[frame["method"] == "one_shot", "measured"] = np.inf
+    texts = [text.get_text() for text in informative.draw(frame).axes[0].texts]
+    assert texts == ["none in a seed"]

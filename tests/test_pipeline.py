@@ -1,0 +1,203 @@
+"""The whole pipeline on the reduced configuration, run as its user runs it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from project import SMOKE, Project, kill, wait_for
+
+pytestmark = pytest.mark.slow
+RESULTS = ("data", "base", "profile", "train", "evaluate", "tables", "figures")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which everything was run once."""
+    project = Project.copy(tmp_path_factory.mktemp("finished"))
+    code, output = project.snakemake(*SMOKE)
+    assert code == 0, output
+    return project
+
+
+def edit(project: Project, name: str, old: str, new: str) -> None:
+    path = project.folder / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.fixture
+def edited(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished copy, to be changed; times of modification are kept."""
+    shutil.copytree(finished.folder, tmp_path / "edited")
+    return Project(tmp_path / "edited")
+
+
+def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
+    code, output = finished.snakemake(*SMOKE)
+    assert code == 0
+    assert "Nothing to be done" in output
+
+
+def test_every_figure_and_table_is_there_with_its_numbers(finished: Project) -> None:
+    figures = finished.folder / "results/figures"
+    names = {path.stem for path in figures.glob("*.png")}
+    assert {"accuracy_vs_rollouts", "accuracy_vs_tokens", "accuracy_vs_cpu_seconds", "training", "complexity"} <= names
+    assert {"selection_easy", "profile_easy", "informative"} <= names
+    for name in names:
+        assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (figures / f"{name}.csv").is_file() or (figures / f"{name}.seconds.csv").is_file()
+    for table in ("main", "targets", "credit", "benchmarks", "bounds"):
+        for suffix in ("csv", "md", "tex", "html"):
+            assert (finished.folder / f"results/tables/{table}.{suffix}").stat().st_size > 0
+
+
+def test_the_ledger_accounts_for_every_step(finished: Project) -> None:
+    run = finished.folder / "results/train/easy/grpo/0"
+    ledger, metrics = pq.read_table(run / "ledger.parquet").to_pandas(), pd.read_csv(run / "metrics.csv")
+    assert len(ledger) == 8 * 4 * 4  # steps x prompts x group
+    assert Counter(ledger["step"]) == dict.fromkeys(range(8), 16)
+    assert metrics["rollouts"].iloc[-1] == len(ledger)
+    assert metrics["tokens"].iloc[-1] == ledger["prompt_tokens"].sum() + ledger["completion_tokens"].sum()
+    assert metrics["reward"].mean() == pytest.approx(ledger["reward"].mean())
+    assert (metrics["logprob_gap"] < 1e-4).all()
+
+
+def test_working_state_is_swept_when_all_is_done(finished: Project) -> None:
+    assert not list((finished.folder / "results/state").rglob("job.json"))
+
+
+def test_the_report_holds_every_figure_and_table(finished: Project) -> None:
+    code, output = finished.snakemake(*SMOKE, "--report", "results/report.html")
+    assert code == 0, output
+    page = (finished.folder / "results/report.html").read_text()
+    for name in ("accuracy_vs_rollouts.png", "selection_easy.png", "complexity.png", "main.html", "credit.html"):
+        assert name in page
+
+
+@pytest.mark.parametrize(
+    ("name", "added", "rerun", "untouched"),
+    [
+        ("figures/profile.py", "EXTRA = 1", {"profile_figure"}, {"train", "tables", "curves"}),
+        ("selection/random_one.py", "EXTRA = 1", {"train", "evaluate"}, {"profile", "base"}),
+        ("selection/max_variance_one.py", "EXTRA = 1", set(), {"train", "evaluate"}),
+        ("train.py", "EXTRA = 1", {"profile", "train"}, {"base", "data"}),
+        ("evaluate.py", "EXTRA = 1", {"evaluate"}, {"train", "profile"}),
+        ("train.py", "# A comment.", set(), {"train", "profile"}),
+    ],
+)
+def test_an_edit_reruns_the_stages_that_use_it_and_no_other(
+    edited: Project, name: str, added: str, rerun: set[str], untouched: set[str]
+) -> None:
+    with (edited.folder / "src/dopr" / name).open("a") as file:
+        file.write(f"\n{added}\n")
+    planned = edited.planned(*SMOKE)
+    assert rerun <= planned
+    assert not untouched & planned
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("src/dopr/selection/dopr.py", "exploration: float = 0.5", "exploration: float = 0.6"),
+        ("config.yaml", "exploration: 0.5", "exploration: 0.4"),
+    ],
+)
+def test_an_edit_of_a_selector_or_its_options_retrains_its_methods_only(
+    edited: Project, name: str, old: str, new: str
+) -> None:
+    edit(edited, name, old, new)
+    code, output = edited.snakemake("-n", *SMOKE)
+    assert code == 0, output
+    assert set(re.findall(r"output: results/train/easy/(\w+)/", output)) == {"dopr", "dopr_reuse"}
+
+
+def checkpoints(project: Project) -> int:
+    return len(list((project.folder / "results/state").glob("*/**/step-*")))
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(finished: Project, tmp_path: Path) -> None:
+    """Snakemake and its jobs are killed in profiling, in training, and while results are written; never unlocked."""
+    project = Project.copy(tmp_path)
+    for stage in ("profile/easy", "train/easy/grpo", "train/easy/dopr"):
+        process = project.start(*SMOKE)
+        state = project.folder / "results/state" / stage
+        wait_for(lambda state=state: bool(list(state.glob("**/step-*"))), process)  # type: ignore[misc]
+        kill(process)
+        assert list((project.folder / ".snakemake/locks").iterdir())
+    code, output = project.snakemake(*SMOKE)
+    assert code == 0, output
+    assert project.hashes(*RESULTS) == finished.hashes(*RESULTS)
+
+
+def test_interrupted_with_ctrl_c_it_goes_on(finished: Project, tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    process = project.start(*SMOKE)
+    wait_for(lambda: checkpoints(project) > 0, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    code, output = project.snakemake(*SMOKE)
+    assert code == 0, output
+    assert project.hashes(*RESULTS) == finished.hashes(*RESULTS)
+
+
+def test_a_run_whose_snakemake_was_killed_is_waited_for_not_doubled(finished: Project, tmp_path: Path) -> None:
+    """The orphaned job holds its run; the new one waits, then finds everything done."""
+    project = Project.copy(tmp_path)
+    process = project.start(*SMOKE)
+    wait_for(lambda: checkpoints(project) > 0, process)
+    process.kill()  # Snakemake alone: its jobs live on
+    code, output = project.snakemake(*SMOKE)
+    process.communicate()
+    assert code == 0, output
+    assert project.hashes(*RESULTS) == finished.hashes(*RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("trian: {}", "trian: unknown key; did you mean 'train'?"),
+        ("recipes: {dopr: {learning_rat: 1}}", "recipes.dopr.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ("rollout: {temperature: -1}", "rollout.temperature: -1 is refused"),
+        ("methods: [dorp]", "methods: 'dorp' is not defined; did you mean 'dopr'?"),
+        ("recipes: {mine: {selector: clever, steps: 3}}", "selector 'clever' does not exist"),
+        ("data: {questions: 100000}", "has only about"),
+        ("base: {model: /nowhere/model}", "/nowhere/model/config.json is missing"),
+    ],
+)
+def test_bad_input_costs_one_clear_line(finished: Project, overlay: str, message: str) -> None:
+    (finished.folder / "bad.yaml").write_text(overlay + "\n")
+    code, output = finished.snakemake("--configfile", "experiments/smoke.yaml", "bad.yaml", "-n")
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert code == 1
+    assert len(errors) == 1, output
+    assert message in errors[0]
+    assert "Traceback" not in output
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_before_any_job(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    process = project.start(*SMOKE)
+    wait_for(lambda: checkpoints(project) > 0, process)
+    kill(process)
+    edit(project, "config.yaml", "clip: 0.2", "clip: 0.3")
+    code, output = project.snakemake(*SMOKE)
+    assert code == 1
+    assert "this checkpoint was written with recipe.clip = 0.2, now it is 0.3" in output
+    assert "Traceback" not in output
+
+
+def test_a_damaged_pool_is_named_with_its_row(edited: Project) -> None:
+    pool = edited.folder / "results/data/easy.jsonl"
+    pool.write_text(pool.read_text().replace('"id"', '"identity"', 1))
+    code, output = edited.snakemake(*SMOKE, "--forcerun", "profile", "--until", "profile")
+    assert code == 1
+    assert "results/data/easy.jsonl: row 1 is not a prompt" in output
+    assert "Traceback" not in output

@@ -1,0 +1,140 @@
+"""Reading results and comparing methods: against an independent count, and with files that are missing or damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dopr.comparison import Comparison, compare
+from dopr.errors import UserError
+from dopr.results import Results
+from dopr.scores import load_evaluation
+from fixture_results import BENCHMARKS, make_results
+
+METHODS = ["grpo", "random_one", "dopr"]
+GROUPS = {"near": ["chain3", "chain5"], "far": ["word2"]}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_results(tmp_path_factory.mktemp("results"), methods=tuple(METHODS))
+
+
+@pytest.fixture(scope="module")
+def results(root) -> Results:
+    return Results(root)
+
+
+@pytest.fixture(scope="module")
+def comparison(results) -> Comparison:
+    return compare(results, "easy", METHODS, [0, 1, 2], 200)
+
+
+def counted(
+    results: Results, method: str, step: int | None, mode: str, benchmarks: tuple[str, ...] = BENCHMARKS
+) -> float:
+    """Accuracy counted from the files: the mean over seeds and benchmarks; step None is the last one."""
+    values = []
+    for seed in (0, 1, 2):
+        frame = results.completions("easy", method, seed)
+        rows = frame[(frame["step"] == (frame["step"].max() if step is None else step)) & (frame["mode"] == mode)]
+        values += [(rows.loc[rows["benchmark"] == name, "verdict"] == "correct").mean() for name in benchmarks]
+    return float(np.mean(values))
+
+
+# --- reading ---
+
+
+def test_an_evaluation_holds_every_completion_of_the_files(results):
+    evaluation = load_evaluation(results, "easy", "grpo", [0, 1, 2])
+    assert evaluation.correct.shape == evaluation.greedy.shape == (3, len(evaluation.steps), 18)
+    assert (evaluation.benchmarks, evaluation.samples) == (("chain3", "chain5", "word2"), 4)
+    assert evaluation.rollouts[0] == evaluation.steps[0] == 0
+    assert evaluation.rollouts[-1] == 7680
+    frame = results.completions("easy", "grpo", 1)
+    one = frame[
+        (frame["prompt"] == "chain5-003") & (frame["step"] == evaluation.steps[5]) & (frame["mode"] == "sampled")
+    ]
+    at = evaluation.questions.index("chain5-003")
+    assert evaluation.correct[1, 5, at] == (one["verdict"] == "correct").sum()
+    assert evaluation.benchmarks[evaluation.benchmark[at]] == "chain5"
+    assert evaluation.faults["unparsed"][1, 5, at] == (one["verdict"] == "unparsed").mean()
+    assert evaluation.faults["truncated"].sum() > 0
+
+
+def test_a_missing_run_is_named(results):
+    with pytest.raises(UserError, match=r"evaluate/easy/grpo/7/completions\.parquet: no such file"):
+        load_evaluation(results, "easy", "grpo", [0, 7])
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    path = root / "evaluate/easy/grpo/0/completions.parquet"
+    path.write_bytes(b"PAR1 but not really")
+    with pytest.raises(UserError, match=r"completions\.parquet: not a Parquet file"):
+        load_evaluation(Results(root), "easy", "grpo", [0])
+    (root / "train/easy/grpo/0/metrics.csv").write_text("step,rollouts\n1,8\n")
+    with pytest.raises(UserError, match=r"metrics\.csv: has no column 'tokens'"):
+        Results(root).metrics("easy", "grpo", 0)
+    (root / "train/easy/grpo/0/seconds.csv").write_text("step,cpu_seconds,wall_seconds\n")
+    with pytest.raises(UserError, match=r"seconds\.csv: holds no rows"):
+        Results(root).seconds("easy", "grpo", 0)
+    (root / "profile/easy/history.json").write_text("{}")
+    with pytest.raises(UserError, match=r"history\.json: holds no visits"):
+        Results(root).history("easy")
+
+
+def test_an_evaluation_with_holes_is_refused(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0, 1))
+    path = root / "evaluate/easy/grpo/0/completions.parquet"
+    whole = pd.read_parquet(path)
+    whole.drop(index=whole.index[-1]).to_parquet(path)
+    with pytest.raises(UserError, match="not every checkpoint has the same number of completions"):
+        load_evaluation(Results(root), "easy", "grpo", [0, 1])
+    whole[whole["step"] < whole["step"].max()].to_parquet(path)
+    with pytest.raises(UserError, match="seeds 0 and 1 differ"):
+        load_evaluation(Results(root), "easy", "grpo", [0, 1])
+
+
+def test_methods_evaluated_on_other_questions_are_not_compared(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    make_results(tmp_path, methods=("dopr",), seeds=(0,), questions=5)
+    with pytest.raises(UserError, match="not evaluated on the same questions"):
+        compare(Results(root), "easy", ["grpo", "dopr"], [0], 10)
+
+
+def test_an_unknown_benchmark_is_named(comparison):
+    with pytest.raises(UserError, match=r"'chain9' was not evaluated; known are chain3"):
+        comparison.curve("grpo", ["chain9"])
+
+
+# --- comparing ---
+
+
+def test_curves_are_the_accuracies_counted_from_the_files(results, comparison):
+    assert comparison.curve("dopr").mean[-1] == pytest.approx(counted(results, "dopr", None, "sampled"))
+    assert comparison.curve("dopr", greedy=True).mean[0] == pytest.approx(counted(results, "dopr", 0, "greedy"))
+    near = counted(results, "grpo", None, "sampled", ("chain3", "chain5"))
+    assert comparison.curve("grpo", GROUPS["near"]).mean[-1] == pytest.approx(near)
+
+
+def test_replicates_of_a_group_of_benchmarks_are_proper_means(comparison):
+    everything = comparison.curve("grpo").replicates
+    near, far = (comparison.curve("grpo", names).replicates for names in GROUPS.values())
+    np.testing.assert_allclose(everything, (2 * near + far) / 3)
+
+
+def test_every_method_is_resampled_with_the_same_questions_and_seeds_of_its_own(comparison):
+    again = comparison.resample("grpo", comparison.evaluations["grpo"].sampled)
+    np.testing.assert_array_equal(again.replicates, comparison.curve("grpo").replicates)
+    # Give two methods the same accuracies, equal for all seeds: with the same questions the replicates agree.
+    values = np.repeat(comparison.evaluations["grpo"].sampled[:1], 3, axis=0)
+    one, other = (comparison.resample(method, values) for method in ("grpo", "random_one"))
+    np.testing.assert_allclose(one.replicates, other.replicates)
+    # With seeds that differ, they do not: each method draws its own.
+    values = comparison.evaluations["grpo"].sampled
+    one, other = (comparison.resample(method, values) for method in ("grpo", "random_one"))
+    assert not np.allclose(one.replicates, other.replicates)

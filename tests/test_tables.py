@@ -1,0 +1,268 @@
+"""Tables: numbers against an independent count, their four forms, and the same bytes on a rerun."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dopr.comparison import Comparison, compare
+from dopr.errors import UserError
+from dopr.labels import label
+from dopr.options import named_list
+from dopr.results import Results
+from dopr.savings import reach, saving
+from dopr.tables.benchmarks import benchmark_table, scores
+from dopr.tables.bounds import bounds_table
+from dopr.tables.cells import bracket, percent, saving_text
+from dopr.tables.credit import credit_table
+from dopr.tables.main import main_table
+from dopr.tables.targets import target_table
+from dopr.tables.typeset import Table, csv_text
+from fixture_results import BENCHMARKS, make_results
+
+METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
+GROUPS = {"near": ["chain3", "chain5"], "far": ["word2"]}
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_results(tmp_path_factory.mktemp("results"), methods=tuple(METHODS))
+
+
+@pytest.fixture(scope="module")
+def results(root) -> Results:
+    return Results(root)
+
+
+@pytest.fixture(scope="module")
+def comparison(results) -> Comparison:
+    return compare(results, "easy", METHODS, [0, 1, 2], 200)
+
+
+def counted(
+    results: Results, method: str, step: int | None, mode: str, benchmarks: tuple[str, ...] = BENCHMARKS
+) -> float:
+    """Accuracy counted from the files: the mean over seeds and benchmarks; step None is the last one."""
+    values = []
+    for seed in (0, 1, 2):
+        frame = results.completions("easy", method, seed)
+        rows = frame[(frame["step"] == (frame["step"].max() if step is None else step)) & (frame["mode"] == mode)]
+        values += [(rows.loc[rows["benchmark"] == name, "verdict"] == "correct").mean() for name in benchmarks]
+    return float(np.mean(values))
+
+
+# --- the tables ---
+
+
+def test_main_table_holds_what_the_files_hold(results, comparison):
+    table = main_table([comparison], GROUPS, [0.6, 0.99], "grpo")
+    numbers = table.numbers.set_index("method")
+    assert list(numbers.index) == ["base", *METHODS]
+    assert numbers.loc["dopr", "all"] == pytest.approx(counted(results, "dopr", None, "sampled"))
+    assert numbers.loc["dopr", "far"] == pytest.approx(counted(results, "dopr", None, "sampled", ("word2",)))
+    assert numbers.loc["base", "greedy"] == pytest.approx(counted(results, "grpo", 0, "greedy"))
+    assert numbers.loc["dopr", "all_low"] < numbers.loc["dopr", "all"] < numbers.loc["dopr", "all_high"]
+    curve = comparison.curve("dopr")
+    before = int(np.argmax(curve.mean >= 0.6)) - 1
+    assert curve.rollouts[before] < numbers.loc["dopr", "rollouts_to_0.6"] <= curve.rollouts[before + 1]
+    assert np.isnan(numbers.loc["dopr", "rollouts_to_0.99"])
+    row = dict(zip(table.header, table.rows[3], strict=True))
+    assert row["method"] == "DoPR"
+    assert row["to 0.6"] == f"{numbers.loc['dopr', 'rollouts_to_0.6']:.0f} (3/3)"
+    assert row["to 0.99"] == "> 3840 (0/3)"
+    assert table.rows[0][-2:] == ["–", "–"]
+
+
+def test_target_table_measures_against_the_reference_and_charges_the_profile(comparison):
+    table = target_table([comparison], [0.6], "grpo", {"dopr"}, {"easy": 5000})
+    numbers = table.numbers.set_index("method")
+    expected = saving(reach(comparison.curve("grpo"), 0.6), reach(comparison.curve("dopr"), 0.6))
+    assert numbers.loc["dopr", "saving"] == pytest.approx(expected.value)
+    assert numbers.loc["dopr", "saving"] == pytest.approx(
+        numbers.loc["grpo", "rollouts"] / numbers.loc["dopr", "rollouts"]
+    )
+    assert numbers.loc["dopr", "saving_low"] == pytest.approx(expected.low)
+    assert numbers.loc["dopr", "rollouts_with_profile"] == pytest.approx(numbers.loc["dopr", "rollouts"] + 5000)
+    assert numbers.loc["dopr", "saving_with_profile"] < 1 < numbers.loc["dopr", "saving"]
+    assert numbers.loc["random_one", "rollouts_with_profile"] == numbers.loc["random_one", "rollouts"]
+    assert tuple(numbers.loc["grpo", ["saving", "saving_low", "saving_high"]]) == (1, 1, 1)
+    assert (numbers["seeds_reached"] == 3).all()
+
+
+def test_credit_table_has_one_row_a_cause_whose_methods_were_run(comparison):
+    table = credit_table([comparison], [0.6, 0.99], {"dopr", "dopr_reuse"}, {"easy": 5000})
+    numbers = table.numbers
+    assert list(numbers["cause"].unique()) == ["small batches", "selection", "all together"]  # no random_one_reuse
+    first = numbers[numbers["target"] == 0.6].set_index("cause")
+    product = first.loc["small batches", "saving"] * first.loc["selection", "saving"]
+    ratio = reach(comparison.curve("grpo"), 0.6).rollouts / reach(comparison.curve("dopr"), 0.6).rollouts
+    assert product == pytest.approx(ratio)
+    assert first.loc["all together", "verdict"] == "fewer rollouts"
+    assert first.loc["selection", "saving_with_profile"] < first.loc["selection", "saving"]
+    assert first.loc["small batches", "saving_with_profile"] == first.loc["small batches", "saving"]
+    assert set(numbers.loc[numbers["target"] == 0.99, "verdict"]) == {"target not reached"}
+    spans = (numbers["saving_low"] <= 1) & (numbers["saving_high"] >= 1) & numbers["saving"].notna()
+    assert (numbers.loc[spans, "verdict"] == "no measurable difference").all()
+
+
+def test_benchmark_table_by_count(results, comparison):
+    table = benchmark_table([comparison], [1, 4], "grpo")
+    numbers = table.numbers.set_index(["method", "benchmark"])
+    assert len(numbers) == 5 * 3
+    assert numbers.loc[("dopr", "word2"), "avg_at_4"] == pytest.approx(
+        counted(results, "dopr", None, "sampled", ("word2",))
+    )
+    np.testing.assert_allclose(numbers["pass_at_1"], numbers["avg_at_4"])
+    assert (numbers["pass_at_4"] >= numbers["pass_at_1"]).all()
+    frames = [results.completions("easy", "grpo", seed) for seed in (0, 1, 2)]
+    rows = pd.concat([f[(f["step"] == 0) & (f["mode"] == "sampled") & (f["benchmark"] == "chain5")] for f in frames])
+    assert numbers.loc[("base", "chain5"), "unparsed_share"] == pytest.approx((rows["verdict"] == "unparsed").mean())
+    assert numbers.loc[("base", "chain5"), "truncated_share"] == pytest.approx((rows["finish"] == "length").mean())
+    assert table.header[3:5] == ["greedy", "avg@4"]
+
+
+def test_more_samples_than_were_drawn_are_refused(comparison):
+    with pytest.raises(UserError, match="pass@5"):
+        benchmark_table([comparison], [5], "grpo")
+
+
+def test_scores_hold_every_checkpoint_and_lead_back_to_the_curve(comparison):
+    frame = scores([comparison], [1, 4])
+    rows = frame[(frame["method"] == "dopr") & (frame["seed"] == 2)]
+    curve = comparison.curve("dopr")
+    assert len(rows) == len(curve.rollouts) * 3
+    np.testing.assert_allclose(rows.groupby("rollouts")["avg_at_4"].mean(), curve.by_seed[2])
+    assert (rows["tokens"] == rows["rollouts"] * 47).all()
+    assert not any("seconds" in column for column in frame.columns)
+
+
+def test_bounds_table_puts_the_bounds_below_what_was_spent_where_they_must_be(results, comparison):
+    numbers = bounds_table(results, [comparison], [1, 100], 0.05).numbers
+    grpo = numbers[numbers["method"] == "grpo"]
+    assert len(grpo) == 4
+    told = grpo[grpo["bound"] == "change of measure"].iloc[0]
+    assert 0 < told["low"] <= told["least"] <= told["high"] < told["spent"] == 7680
+    sharpened = grpo[grpo["bound"] == "sharpening, worst case"]["least"].to_numpy()
+    assert sharpened[1] == pytest.approx(100 * sharpened[0])
+    informative = grpo[grpo["bound"] == "one informative group"].iloc[0]
+    assert informative["low"] < informative["least"] < informative["high"]
+    assert informative["least"] > 8
+
+
+# --- typesetting ---
+
+
+def test_a_table_in_four_forms(tmp_path):
+    table = Table(
+        pd.DataFrame({"a": ["x", "y"], "b": [1 / 3, np.nan]}), ["a_b", "b"], [["x & y", "≥ 1×"], ["z", "(0, ∞)"]], 1
+    )
+    table.write(tmp_path / "small")
+    assert (tmp_path / "small.csv").read_text() == "a,b\nx,0.333333\ny,\n"
+    assert (tmp_path / "small.md").read_text() == "| a_b | b |\n| --- | ---: |\n| x & y | ≥ 1× |\n| z | (0, ∞) |\n"
+    latex = (tmp_path / "small.tex").read_text()
+    assert r"x \& y & $\geq$ 1$\times$ \\" in latex
+    assert r"\begin{tabular}{lr}" in latex
+    assert latex.count(r"\midrule") == 2  # below the header, and where the first cell changes
+    html = (tmp_path / "small.html").read_text()
+    assert "<tr><td>x &amp; y</td><td>≥ 1×</td></tr>" in html
+    assert "td:nth-child(-n+1){text-align:left}" in html
+
+
+def test_a_long_table_may_break_over_pages():
+    latex = Table(pd.DataFrame({"a": [1]}), ["a"], [["1"]] * 46, 1).latex()
+    assert latex.startswith(r"\begin{longtable}{l}")
+    assert r"\endhead" in latex
+
+
+def test_cells():
+    assert (percent(0.12345), percent(float("nan"))) == ("12.3", "–")
+    assert bracket(1.234, 5.678, 2) == "[1.23, 5.68]"
+    assert bracket(0, np.inf, 2) == "(0, ∞)"
+    assert (label("dopr_reuse"), label("top_16"), label("my_method")) == ("DoPR + reuse", "top 16", "my method")
+
+
+def test_a_saving_in_words(comparison):
+    at = reach(comparison.curve("grpo"), 0.6)
+    never = reach(comparison.curve("dopr_reuse"), 0.999)
+    assert saving_text(saving(at, never)).startswith("< ")
+    assert saving_text(saving(never, at)).startswith("> ")
+    assert saving_text(saving(never, never)) == "–"
+
+
+def test_the_csv_can_be_read_back(comparison):
+    table = target_table([comparison], [0.6, 0.99], "grpo", set(), {"easy": 0})
+    back = pd.read_csv(io.StringIO(csv_text(table.numbers)), keep_default_na=True)
+    np.testing.assert_allclose(back["high"], table.numbers["high"], atol=1e-6)
+    assert np.isinf(back["high"]).any()
+
+
+# --- the programs ---
+
+
+def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPTS / script, *options], capture_output=True, text=True, check=False)
+
+
+def table_options(root: Path, output: Path) -> list[str]:
+    inputs = ["--results", str(root), "--pools", "easy", "--methods", *METHODS, "--seeds", "0", "1", "2"]
+    groups = ["--groups", "near=chain3,chain5", "far=word2"]
+    limits = ["--targets", "0.6", "0.7", "--pass-at", "1", "4", "--bootstrap", "100"]
+    return [*inputs, *groups, *limits, "--reference", "grpo", "--history-methods", "dopr", "--output", str(output)]
+
+
+def test_the_tables_are_the_same_bytes_again(root, tmp_path):
+    written = []
+    for name in ("once", "again"):
+        done = run("tables.py", *table_options(root, tmp_path / name))
+        assert done.returncode == 0, done.stderr
+        written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    names = {
+        f"{table}.{kind}"
+        for table in ("main", "targets", "credit", "benchmarks")
+        for kind in ("csv", "md", "tex", "html")
+    }
+    assert set(written[0]) == names | {"scores.csv"}
+    assert written[0] == written[1]
+
+
+def test_the_profile_is_charged_from_its_ledger(root, tmp_path):
+    assert run("tables.py", *table_options(root, tmp_path)).returncode == 0
+    numbers = pd.read_csv(tmp_path / "targets.csv").set_index(["method", "target"])
+    extra = numbers.loc[("dopr", 0.6), "rollouts_with_profile"] - numbers.loc[("dopr", 0.6), "rollouts"]
+    assert extra == pytest.approx(len(pd.read_parquet(root / "profile/easy/ledger.parquet")))
+
+
+def test_missing_input_is_one_line(root, tmp_path):
+    copy = tmp_path / "results"
+    shutil.copytree(root, copy)
+    (copy / "evaluate/easy/dopr/2/completions.parquet").unlink()
+    done = run("tables.py", *table_options(copy, tmp_path / "tables"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "evaluate/easy/dopr/2/completions.parquet: no such file" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "tables").exists()
+
+
+def test_the_bounds_program(root, tmp_path):
+    inputs = ["--results", str(root), "--pools", "easy", "--methods", "grpo", "--seeds", "0", "1", "2"]
+    done = run("bounds.py", *inputs, "--bootstrap", "50", "--output", str(tmp_path / "bounds"))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bounds.csv", "bounds.md", "bounds.tex", "bounds.html"}
+    done = run("bounds.py", *inputs, "--confidence", "0.3", "--output", str(tmp_path / "bounds"))
+    assert (done.returncode, done.stderr[:12]) == (1, "error: delta")
+
+
+def test_named_lists_are_refused_without_a_name():
+    assert named_list("near=a,b") == ("near", ["a", "b"])
+    for text in ("a,b", "=a", "near="):
+        with pytest.raises(Exception, match="NAME=VALUE"):
+            named_list(text)

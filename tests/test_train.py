@@ -1,0 +1,157 @@
+"""The training loop on a tiny policy: what it counts, that it repeats itself, and that stopping it changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from dopr.checkpoint import RunState
+from dopr.config import Config, Recipe, Reuse, Sampling
+from dopr.ledger import Ledger
+from dopr.policy import model
+from dopr.records import Prompt
+from dopr.rollout.torch_engine import TorchEngine
+from dopr.selection.selector import Memoryless, Setup, make_selector
+from dopr.train import Run, train
+from dopr.verify.grader import Grader
+
+STEPS = 6
+
+
+class Stopped(Exception):
+    """Stands for the moment a process is killed."""
+
+
+def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int = -1) -> Run:
+    """A run whose process dies before it reports step `stop_at`."""
+
+    def report(row: dict[str, float], _: object) -> None:
+        if row["step"] == stop_at:
+            raise Stopped
+
+    setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step)
+    return Run(
+        name="pool/method/0",
+        phase="train",
+        seed=0,
+        recipe=recipe,
+        sampling=Sampling(temperature=1.0, max_new_tokens=8),
+        pool={prompt.id: prompt for prompt in pool},
+        policy=model.load(base),
+        tokenizer=Tokenizer.from_file(str(base / "tokenizer.json")),
+        engine=TorchEngine.from_folder(base),
+        selector=make_selector(recipe.selector, setup, recipe.options),
+        grader=grader,
+        state=RunState(folder),
+        save_policy=lambda policy, path: model.save(policy, path, like=base),
+        snapshot_steps=frozenset({2, STEPS}),
+        checkpoint_every=2,
+        report=report,
+        on_checkpoint=lambda rows: None,
+    )
+
+
+@pytest.fixture
+def recipe(config: Config) -> Recipe:
+    """Any digit in a box is right for some prompt of the pool, so a random policy meets some signal."""
+    return config.recipes["dopr"].model_copy(
+        update={"steps": STEPS, "group_size": 16, "learning_rate": 0.01, "options": {"candidates": 2}}
+    )
+
+
+@pytest.fixture
+def grader(config: Config) -> Grader:
+    with Grader(config.verify) as grader:
+        yield grader
+
+
+@pytest.fixture
+def boxing(tiny: Path, tmp_path: Path) -> Path:
+    r"""The tiny policy, biased towards `\\boxed{d}` by its embeddings' size being irrelevant: trained for 60 steps."""
+    policy = model.load(tiny)
+    tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
+    rows = [tokenizer.encode(f"compute 1 + {d}\n\\boxed{{{d % 3}}}<eos>").ids for d in range(9)]
+    ids = torch.tensor(rows)
+    optimiser = torch.optim.AdamW(policy.parameters(), lr=0.01)
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(policy.logits(policy(ids))[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    model.save(policy, tmp_path / "boxing", like=tiny)
+    return tmp_path / "boxing"
+
+
+@pytest.fixture
+def pool() -> list[Prompt]:
+    return [Prompt(f"p{i}", f"compute 1 + {i}\n", str(i % 3), "chain1") for i in range(4)]
+
+
+def outcome(run: Run, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]], list[dict]]:
+    Ledger(run.state.folder / "ledger", run.name, run.phase, STEPS).write(folder / "ledger.parquet")
+    return run.policy.state_dict(), run.metrics, pq.read_table(folder / "ledger.parquet").to_pylist()
+
+
+def assert_same(first: tuple, second: tuple) -> None:
+    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
+    assert first[1:] == second[1:]
+
+
+@pytest.mark.parametrize("reuse", [None, Reuse(groups=2, window=4)])
+@pytest.mark.parametrize("stop_at", [1, 2, 3, STEPS])
+def test_stopped_at_any_step_and_resumed_it_ends_the_same(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int, reuse: Reuse | None
+) -> None:
+    recipe = recipe.model_copy(update={"reuse": reuse})
+    whole = make_run(boxing, tmp_path / "whole", pool, recipe, grader)
+    train(whole)
+    with pytest.raises(Stopped):
+        train(make_run(boxing, tmp_path / "parts", pool, recipe, grader, stop_at))
+    resumed = make_run(boxing, tmp_path / "parts", pool, recipe, grader)
+    train(resumed)
+    assert_same(outcome(whole, tmp_path / "whole"), outcome(resumed, tmp_path / "parts"))
+    snapshots = [sorted(path.name for path in run.state.snapshots.iterdir()) for run in (whole, resumed)]
+    assert snapshots[0] == snapshots[1] == ["step-00000002", "step-00000006"]
+
+
+def test_the_policy_learns_and_the_counts_agree(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    run = make_run(boxing, tmp_path, pool, recipe, grader)
+    before = {name: value.clone() for name, value in run.policy.state_dict().items()}
+    watch = train(run)
+    _, metrics, ledger = outcome(run, tmp_path)
+    assert any(row["updated"] for row in metrics)
+    assert any(not torch.equal(before[name], value) for name, value in run.policy.state_dict().items())
+    assert [row["rollouts"] for row in metrics] == [16 * (i + 1) for i in range(STEPS)]
+    assert metrics[-1]["tokens"] == sum(row["prompt_tokens"] + row["completion_tokens"] for row in ledger)
+    for row in metrics:
+        rewards = [entry["reward"] for entry in ledger if entry["step"] == row["step"] - 1]
+        assert row["reward"] == sum(rewards) / len(rewards)
+        assert row["signal"] == (0 < sum(rewards) < len(rewards)) == row["updated"]
+    assert [lap[0] for lap in watch.laps] == list(range(1, STEPS + 1))
+
+
+def test_sampler_and_trainer_agree_on_log_probabilities(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    run = make_run(boxing, tmp_path, pool, recipe, grader)
+    train(run)
+    assert 0 < max(row["logprob_gap"] for row in run.metrics) < 1e-5
+
+
+def test_a_selector_that_names_an_unknown_prompt_is_refused(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    class Wild(Memoryless):
+        def select(self, step: int) -> list[str]:
+            return ["p9"]
+
+    run = replace(make_run(boxing, tmp_path, pool, recipe, grader), selector=Wild())
+    with pytest.raises(ValueError, match="returned 1 prompts, 1 of them unknown"):
+        train(run)
