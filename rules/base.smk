@@ -3,8 +3,6 @@ rule base:
         expand("results/data/{split}.jsonl", split=["test", "validation"]),
     output:
         directory("results/base"),
-    params:
-        settings=experiment.jobs.base(),
     log:
         "results/logs/base.log",
     conda:
@@ -13,6 +11,8 @@ rule base:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=experiment.jobs.base(),
     shell:
-        "python scripts/base.py --config {experiment.config_path} --held-out {input} --threads {threads}"
-        " --output {output} " + LOGGED
+        "python scripts/base.py --config $DOPR_CONFIG --held-out {input} --threads {threads}"
+        " --output {output} 2> >(tee {log} >&2)"

@@ -7,9 +7,6 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-# Progress goes to the terminal and to the job's log.
-LOGGED = "2> >(tee {log} >&2)"
-
 POOLS = experiment.config.pools
 SEEDS = experiment.config.seeds
 METHODS = experiment.config.methods

@@ -1,8 +1,6 @@
 rule data:
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
-    params:
-        settings=experiment.jobs.data(),
     log:
         "results/logs/data.log",
     conda:
@@ -11,15 +9,15 @@ rule data:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        settings=experiment.jobs.data(),
     shell:
-        "python scripts/data.py --config {experiment.config_path} --output results/data " + LOGGED
+        "python scripts/data.py --config $DOPR_CONFIG --output results/data 2> >(tee {log} >&2)"
 
 
 rule store:
     output:
         "results/store.json",
-    params:
-        code=experiment.jobs.code("store"),
     log:
         "results/logs/store.log",
     conda:
@@ -28,5 +26,7 @@ rule store:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("store"),
     shell:
-        "python scripts/store.py --database results/mlflow.db --output {output} " + LOGGED
+        "python scripts/store.py --database results/mlflow.db --output {output} 2> >(tee {log} >&2)"

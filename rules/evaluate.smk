@@ -4,8 +4,6 @@ rule evaluate_base:
         base=BASE,
     output:
         "results/base_completions/{split}.parquet",
-    params:
-        settings=experiment.jobs.evaluate(),
     log:
         "results/logs/evaluate_base/{split}.log",
     conda:
@@ -14,31 +12,43 @@ rule evaluate_base:
     resources:
         mem_mb=2000,
         runtime=60,
-    shell:
-        "python scripts/evaluate.py --name base --seed 0 --config {experiment.config_path} --threads {threads}"
-        " --questions {input.questions} --model {input.base} --output {output} " + LOGGED
-
-
-rule evaluate:
-    input:
-        questions="results/data/test.jsonl",
-        checkpoints="results/train/{pool}/{method}/{seed}/checkpoints",
-        ledger="results/train/{pool}/{method}/{seed}/ledger.parquet",
-        base="results/base_completions/test.parquet",
-    output:
-        "results/evaluate/{pool}/{method}/{seed}/completions.parquet",
     params:
         settings=experiment.jobs.evaluate(),
-    log:
-        "results/logs/evaluate/{pool}/{method}/{seed}.log",
-    conda:
-        "../envs/dopr.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
     shell:
-        "python scripts/evaluate.py --name {wildcards.pool}/{wildcards.method}/{wildcards.seed}"
-        " --seed {wildcards.seed} --config {experiment.config_path} --questions {input.questions}"
-        " --checkpoints {input.checkpoints} --ledger {input.ledger} --base {input.base}"
-        " --threads {threads} --output {output} " + LOGGED
+        "python scripts/evaluate.py --config $DOPR_CONFIG --name base --threads {threads}"
+        " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log} >&2)"
+
+
+# Checkpoints on the test questions, and, for tuning, on the validation questions.
+for batch in experiment.seed_batches():
+    for folder, split in [("evaluate", "test"), ("validate", "validation")]:
+
+        rule:
+            name:
+                f"{folder}_{'_'.join(batch)}"
+            input:
+                expand(
+                    "results/train/{{pool}}/{{method}}/{seed}/{part}",
+                    seed=batch,
+                    part=["checkpoints", "ledger.parquet"],
+                ),
+                questions=f"results/data/{split}.jsonl",
+                base=f"results/base_completions/{split}.parquet",
+            output:
+                expand(f"results/{folder}/{{{{pool}}}}/{{{{method}}}}/{{seed}}/completions.parquet", seed=batch),
+            log:
+                f"results/logs/{folder}/{{pool}}/{{method}}/{'_'.join(batch)}.log",
+            conda:
+                "../envs/dopr.yaml"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=60,
+            params:
+                settings=experiment.jobs.evaluate(),
+                seeds=batch,
+                folder=f"results/{folder}/{{pool}}/{{method}}",
+            shell:
+                "python scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
+                " --runs results/train/{wildcards.pool}/{wildcards.method} --seeds {params.seeds}"
+                " --questions {input.questions} --base {input.base} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"

@@ -1,7 +1,9 @@
 # Figures and tables read results from disk and never train. Each figure is PDF, PNG and the CSV behind it.
 
-COMPARED = "--pools {POOLS} --methods {METHODS} --seeds {SEEDS}"
-BOOTSTRAP = " --bootstrap {experiment.config.evaluate.bootstrap} "
+SPENDING = [
+    *expand("results/train/{run}/{file}", run=experiment.compared_runs(), file=["ledger.parquet", "metrics.csv"]),
+    *expand("results/profile/{pool}/{file}", pool=POOLS, file=["history.json", "ledger.parquet"]),
+]
 
 
 rule curves:
@@ -16,26 +18,24 @@ rule curves:
             category="1. Accuracy against cost",
             labels={"figure": "accuracy against {axis}"},
         ),
-    wildcard_constraints:
-        axis="rollouts|tokens",
-    params:
-        code=experiment.jobs.code("plot_curves"),
-        options=[POOLS, METHODS, SEEDS, experiment.config.evaluate.bootstrap],
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/accuracy_vs_{axis}.log",
+    wildcard_constraints:
+        axis="rollouts|tokens",
     conda:
         "../envs/dopr.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_curves"),
+        compared=experiment.compared_options(),
+        bootstrap=experiment.config.evaluate.bootstrap,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_curves.py --axis {wildcards.axis} "
-        + COMPARED
-        + BOOTSTRAP
-        + "--output {params.path} "
-        + LOGGED
+        "python scripts/plot_curves.py --axis {wildcards.axis} {params.compared} --bootstrap {params.bootstrap}"
+        " --output {params.path} 2> >(tee {log} >&2)"
 
 
 use rule curves as curves_seconds with:
@@ -67,10 +67,6 @@ rule training_figure:
             category="2. Training and selection",
             labels={"figure": "reward, entropy, length"},
         ),
-    params:
-        code=experiment.jobs.code("plot_training"),
-        options=[POOLS, METHODS, SEEDS],
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/training.log",
     conda:
@@ -79,8 +75,12 @@ rule training_figure:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_training"),
+        compared=experiment.compared_options(),
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_training.py " + COMPARED + " --output {params.path} " + LOGGED
+        "python scripts/plot_training.py {params.compared} --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule selection_figure:
@@ -92,7 +92,6 @@ rule selection_figure:
             file=["ledger.parquet", "metrics.csv"],
         ),
         "results/data/{pool}.jsonl",
-        "results/profile/{pool}/history.json",
     output:
         pdf="results/figures/selection_{pool}.pdf",
         csv="results/figures/selection_{pool}.csv",
@@ -102,10 +101,6 @@ rule selection_figure:
             category="2. Training and selection",
             labels={"figure": "what was chosen, {pool} pool"},
         ),
-    params:
-        code=experiment.jobs.code("plot_selection"),
-        options=[METHODS, SEEDS],
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/selection_{pool}.log",
     conda:
@@ -114,15 +109,19 @@ rule selection_figure:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_selection"),
+        methods=METHODS,
+        seeds=SEEDS,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_selection.py --pools {wildcards.pool} --methods {METHODS} --seeds {SEEDS}"
-        " --output {params.path} " + LOGGED
+        "python scripts/plot_selection.py --pools {wildcards.pool} --methods {params.methods} --seeds {params.seeds}"
+        " --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule informative_figure:
     input:
-        expand("results/train/{run}/ledger.parquet", run=experiment.compared_runs()),
-        expand("results/profile/{pool}/history.json", pool=POOLS),
+        SPENDING,
     output:
         pdf="results/figures/informative.pdf",
         csv="results/figures/informative.csv",
@@ -132,10 +131,6 @@ rule informative_figure:
             category="2. Training and selection",
             labels={"figure": "rollouts per informative group"},
         ),
-    params:
-        code=experiment.jobs.code("plot_informative"),
-        options=[POOLS, METHODS, SEEDS, experiment.config.evaluate.bootstrap],
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/informative.log",
     conda:
@@ -144,8 +139,13 @@ rule informative_figure:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_informative"),
+        compared=experiment.compared_options(),
+        bootstrap=experiment.config.evaluate.bootstrap,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_informative.py " + COMPARED + BOOTSTRAP + "--output {params.path} " + LOGGED
+        "python scripts/plot_informative.py {params.compared} --bootstrap {params.bootstrap} --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule profile_figure:
@@ -162,9 +162,6 @@ rule profile_figure:
             category="3. Historical variance",
             labels={"figure": "variance and ranking, {pool} pool"},
         ),
-    params:
-        code=experiment.jobs.code("plot_profile"),
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/profile_{pool}.log",
     conda:
@@ -173,14 +170,17 @@ rule profile_figure:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_profile"),
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_profile.py --pool {wildcards.pool} --output {params.path} " + LOGGED
+        "python scripts/plot_profile.py --pool {wildcards.pool} --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule complexity_figure:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.complexity_runs()),
-        expand("results/profile/{pool}/history.json", pool=experiment.complexity_pools),
+        expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools),
     output:
         pdf="results/figures/complexity.pdf",
         csv="results/figures/complexity.csv",
@@ -190,16 +190,6 @@ rule complexity_figure:
             category="4. Sample complexity",
             labels={"figure": "accuracy against prompts, and bounds"},
         ),
-    params:
-        code=experiment.jobs.code("plot_complexity"),
-        options=[
-            experiment.complexity_pools,
-            experiment.complexity_prompts(),
-            SEEDS,
-            experiment.config.complexity.confidence,
-            experiment.config.evaluate.bootstrap,
-        ],
-        path=subpath(output.pdf, strip_suffix=".pdf"),
     log:
         "results/logs/figures/complexity.log",
     conda:
@@ -208,12 +198,18 @@ rule complexity_figure:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("plot_complexity"),
+        pools=experiment.complexity_pools,
+        prompts=experiment.complexity_prompts(),
+        seeds=SEEDS,
+        confidence=experiment.config.complexity.confidence,
+        bootstrap=experiment.config.evaluate.bootstrap,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_complexity.py --pools {params.options[0]} --prompts {params.options[1]}"
-        " --seeds {SEEDS} --confidence {experiment.config.complexity.confidence}"
-        + BOOTSTRAP
-        + "--output {params.path} "
-        + LOGGED
+        "python scripts/plot_complexity.py --pools {params.pools} --prompts {params.prompts}"
+        " --seeds {params.seeds} --confidence {params.confidence} --bootstrap {params.bootstrap}"
+        " --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule tables:
@@ -251,9 +247,6 @@ rule tables:
             category="0. Main result",
             labels={"figure": "every benchmark"},
         ),
-    params:
-        code=experiment.jobs.code("tables"),
-        options=experiment.table_options(),
     log:
         "results/logs/tables.log",
     conda:
@@ -262,15 +255,19 @@ rule tables:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("tables"),
+        compared=experiment.compared_options(),
+        bootstrap=experiment.config.evaluate.bootstrap,
+        options=experiment.table_options(),
     shell:
-        "python scripts/tables.py " + COMPARED + BOOTSTRAP + "{params.options} --output results/tables " + LOGGED
+        "python scripts/tables.py {params.compared} --bootstrap {params.bootstrap} {params.options} --output results/tables 2> >(tee {log} >&2)"
 
 
 rule bounds:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
-        expand("results/train/{run}/ledger.parquet", run=experiment.compared_runs()),
-        expand("results/profile/{pool}/history.json", pool=POOLS),
+        SPENDING,
     output:
         expand("results/tables/bounds.{suffix}", suffix=["csv", "md", "tex"]),
         report(
@@ -279,9 +276,6 @@ rule bounds:
             category="4. Sample complexity",
             labels={"figure": "lower bounds, as a table"},
         ),
-    params:
-        code=experiment.jobs.code("bounds"),
-        options=[POOLS, METHODS, SEEDS, experiment.config.complexity.confidence, experiment.config.evaluate.bootstrap],
     log:
         "results/logs/bounds.log",
     conda:
@@ -290,13 +284,14 @@ rule bounds:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        code=experiment.jobs.code("bounds"),
+        compared=experiment.compared_options(),
+        confidence=experiment.config.complexity.confidence,
+        bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python scripts/bounds.py "
-        + COMPARED
-        + " --confidence {experiment.config.complexity.confidence}"
-        + BOOTSTRAP
-        + "--output results/tables/bounds "
-        + LOGGED
+        "python scripts/bounds.py {params.compared} --confidence {params.confidence}"
+        " --bootstrap {params.bootstrap} --output results/tables/bounds 2> >(tee {log} >&2)"
 
 
 rule figures:

@@ -10,9 +10,6 @@ rule profile:
         metrics="results/profile/{pool}/metrics.csv",
         seconds="results/profile/{pool}/seconds.csv",
         provenance="results/profile/{pool}/provenance.json",
-    params:
-        settings=experiment.jobs.profile(),
-        folder=subpath(output.history, parent=True),
     log:
         "results/logs/profile/{pool}.log",
     conda:
@@ -21,7 +18,10 @@ rule profile:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=experiment.jobs.profile(),
+        folder=subpath(output.history, parent=True),
     shell:
-        "python scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config {experiment.config_path}"
+        "python scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
         " --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
-        " --tracking {input.store} --threads {threads} --output {params.folder} " + LOGGED
+        " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"

@@ -1,4 +1,4 @@
-"""Evaluate every checkpoint of a run, or one model folder, on a set of questions; keep all completions."""
+"""Evaluate one model folder, or every checkpoint of some runs, on a set of questions; keep all completions."""
 
 import argparse
 from pathlib import Path
@@ -10,25 +10,26 @@ from dopr.threads import use_threads
 
 
 def main() -> None:
-    """Write completions.parquet."""
+    """Write OUTPUT for a model, or OUTPUT/SEED/completions.parquet for each run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", required=True, help="POOL/METHOD/SEED, or base")
-    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
+    parser.add_argument("--name", required=True, help="POOL/METHOD or base, for progress")
     parser.add_argument("--questions", type=Path, required=True, help="prompts, as JSON lines")
     parser.add_argument("--model", type=Path, help="folder of one model; else give the three below")
-    parser.add_argument("--checkpoints", type=Path, help="the run's folder of checkpoints")
-    parser.add_argument("--ledger", type=Path, help="the run's ledger")
+    parser.add_argument("--runs", type=Path, help="folder of the runs, one in it for each seed")
+    parser.add_argument("--seeds", type=int, nargs="+", help="the runs to evaluate")
     parser.add_argument("--base", type=Path, help="completions of the starting policy")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
-    job = EvaluationJob(args.name, args.seed, Jobs.load(args.config).evaluate(), args.questions)
-    if args.model:
-        job.evaluate_model(args.model, args.output)
-    else:
-        job.evaluate_run(args.checkpoints, args.ledger, args.base, args.output)
+    with EvaluationJob(args.name, Jobs.load(args.config).evaluate(), args.questions) as job:
+        if args.model:
+            job.evaluate_model(args.model, args.output)
+        else:
+            for seed in args.seeds:
+                output = args.output / str(seed) / "completions.parquet"
+                job.evaluate_run(args.runs / str(seed), seed, args.base, output)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts, write_json
-from dopr.profile import history_of, write_ranking
 from dopr.jobs import Jobs
+from dopr.profile import history_of, write_ranking
 from dopr.threads import use_threads
-from dopr.training_job import TrainingJob
+from dopr.training_job import TrainingJob, run_all
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     use_threads(args.pop("threads"))
     settings = Jobs.load(args.pop("config")).profile()
     job = TrainingJob(phase="profile", settings=settings, history=None, **args)
-    job.run()
+    run_all([job])
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
     write_json(job.output / "history.json", history)

@@ -1,4 +1,4 @@
-"""Train one method with one seed on one pool, from the last checkpoint on."""
+"""Train one method on one pool, one seed after another, each from its last checkpoint on."""
 
 import argparse
 from pathlib import Path
@@ -6,27 +6,41 @@ from pathlib import Path
 from dopr.errors import exit_with_one_line
 from dopr.jobs import Jobs
 from dopr.threads import use_threads
-from dopr.training_job import TrainingJob
+from dopr.training_job import TrainingJob, run_all
 
 
 def main() -> None:
-    """Write ledger.parquet, metrics.csv, seconds.csv, provenance.json and checkpoints/."""
+    """Write ledger.parquet, metrics.csv, seconds.csv, provenance.json and checkpoints/ to OUTPUT/SEED."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", required=True, help="POOL/METHOD/SEED")
-    parser.add_argument("--method", required=True, help="a recipe, top_N, or RECIPE@RATE")
-    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
+    parser.add_argument("--name", required=True, help="POOL/METHOD, for progress and tracking")
+    parser.add_argument("--method", required=True, help="a recipe, top_N, or RECIPE@RATE")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--pool", type=Path, required=True, help="prompts, as JSON lines")
     parser.add_argument("--base", type=Path, required=True, help="folder of the starting policy")
     parser.add_argument("--history", type=Path, help="accuracy of each visit during profiling, as JSON")
-    parser.add_argument("--state", type=Path, required=True, help="folder for checkpoints of unfinished work")
+    parser.add_argument("--state", type=Path, required=True, help="folder for unfinished work, one in it for each seed")
     parser.add_argument("--tracking", type=Path, required=True, help="marker of the tracking store")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True)
-    args = vars(parser.parse_args())
-    use_threads(args.pop("threads"))
-    settings = Jobs.load(args.pop("config")).train(args.pop("method"))
-    TrainingJob(phase="train", settings=settings, **args).run()
+    parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
+    args = parser.parse_args()
+    use_threads(args.threads)
+    settings = Jobs.load(args.config).train(args.method)
+    run_all(
+        TrainingJob(
+            name=f"{args.name}/{seed}",
+            phase="train",
+            seed=seed,
+            settings=settings,
+            pool=args.pool,
+            base=args.base,
+            history=args.history,
+            state=args.state / str(seed),
+            tracking=args.tracking,
+            output=args.output / str(seed),
+        )
+        for seed in args.seeds
+    )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ class Project:
 
     def hashes(self, *parts: str) -> dict[str, str]:
         """Content of every result that must not differ from run to run."""
-        files = [path for part in parts for path in sorted((self.folder / "results" / part).rglob("*")) if path.is_file()]
+        files = [
+            path for part in parts for path in sorted((self.folder / "results" / part).rglob("*")) if path.is_file()
+        ]
         kept = [path for path in files if "seconds" not in path.name and path.name != "provenance.json"]
         return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from project import SMOKE, Project, kill, wait_for
 
 pytestmark = pytest.mark.slow

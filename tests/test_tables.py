@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from dopr.comparison import Comparison, compare
 from dopr.errors import UserError
 from dopr.labels import label
-from dopr.options import named_list
+from dopr.options import counted, named_list
 from dopr.results import Results
 from dopr.savings import reach, saving
 from dopr.tables.benchmarks import benchmark_table, scores
@@ -47,7 +48,7 @@ def comparison(results) -> Comparison:
     return compare(results, "easy", METHODS, [0, 1, 2], 200)
 
 
-def counted(
+def accuracy_in_files(
     results: Results, method: str, step: int | None, mode: str, benchmarks: tuple[str, ...] = BENCHMARKS
 ) -> float:
     """Accuracy counted from the files: the mean over seeds and benchmarks; step None is the last one."""
@@ -66,9 +67,9 @@ def test_main_table_holds_what_the_files_hold(results, comparison):
     table = main_table([comparison], GROUPS, [0.6, 0.99], "grpo")
     numbers = table.numbers.set_index("method")
     assert list(numbers.index) == ["base", *METHODS]
-    assert numbers.loc["dopr", "all"] == pytest.approx(counted(results, "dopr", None, "sampled"))
-    assert numbers.loc["dopr", "far"] == pytest.approx(counted(results, "dopr", None, "sampled", ("word2",)))
-    assert numbers.loc["base", "greedy"] == pytest.approx(counted(results, "grpo", 0, "greedy"))
+    assert numbers.loc["dopr", "all"] == pytest.approx(accuracy_in_files(results, "dopr", None, "sampled"))
+    assert numbers.loc["dopr", "far"] == pytest.approx(accuracy_in_files(results, "dopr", None, "sampled", ("word2",)))
+    assert numbers.loc["base", "greedy"] == pytest.approx(accuracy_in_files(results, "grpo", 0, "greedy"))
     assert numbers.loc["dopr", "all_low"] < numbers.loc["dopr", "all"] < numbers.loc["dopr", "all_high"]
     curve = comparison.curve("dopr")
     before = int(np.argmax(curve.mean >= 0.6)) - 1
@@ -118,7 +119,7 @@ def test_benchmark_table_by_count(results, comparison):
     numbers = table.numbers.set_index(["method", "benchmark"])
     assert len(numbers) == 5 * 3
     assert numbers.loc[("dopr", "word2"), "avg_at_4"] == pytest.approx(
-        counted(results, "dopr", None, "sampled", ("word2",))
+        accuracy_in_files(results, "dopr", None, "sampled", ("word2",))
     )
     np.testing.assert_allclose(numbers["pass_at_1"], numbers["avg_at_4"])
     assert (numbers["pass_at_4"] >= numbers["pass_at_1"]).all()
@@ -261,8 +262,16 @@ def test_the_bounds_program(root, tmp_path):
     assert (done.returncode, done.stderr[:12]) == (1, "error: delta")
 
 
+def test_numbers_of_prompts_are_counts_or_all():
+    assert counted("16=top_16") == (16, "top_16")
+    assert counted("all=grpo") == (None, "grpo")
+    for text in ("four=top_4", "0=grpo", "-1=grpo", "1.5=grpo"):
+        with pytest.raises(argparse.ArgumentTypeError, match="neither a positive number nor"):
+            counted(text)
+
+
 def test_named_lists_are_refused_without_a_name():
     assert named_list("near=a,b") == ("near", ["a", "b"])
     for text in ("a,b", "=a", "near="):
-        with pytest.raises(Exception, match="NAME=VALUE"):
+        with pytest.raises(argparse.ArgumentTypeError, match="NAME=VALUE"):
             named_list(text)

@@ -23,7 +23,7 @@ from dopr.verify.grader import Grader
 STEPS = 6
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Stands for the moment a process is killed."""
 
 
@@ -32,7 +32,7 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
 
     def report(row: dict[str, float], _: object) -> None:
         if row["step"] == stop_at:
-            raise Stopped
+            raise StoppedError
 
     setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step)
     return Run(
@@ -110,7 +110,7 @@ def test_stopped_at_any_step_and_resumed_it_ends_the_same(
     recipe = recipe.model_copy(update={"reuse": reuse})
     whole = make_run(boxing, tmp_path / "whole", pool, recipe, grader)
     train(whole)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(make_run(boxing, tmp_path / "parts", pool, recipe, grader, stop_at))
     resumed = make_run(boxing, tmp_path / "parts", pool, recipe, grader)
     train(resumed)

@@ -24,4 +24,5 @@ def rotary_angles(config: Mapping[str, Any]) -> Tensor:
         raise ValueError(f"rotary embedding type {rope['rope_type']!r} is not supported; only 'default' is")
     size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     frequencies = 1.0 / (rope.get("rope_theta") or config["rope_theta"]) ** (torch.arange(0, size, 2).float() / size)
-    return torch.arange(config["max_position_embeddings"]).float()[:, None] * frequencies
+    angles: Tensor = torch.arange(config["max_position_embeddings"]).float()[:, None] * frequencies
+    return angles

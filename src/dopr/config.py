@@ -151,7 +151,7 @@ class Evaluate(Section):
     @model_validator(mode="after")
     def _pass_at_fits(self) -> Evaluate:
         if max(self.pass_at, default=1) > self.samples:
-            raise ValueError(f"pass_at {max(self.pass_at)} needs at least as many samples, but samples is {self.samples}")
+            raise ValueError(f"pass_at {max(self.pass_at)} needs as many samples, but samples is {self.samples}")
         return self
 
 
@@ -169,6 +169,7 @@ class Config(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
+    seeds_per_job: PositiveInt
     data: Data
     base: Base
     rollout: Sampling

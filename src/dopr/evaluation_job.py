@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +15,64 @@ from dopr.config import Verify
 from dopr.evaluate import Protocol, Spent, accuracy, evaluate
 from dopr.files import DataError, read_prompts, write_atomically
 from dopr.progress import Progress
-from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 
 
-@dataclass(frozen=True)
 class EvaluationJob:
-    """What to evaluate on, and how. settings: see dopr.jobs."""
+    """What to evaluate on, and how, with the grader that does it. Use as a context manager."""
 
-    name: str
-    seed: int
-    settings: dict[str, Any]
-    questions: Path
+    def __init__(self, name: str, settings: dict[str, Any], questions: Path) -> None:
+        """`settings`: see dopr.jobs.
+
+        Raises:
+            DataError: the questions are missing or damaged.
+        """
+        self.name = name
+        self.questions = read_prompts(questions)
+        self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
+        self.grader = Grader(Verify(**settings["verify"]))
+
+    def __enter__(self) -> EvaluationJob:
+        self.grader.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.grader.__exit__(*failure)
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate one model folder as step 0."""
-        self._write([self._rows([(folder, Spent(0, 0, 0))])], output)
+        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output)
 
-    def evaluate_run(self, checkpoints: Path, ledger: Path, base: Path, output: Path) -> None:
-        """Evaluate each checkpoint of a run; `base` is the starting policy's evaluation, kept as its step 0.
+    def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
+        """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
 
         Raises:
             DataError: there are no checkpoints.
         """
-        folders = sorted(checkpoints.glob("step-*"))
+        folders = sorted((run / "checkpoints").glob("step-*"))
         if not folders:
-            raise DataError(f"{checkpoints}: holds no checkpoints; delete the run's folder to train it again")
-        costs = pq.read_table(ledger, columns=["step", "prompt_tokens", "completion_tokens"])
-        self._write([pq.read_table(base), self._rows([(folder, spent(costs, folder)) for folder in folders])], output)
+            raise DataError(f"{run}: holds no checkpoints; delete the folder to train it again")
+        costs = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
+        models = [(folder, spent(costs, folder)) for folder in folders]
+        write_completions([pq.read_table(base), self._rows(f"{self.name}/{seed}", seed, models)], output)
 
-    def _rows(self, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
-        questions, tables = read_prompts(self.questions), []
-        progress, watch = Progress(f"evaluate {self.name}", len(models)), Stopwatch()
-        with Grader(Verify(**self.settings["verify"])) as grader:
-            for i, (folder, cost) in enumerate(models, 1):
-                tables.append(self._one(folder, cost, questions, grader))
-                watch.lap(i)
-                numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
-                progress.report(i, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
+    def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
+        tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
+        for i, (folder, cost) in enumerate(models, 1):
+            tokenizer, engine = Tokenizer.from_file(str(folder / "tokenizer.json")), TorchEngine.from_folder(folder)
+            tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.protocol, seed, cost))
+            watch.lap(i)
+            numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
+            progress.report(i, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
         return pa.concat_tables(tables)
 
-    def _one(self, folder: Path, cost: Spent, questions: Sequence[Prompt], grader: Grader) -> pa.Table:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        engine = TorchEngine.from_folder(folder)
-        keys = ("samples", "temperature", "max_new_tokens")
-        protocol = Protocol(**{key: self.settings[key] for key in keys})
-        return evaluate(engine, tokenizer, grader, questions, protocol, self.seed, cost)
 
-    def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
-        table = pa.concat_tables(tables).combine_chunks()
-        write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
+def write_completions(tables: Sequence[pa.Table], output: Path) -> None:
+    """Join tables into one compressed file."""
+    table = pa.concat_tables(tables).combine_chunks()
+    write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
 def spent(costs: pa.Table, checkpoint: Path) -> Spent:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -52,17 +53,29 @@ class Experiment:
         for pool, method, seed in product(self.complexity_pools, methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
+    def seed_batches(self) -> Iterator[list[str]]:
+        """The seeds that share a job, of the comparison and of the learning-rate search."""
+        extra = [seed for seed in self.config.tune.seeds if seed not in self.config.seeds]
+        for seeds in (self.config.seeds, extra):
+            for batch in batched(seeds, self.config.seeds_per_job):
+                yield [str(seed) for seed in batch]
+
+    def compared_options(self) -> str:
+        """The options that name the comparison."""
+        config = self.config
+        return options({"--pools": config.pools, "--methods": config.methods, "--seeds": config.seeds})
+
     def table_options(self) -> str:
         """The tables' options beyond pools, methods and seeds."""
         evaluate, groups = self.config.evaluate, self.config.data.benchmarks
-        options = {
+        named: dict[str, Sequence[object]] = {
             "--reference": [evaluate.reference],
             "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
             "--targets": evaluate.targets,
             "--pass-at": evaluate.pass_at,
             "--history-methods": [method for method in self.config.methods if self.jobs.needs_history(method)],
         }
-        return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in options.items())
+        return options(named)
 
     def tuning_runs(self) -> Iterator[str]:
         """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
@@ -94,12 +107,26 @@ def open_experiment(raw: dict[str, Any]) -> Experiment:
     return Experiment(config, jobs, write_config(config), take_lock())
 
 
+def options(named: Mapping[str, Sequence[object]]) -> str:
+    """Command-line options with their values."""
+    return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in named.items())
+
+
+def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Consecutive slices of at most `size` values."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
 def write_config(config: Config) -> Path:
-    """Write the resolved configuration to a file named by its hash."""
+    """Write the resolved configuration to a file named by its hash, and name that file to the jobs.
+
+    They get it from their environment: as a parameter or input of the rules, any change would rerun them all.
+    """
     text = config.model_dump_json(indent=1)
     path = Path("results/configs") / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     if not path.is_file():
         write_text(path, text)
+    os.environ["DOPR_CONFIG"] = str(path)
     return path
 
 

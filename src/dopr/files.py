@@ -31,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(error.errno, f"disk full while writing {path}: free some space and run again") from error
@@ -84,7 +84,9 @@ def read_prompts(path: Path) -> list[Prompt]:
         try:
             prompts.append(Prompt(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again") from None
+            raise DataError(
+                f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again"
+            ) from None
     if not prompts:
         raise DataError(f"{path}: holds no prompts; delete it to have it made again")
     return prompts

@@ -2,8 +2,8 @@
 
 Snakemake sees a rule's command, not the modules behind it. So each rule has as a parameter the hash of its script
 and of every dopr module that script imports, directly or not: editing one reruns the stages that use it and what
-follows, and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config and dopr.jobs, whose values are
-parameters of the rules themselves. Selectors are imported by name, so a rule adds the one it uses.
+follows, and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config and dopr.jobs, whose
+values are parameters of the rules themselves. Selectors are imported by name, so a rule adds the one it uses.
 """
 
 from __future__ import annotations

@@ -59,7 +59,10 @@ class Jobs:
 
     def base(self) -> Settings:
         """The starting policy."""
-        warm_start, verify = self.config.base.warm_start.model_dump(mode="json"), self.config.verify.model_dump(mode="json")
+        warm_start, verify = (
+            self.config.base.warm_start.model_dump(mode="json"),
+            self.config.verify.model_dump(mode="json"),
+        )
         return self._settings("base", warm_start=warm_start, verify=verify)
 
     def profile(self) -> Settings:

@@ -102,9 +102,6 @@ def check_states(config: Config, jobs: Jobs, folder: Path) -> None:
     for found in sorted(folder.glob("*/**/job.json")):
         stage, _, *method = found.parent.relative_to(folder).parts
         job = read_json(found)
-        if stage == "profile":
-            settings = jobs.profile()
-        else:
-            settings = jobs.train(method[0])
+        settings = jobs.profile() if stage == "profile" else jobs.train(method[0])
         keys = settings.keys() - {"code"}
         check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})

@@ -18,12 +18,12 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.tracking import MlflowClient
 
-from dopr.checkpoint import flatten  # noqa: E402
-from dopr.errors import UserError  # noqa: E402
-from dopr.files import read_json, write_json  # noqa: E402
+from dopr.checkpoint import flatten
+from dopr.errors import UserError
+from dopr.files import read_json, write_json
 
 NAME, JOB, PARENT = "dopr.run", "dopr.job", "mlflow.parentRunId"
 EVERY_SECONDS = 20.0  # a write costs as much as several steps of a small policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,7 @@ class TrainingJob:
         files = {"pool": self.pool, "base": self.base / "model.safetensors"}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self) -> None:
+    def run(self, grader: Grader) -> None:
         """Train from the last checkpoint on, and write ledger, metrics, seconds, checkpoints and provenance.
 
         Raises:
@@ -62,7 +62,7 @@ class TrainingJob:
         """
         description = describe(self.settings, self.seed, self.inputs())
         state = RunState(self.state)
-        with state.held(), Grader(Verify(**self.settings["verify"])) as grader:
+        with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
             tracker = Tracker(self.tracking, self.name, description)
             run = self._open(state, grader, tracker)
@@ -110,6 +110,18 @@ class TrainingJob:
         if run.snapshot_steps:
             # Links, not moves: were this process killed now, the next one would still find its snapshots.
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
+
+
+def run_all(jobs: Iterable[TrainingJob]) -> None:
+    """Run jobs with equal settings one after another, with one grader.
+
+    Raises:
+        UserError: see TrainingJob.run.
+    """
+    jobs = list(jobs)
+    with Grader(Verify(**jobs[0].settings["verify"])) as grader:
+        for job in jobs:
+            job.run(grader)
 
 
 def link_tree(source: Path, target: Path) -> None:

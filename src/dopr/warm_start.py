@@ -34,7 +34,6 @@ from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 
-
 IGNORED = -100
 BUCKETS = 8  # batches sorted by length together
 TOKENS_PER_ROW = 32.0  # a constant, not the batch's own count: that would over-weight short answers
@@ -45,9 +44,7 @@ class QualityError(UserError):
     """The warm start did not learn what it must."""
 
 
-def batches(
-    phase: str, shape: WarmStart, tokenizer: Tokenizer, excluded: set[str]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(phase: str, shape: WarmStart, tokenizer: Tokenizer, excluded: set[str]) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless (token ids, targets) of one phase; rows of a batch are of similar length, batches in random order."""
     rng = random.Random(derive_seed(shape.seed, phase))
     texts = examples(phase, shape, rng, excluded)
@@ -149,19 +146,20 @@ def make_base(shape: WarmStart, verify: Verify, held_out: Sequence[Prompt], outp
             optimisers = make_optimisers(policy, rate, muon=phase == "skill")
             train_phase(policy, batches(phase, shape, tokenizer, excluded), optimisers, steps, reporter(phase, steps))
             if phase == "skill":
-                gate(policy, tokenizer, shape, verify, [prompt for prompt in held_out if prompt.family == shape.gate_family])
+                gate(policy, tokenizer, shape, verify, held_out)
         write_atomically(output, lambda path: model.save(policy, path, like=Path(folder)))
 
 
 def gate(
-    policy: Transformer, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, questions: Sequence[Prompt]
+    policy: Transformer, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, held_out: Sequence[Prompt]
 ) -> None:
     """Check that the skill was learned: RL can elicit it later, but not teach it.
 
     Raises:
         QualityError: it was not.
     """
-    engine = TorchEngine(Decoder(policy.config, policy.state_dict()), [tokenizer.token_to_id(EOS)])
+    questions = [prompt for prompt in held_out if prompt.family == shape.gate_family]
+    engine = TorchEngine(Decoder(policy.config, policy.state_dict()), [tokenizer.get_vocab()[EOS]])
     longest = shape.max_length - max(len(tokenizer.encode(question.text).ids) for question in questions)
     protocol = Protocol(samples=4, temperature=1.0, max_new_tokens=min(64, longest))
     with Grader(verify) as grader:

@@ -96,7 +96,9 @@ def draw(family: str, rng: random.Random) -> Problem:
     """
     match = FAMILY.match(family)
     if not match or match[1] not in _MAKERS:
-        raise ValueError(f"unknown task family {family!r}; known are {', '.join(known_families())} with a level, as in chain3")
+        raise ValueError(
+            f"unknown task family {family!r}; known are {', '.join(known_families())} with a level, as in chain3"
+        )
     return _MAKERS[match[1]](family, int(match[2]), rng)
 
 
@@ -113,7 +115,9 @@ def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str
         problem = draw(family, rng)
         if problem.question not in excluded:
             found.setdefault(problem.question, problem)
-    raise ValueError(f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer")
+    raise ValueError(
+        f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
+    )
 
 
 def draw_mixture(weights: dict[str, float], rng: random.Random, excluded: set[str]) -> Iterator[Problem]:

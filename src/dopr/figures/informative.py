@@ -90,6 +90,6 @@ def _handles() -> list[Line2D]:
     return [
         Line2D([], [], color="black", marker="o", linestyle="", label="measured, mean"),
         Line2D([], [], color="black", marker="|", linestyle="", label="measured, each seed"),
-        Line2D([], [], label="uniform sampling at the start", **UNIFORM),
+        Line2D([], [], label="uniform sampling at first", **UNIFORM),
         Line2D([], [], label="least possible (p = 1/2)", **LEAST),
     ]

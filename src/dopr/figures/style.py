@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
@@ -104,9 +105,11 @@ def log_axis(axis: Axis, each: Sequence[float] = (1, 3)) -> None:
 
 
 def letter(axes: Iterable[Axes]) -> None:
-    """Put a, b, c ... before the panels' titles."""
-    for axis, name in zip(axes, "abcdefghijklmnop", strict=False):
-        axis.set_title(f"({name}) {axis.get_title(loc='left')}".rstrip(), loc="left")
+    """Put a, b, c ... before the panels' titles, where there is more than one."""
+    panels = list(axes)
+    if len(panels) > 1:
+        for axis, name in zip(panels, ascii_lowercase, strict=False):
+            axis.set_title(f"({name}) {axis.get_title(loc='left')}", loc="left")
 
 
 def save(figure: Figure, frame: pd.DataFrame, path: Path) -> None:

@@ -11,7 +11,13 @@ from safetensors.torch import load_file, save_file
 from dopr.files import DataError, read_json
 from dopr.policy.transformer import Transformer
 
-SHARED_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+SHARED_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 
 
 def load(folder: Path) -> Transformer:

@@ -95,7 +95,11 @@ class Transformer(nn.Module):
         self.config = dict(config)
         angles = rotary_angles(config)
         self.model = Body(config)
-        self.lm_head = None if config["tie_word_embeddings"] else nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
+        self.lm_head = (
+            None
+            if config["tie_word_embeddings"]
+            else nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
+        )
         self.register_buffer("cos", torch.cat([angles.cos()] * 2, -1), persistent=False)
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], -1), persistent=False)
 
@@ -103,7 +107,7 @@ class Transformer(nn.Module):
         """Normalised hidden states [rows, length, hidden size] of token ids [rows, length], padded on the right."""
         length = ids.shape[1]
         hidden = self.model.embed_tokens(ids)
-        cos, sin = (table[:length].to(hidden.dtype) for table in (self.cos, self.sin))
+        cos, sin = (self.get_buffer(name)[:length].to(hidden.dtype) for name in ("cos", "sin"))
         for block in self.model.layers:
             hidden = block(hidden, cos, sin)
         return self.model.norm(hidden)  # type: ignore[no-any-return]

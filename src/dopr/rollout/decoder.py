@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.functional import rms_norm, silu
+from torch.nn.functional import linear, rms_norm, silu
 
 from dopr.architecture import rotary_angles
 
 
 @dataclass
 class Layer:
-    """Weights of one block, fused and transposed: x @ weight gives the projection."""
+    """Weights of one block; all but qkv are transposed, so that x @ weight gives the projection."""
 
     attention_norm: Tensor
     qkv: Tensor
@@ -85,7 +85,7 @@ class Decoder:
         biased = f"{prefix}self_attn.q_proj.bias" in weights
         return Layer(
             attention_norm=weights[prefix + "input_layernorm.weight"],
-            qkv=self._qkv(weights, prefix, "weight").t().contiguous(),
+            qkv=self._qkv(weights, prefix, "weight"),
             qkv_bias=self._qkv(weights, prefix, "bias") if biased else None,
             output=weights[prefix + "self_attn.o_proj.weight"].t(),
             mlp_norm=weights[prefix + "post_attention_layernorm.weight"],
@@ -102,10 +102,9 @@ class Decoder:
     def new_cache(self, offset: Tensor, length: int) -> Cache:
         """An empty cache for rows whose first `offset` positions are padding."""
         shape = (len(offset) * self.kv_heads, length, self.head_size)
-        like = {"dtype": self.embedding.dtype, "device": self.embedding.device}
         padded = torch.arange(length, device=offset.device) < offset.repeat_interleave(self.kv_heads)[:, None]
-        mask = torch.zeros(padded.shape, **like).masked_fill(padded, float("-inf"))[:, None]
-        empty = [[torch.zeros(shape, **like) for _ in self.layers] for _ in range(2)]
+        mask = self.embedding.new_zeros(padded.shape).masked_fill(padded, float("-inf"))[:, None]
+        empty = [[self.embedding.new_zeros(shape) for _ in self.layers] for _ in range(2)]
         return Cache(empty[0], empty[1], mask, 0, offset)
 
     def expand(self, cache: Cache, rows: Tensor) -> Cache:
@@ -125,10 +124,9 @@ class Decoder:
         hidden = self.embedding[tokens.flatten()]
         for i, layer in enumerate(self.layers):
             normed = rms_norm(hidden, hidden.shape[-1:], layer.attention_norm, self.epsilon)
-            qkv = torch.mm(normed, layer.qkv) if layer.qkv_bias is None else torch.addmm(layer.qkv_bias, normed, layer.qkv)
-            qkv = qkv.view(rows * new, self.heads + 2 * self.kv_heads, self.head_size)
-            turned, value = qkv.split([self.heads + self.kv_heads, self.kv_heads], 1)
-            query, key = self._rotate(turned, turn).split([self.heads, self.kv_heads], 1)
+            qkv = linear(normed, layer.qkv, layer.qkv_bias).view(rows * new, -1, self.head_size)
+            turned, value = qkv.tensor_split([self.heads + self.kv_heads], 1)
+            query, key = self._rotate(turned, turn).tensor_split([self.heads], 1)
             cache.keys[i][:, start:end] = self._by_lane(key, rows)
             cache.values[i][:, start:end] = self._by_lane(value, rows)
             mixed = self._attend(query, cache.keys[i][:, :end], cache.values[i][:, :end], mask, rows)
@@ -147,8 +145,10 @@ class Decoder:
 
     def _by_lane(self, vectors: Tensor, rows: int) -> Tensor:
         """[rows * new, kv heads, size] -> [rows * kv heads, new, size]."""
-        return vectors.view(rows, -1, self.kv_heads, self.head_size).transpose(1, 2).reshape(
-            rows * self.kv_heads, -1, self.head_size
+        return (
+            vectors.view(rows, -1, self.kv_heads, self.head_size)
+            .transpose(1, 2)
+            .reshape(rows * self.kv_heads, -1, self.head_size)
         )
 
     def _causal(self, padding: Tensor, new: int, start: int) -> Tensor:

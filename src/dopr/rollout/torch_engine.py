@@ -139,4 +139,3 @@ def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tup
         uniform = torch.rand(len(scores), 1, generator=generator) * cumulative[:, -1:]
         token = torch.searchsorted(cumulative, uniform, right=True).clamp_max(scores.shape[-1] - 1)
     return token.squeeze(-1), scores.gather(-1, token).squeeze(-1)
-

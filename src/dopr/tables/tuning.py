@@ -41,4 +41,5 @@ def accuracy_curve(path: Path) -> pd.Series[float]:
     """Sampled accuracy by training rollouts, the mean over benchmarks of equal size."""
     frame = pq.read_table(path, columns=["rollouts", "mode", "verdict"]).to_pandas()
     sampled = frame[frame["mode"] == "sampled"]
-    return (sampled["verdict"] == "correct").groupby(sampled["rollouts"]).mean()
+    curve: pd.Series[float] = (sampled["verdict"] == "correct").groupby(sampled["rollouts"]).mean()
+    return curve

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import get_args
+from typing import IO, cast, get_args
 
 from dopr.records import Verdict
 
@@ -27,8 +27,7 @@ class WorkerProcess:
     def __init__(self, memory_mb: int) -> None:
         command = [sys.executable, "-m", "dopr.verify.worker", str(memory_mb)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        assert self._process.stdin and self._process.stdout
-        self._input, self._output = self._process.stdin, self._process.stdout
+        self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._unread = b""
         self._ready = False
 
