@@ -5,16 +5,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report test test-fast check ui tune lock clean
+.PHONY: run report smoke summary test test-fast check ui tune lock clean
 
 run: $(VENV)/installed
-	snakemake --cores all
+	@python scripts/measure.py snakemake --cores all $(ARGS)
 	@$(MAKE) --no-print-directory report
 	@echo "The report is at results/report.html; figures are in results/figures, tables in results/tables."
 
+# Drawn again only when something it holds is newer.
 report: $(VENV)/installed
-	@if [ ! -e results/report.html ] || [ -n "$$(find results/figures results/tables workflow/report -newer results/report.html -type f -print -quit)" ]; then \
-		snakemake --report results/report.html; fi
+	@if [ ! -e results/report.html ] || [ -n "$$(find results/figures results/tables workflow/report -type f -newer results/report.html)" ]; then \
+		snakemake $(ARGS) --report results/report.html; fi
+
+smoke: ARGS = --configfile experiments/smoke.yaml
+smoke: run
+
+summary: $(VENV)/installed
+	@python scripts/summary.py
 
 test: $(VENV)/installed check
 	python -m pytest -n 2

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: more threads are slower on busy cores
 
 import pytest
 import torch
@@ -13,11 +19,11 @@ from dopr.config import Config, Pool, Verify
 from dopr.data.arithmetic import vocabulary
 from dopr.data.splits import prompt_pool
 from dopr.data.tokenizer import build_tokenizer
-from dopr.policy.create import create
+from dopr.policy import model
+from dopr.policy.transformer import Transformer
 from dopr.verify.grader import Grader
 
 ROOT = Path(__file__).parents[1]
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +50,8 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def tiny(config, tokenizer, tmp_path_factory) -> Path:
     """A folder with a randomly initialised policy and its tokenizer."""
+    from dopr.policy.create import create  # imports transformers, which takes seconds
+
     folder = tmp_path_factory.mktemp("models") / "tiny"
     small = {"hidden_size": 32, "intermediate_size": 48, "layers": 2, "heads": 4, "max_length": 96}
     create(config.base.warm_start.model_copy(update=small), tokenizer, folder)
@@ -66,3 +74,45 @@ def limits() -> Verify:
 def grader(limits):
     with Grader(limits) as shared:
         yield shared
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A policy of transformers with random weights, the folder it was saved to, and the same in ours."""
+
+    model: Any
+    folder: Path
+    policy: Transformer
+
+
+SHAPE = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "eos_token_id": 1,
+}
+REFERENCES = {
+    "qwen2-tied": {"num_key_value_heads": 4, "tie_word_embeddings": True},
+    "qwen2-grouped": {"num_key_value_heads": 2, "tie_word_embeddings": False},
+    "llama-grouped": {"num_key_value_heads": 1, "tie_word_embeddings": False},
+    "llama-tied": {"num_key_value_heads": 2, "tie_word_embeddings": True, "head_dim": 16, "rms_norm_eps": 1e-5},
+}
+
+
+@pytest.fixture(scope="session", params=REFERENCES)
+def reference(request, tiny, tmp_path_factory) -> Reference:
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    known = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
+    shape, network = known[request.param.partition("-")[0]]
+    torch.manual_seed(0)
+    theirs = network(shape(**SHAPE, **REFERENCES[request.param])).eval()
+    for name, parameter in theirs.named_parameters():  # biases and norms too, which start as zeros and ones
+        torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.2)
+    folder = tmp_path_factory.mktemp(request.param)
+    theirs.save_pretrained(folder)
+    shutil.copyfile(tiny / "tokenizer.json", folder / "tokenizer.json")
+    return Reference(theirs, folder, model.load(folder))

@@ -37,11 +37,10 @@ def read_answer(problem: Problem) -> int:
     """What a person reading the question alone would answer."""
     question = problem.question
     if question.startswith("solve"):
-        left, right = question.removeprefix("solve ").replace("x", "* x", 1).replace("* x", "*(x)", 1).split("=")
-        left = left.replace("( *(x)", "*( x")
-        found = [x for x in range(-99, 100) if eval(left, {"x": x}) == int(right)]
-        assert len(found) == 1, question
-        return found[0]
+        left, total = question.removeprefix("solve ").split(" = ")
+        expression = left.replace("(", "* (") if "(" in left else left.replace("x", "* x")
+        (found,) = [x for x in range(-99, 100) if eval(expression, {"x": x}) == int(total)]
+        return found
     if " has " in question:
         numbers = [int(number) for number in re.findall(r"\d+", question)]
         lost = [bool(re.search(r"loses|sells|eats", told)) for told in question.split(" , ")[1:-1]]

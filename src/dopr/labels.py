@@ -10,6 +10,7 @@ LABELS = {
     "base": "base policy",
     "grpo": "GRPO",
     "dopr": "DoPR",
+    "dopr_cold": "DoPR, no profile",
     "random_one": "random-1",
     "max_variance_one": "max-variance-1",
     "one_shot": "1-shot",

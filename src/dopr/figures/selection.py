@@ -18,6 +18,7 @@ from dopr.results import Results
 
 POINTS = 60  # points a curve of panel "gradient", and the rollouts at its first
 SMALLEST = 64
+NAMED = 0.1  # families that take up less of the pool than this have no room for their name
 ACROSS = 4  # panels in a row of scatters
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 
@@ -95,13 +96,14 @@ def draw(frame: pd.DataFrame) -> Figure:
 def _scatter_all(panels: Sequence[Axes], frame: pd.DataFrame, methods: Sequence[str]) -> None:
     choices = frame[frame["panel"] == "choice"]
     spans = choices.groupby("family")["place"].agg(["min", "max"]).sort_values("min")
+    named = spans[spans["max"] - spans["min"] >= NAMED * spans["max"].max()]
     for panel, method in zip(panels, methods, strict=False):
         rows = choices[choices["method"] == method]
         panel.scatter(rows["rollouts"], rows["place"], s=1.5, color=looks(methods)[method].colour, linewidths=0)
         panel.set_title(label(method), loc="left")
         panel.set_xlabel("training rollouts")
         panel.xaxis.set_major_locator(MaxNLocator(3))
-        panel.set_yticks(spans.mean(axis=1).to_list(), spans.index.to_list())
+        panel.set_yticks(named.mean(axis=1).to_list(), named.index.to_list())
         panel.tick_params(axis="y", length=0)
         panel.grid(visible=False, axis="y")
         for edge in spans["min"].to_list()[1:]:

@@ -15,7 +15,8 @@ from dopr.tables.typeset import Table
 # What differs, the method without it, the method with it.
 CAUSES = (
     ("small batches", "grpo", "random_one"),
-    ("selection", "random_one", "dopr"),
+    ("selection without a profile", "random_one", "dopr_cold"),
+    ("selection with a profile", "random_one", "dopr"),
     ("reuse, one prompt a step", "random_one", "random_one_reuse"),
     ("reuse, GRPO", "grpo", "grpo_reuse"),
     ("selection under reuse", "random_one_reuse", "dopr_reuse"),

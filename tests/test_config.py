@@ -1,0 +1,177 @@
+"""The configuration: the shipped one parses, and every mistake is one line that names key, value and fix."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dopr.config import Config, ConfigError
+
+
+def place(raw: dict, path: str, value: object) -> dict:
+    """`raw` with the value at a dotted path replaced."""
+    *parents, key = path.split(".")
+    section = raw
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    return raw
+
+
+def refusal(raw: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Config.parse(raw, "mine.yaml")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_configuration_survives_json(config):
+    assert Config.parse(json.loads(config.model_dump_json())) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("sedes", "seeds"),
+        ("trian", "train"),
+        ("rollout.temprature", "temperature"),
+        ("data.questionz", "questions"),
+        ("data.pools.easy.sise", "size"),
+        ("base.warm_start.layer", "layers"),
+        ("recipes.grpo.stepz", "steps"),
+        ("recipes.grpo_reuse.reuse.widow", "window"),
+        ("evaluate.sample", "samples"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(raw, path, nearest):
+    assert refusal(place(raw, path, 1)) == f"mine.yaml: {path}: unknown key; did you mean '{nearest}'?"
+
+
+def test_a_key_unlike_any_other_is_refused_with_all_that_are_known(raw):
+    known = "known are seconds, memory_mb, max_error_share"
+    assert refusal(place(raw, "verify.zzz", 1)) == f"mine.yaml: verify.zzz: unknown key; {known}"
+
+
+def test_a_misspelt_key_of_all_recipes_is_refused(raw):
+    assert ".clipp: unknown key; did you mean 'clip'?" in refusal(place(raw, "train.clipp", 0.2))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("seeds", [], "seeds: [] is refused: list should have at least 1 item"),
+        ("seeds", [-1], "seeds.0: -1 is refused: input should be greater than or equal to 0"),
+        ("seeds", 3, "seeds: 3 is refused: input should be a valid list"),
+        ("methods", [], "methods: [] is refused: list should have at least 1 item"),
+        ("data", None, "data: None is refused: input should be a valid dictionary"),
+        ("recipes", [1], "recipes: [1] is refused: input should be a valid dictionary"),
+        ("checkpoint_every", 0, "checkpoint_every: 0 is refused: input should be greater than 0"),
+        (
+            "rollout.temperature",
+            -0.1,
+            "rollout.temperature: -0.1 is refused: input should be greater than or equal to 0",
+        ),
+        ("evaluate.temperature", 0, "evaluate.temperature: 0 is refused: input should be greater than 0"),
+        ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),
+        ("recipes.grpo.clip", 1.0, "recipes.grpo.clip: 1.0 is refused: input should be less than 1"),
+        (
+            "recipes.grpo.group_size",
+            1,
+            "recipes.grpo.group_size: 1 is refused: input should be greater than or equal to 2",
+        ),
+        (
+            "recipes.grpo.learning_rate",
+            "fast",
+            "recipes.grpo.learning_rate: 'fast' is refused: input should be a valid number",
+        ),
+        ("data.pools.easy.size", 2.5, "data.pools.easy.size: 2.5 is refused: input should be a valid integer"),
+        ("data.pools.easy.zero_signal", 1.5, "data.pools.easy.zero_signal: 1.5 is refused: input should be less than"),
+        (
+            "data.pools.easy.families",
+            {"eq1": 0},
+            "data.pools.easy.families.eq1: 0 is refused: input should be greater than 0",
+        ),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_key_and_the_range(raw, path, value, line):
+    assert refusal(place(raw, path, value)).startswith(f"mine.yaml: {line}")
+
+
+def test_a_missing_key_is_named(raw):
+    del raw["verify"]["seconds"]
+    assert refusal(raw) == "mine.yaml: verify.seconds: missing; add it"
+
+
+def test_further_mistakes_are_counted(raw):
+    place(raw, "verify.seconds", 0)
+    place(raw, "rollout.max_new_tokens", 0)
+    assert refusal(raw).endswith("(and 1 more)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("methods", ["grpo", "dorp"], "methods: 'dorp' is not defined; did you mean 'dopr'?"),
+        ("pools", ["esay"], "pools: 'esay' is not defined; did you mean 'easy'?"),
+        ("profile", "profil", "profile: 'profil' is not defined; did you mean 'profile'?"),
+        ("tune.methods", ["dorp"], "tune.methods: 'dorp' is not defined; did you mean 'dopr'?"),
+        ("complexity.recipe", "grop", "complexity.recipe: 'grop' is not defined; did you mean 'grpo'?"),
+        ("complexity.pools", ["haard"], "complexity.pools: 'haard' is not defined; did you mean 'hard'?"),
+    ],
+)
+def test_a_name_that_is_not_defined_is_refused_with_the_nearest_one_that_is(raw, path, value, message):
+    assert refusal(place(raw, path, value)) == f"mine.yaml: {message}"
+
+
+def test_savings_are_measured_against_a_method_that_is_trained(raw):
+    place(raw, "methods", ["dopr", "random_one"])
+    message = "evaluate.reference: 'grpo' is not defined; known are dopr, random_one"
+    assert refusal(raw) == f"mine.yaml: {message}"
+
+
+def test_pass_at_needs_as_many_samples(raw):
+    place(raw, "evaluate.samples", 4)
+    assert "evaluate: pass_at 8 needs" in refusal(place(raw, "evaluate.pass_at", [1, 8]))
+    assert Config.parse(place(raw, "evaluate.samples", 8)).evaluate.pass_at == [1, 8]
+
+
+def test_no_point_of_the_complexity_figure_has_more_prompts_than_the_smallest_pool(raw):
+    place(raw, "data.pools.easy.size", 100)
+    place(raw, "complexity.methods", {101: "top_101"})
+    message = "complexity.methods: 101 is more than the 100 prompts of the smallest pool"
+    assert refusal(raw) == f"mine.yaml: {message}"
+    assert Config.parse(place(raw, "complexity.methods", {100: "top_100", "all": "grpo"}))
+
+
+def test_no_selector_asks_for_more_candidates_than_the_smallest_pool_has(raw):
+    place(raw, "data.pools.easy.size", 100)
+    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of the smallest pool"
+    assert refusal(place(raw, "recipes.dopr.options", {"candidates": 101})) == f"mine.yaml: {message}"
+    assert Config.parse(place(raw, "recipes.dopr.options", {"candidates": 100}))
+
+
+def test_only_the_pools_in_use_limit_the_prompts(raw):
+    place(raw, "data.pools.spare", {"size": 1, "zero_signal": 0, "families": {"chain2": 1}})
+    assert "spare" in Config.parse(raw).data.pools
+
+
+def test_a_recipe_has_what_all_have_unless_it_says_otherwise(raw):
+    place(raw, "train.clip", 0.15)
+    place(raw, "train.learning_rate", 0.5)
+    place(raw, "recipes.mine", {"selector": "uniform", "steps": 3, "learning_rate": 0.25, "prompts_per_step": 4})
+    recipe = Config.parse(raw).recipes["mine"]
+    assert (recipe.clip, recipe.learning_rate, recipe.steps) == (0.15, 0.25, 3)
+    assert recipe.rollouts_per_step == 4 * raw["train"]["group_size"]
+
+
+def test_parsing_leaves_its_input_alone_and_its_output_is_frozen(raw, shipped):
+    config = Config.parse(raw)
+    assert raw == shipped
+    with pytest.raises(ValueError, match="frozen"):
+        config.verify.seconds = 1
+
+
+def test_every_benchmark_has_its_group(config):
+    assert config.data.group_of["chain3"] == "in-domain"
+    assert list(config.data.group_of) == [name for names in config.data.benchmarks.values() for name in names]

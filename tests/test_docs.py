@@ -1,0 +1,58 @@
+"""Every command in the documentation works, and every file it names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import ROOT, Project
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "results/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands(program: str) -> list[str]:
+    """Commands of indented blocks, without their comments."""
+    lines = [line.strip().split("  #")[0].strip() for page in PAGES for line in page.read_text().splitlines()]
+    return sorted({line for line in lines if line.startswith(f"{program} ")})
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_make_targets_exist(command: str) -> None:
+    assert command.split()[1] in TARGETS
+
+
+def test_make_is_used_in_the_readme() -> None:
+    assert {"make run", "make test"} <= set(commands("make"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands("snakemake"))
+def test_snakemake_commands_plan_their_jobs(command: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    project = Project.copy(tmp_path_factory.mktemp("docs"))
+    code, output = project.snakemake("-n", *shlex.split(command)[1:])
+    assert code == 0, output
+    assert "Job stats:" in output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_explains_itself(script: Path) -> None:
+    shown = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
+    assert f"usage: {script.name}" in shown.stdout
+    assert len(shown.stdout.splitlines()) > 3

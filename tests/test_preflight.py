@@ -1,0 +1,170 @@
+"""Checks before any job: whatever would fail later fails at once, in one clear line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dopr.checkpoint import CheckpointError
+from dopr.config import Config, ConfigError
+from dopr.experiment import open_experiment
+from dopr.files import write_json
+from dopr.jobs import Jobs
+from dopr.preflight import check_base, check_methods, check_states, open_config
+
+
+def refusal(raw: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        open_config(raw)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_configuration_passes(raw, config):
+    assert open_config(raw) == config
+    check_methods(config, Jobs(config))
+
+
+def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
+    raw["recipes"]["dopr"]["selector"] = "dorp"
+    message = "selector 'dorp' does not exist: there is no src/dopr/selection/dorp.py"
+    assert refusal(raw) == f"config.yaml: recipes.dopr: {message}"
+
+
+def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes(raw):
+    raw["recipes"]["dopr"]["options"] = {"exploraton": 0.5}
+    message = "selector dopr has no option 'exploraton'; did you mean 'exploration'?"
+    assert refusal(raw) == f"config.yaml: recipes.dopr: {message}"
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("data.benchmarks", lambda raw: raw["data"]["benchmarks"]["harder"].append("chian3")),
+        ("data.pools.easy.families", lambda raw: raw["data"]["pools"]["easy"].update(families={"chian3": 1})),
+        ("data.pools.hard.families", lambda raw: raw["data"]["pools"]["hard"].update(zero_signal_family="chian3")),
+        ("base.warm_start.skill_families", lambda raw: raw["base"]["warm_start"].update(skill_families={"chian3": 1})),
+        ("base.warm_start.habit_families", lambda raw: raw["base"]["warm_start"].update(habit_families={"chian3": 1})),
+        ("base.warm_start.gate_family", lambda raw: raw["base"]["warm_start"].update(gate_family="chian3")),
+    ],
+)
+def test_an_unknown_task_family_is_named_with_its_place_and_the_known_ones(raw, section, change):
+    change(raw)
+    message = f"config.yaml: {section}: there is no task family 'chian3'; known are big, chain, eq, mod, mul, word"
+    assert refusal(raw).startswith(message)
+
+
+def test_the_gate_family_is_a_benchmark(raw):
+    raw["base"]["warm_start"]["gate_family"] = "chain9"
+    assert refusal(raw) == "config.yaml: base.warm_start.gate_family: 'chain9' is no benchmark"
+
+
+def test_a_benchmark_of_more_questions_than_its_family_has_is_refused(raw):
+    raw["data"]["benchmarks"]["harder"].append("mul1")  # 25 products
+    raw["data"]["questions"], raw["data"]["validation_questions"] = 20, 6
+    message = "family mul1 has only about 25 free questions, 26 were asked for: ask for fewer"
+    assert refusal(raw) == f"config.yaml: data: {message}"
+
+
+def test_a_pool_of_more_prompts_than_its_family_has_is_refused(raw):
+    raw["data"]["pools"]["easy"].update(size=64, zero_signal=0, families={"mul1": 1})
+    assert "family mul1 has only about 25 free questions, 64 were asked for" in refusal(raw)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_model_folder_without_one_of_its_files_is_refused(raw, tiny, tmp_path, missing):
+    shutil.copytree(tiny, tmp_path / "model")
+    (tmp_path / "model" / missing).unlink()
+    raw["base"]["model"] = str(tmp_path / "model")
+    path = tmp_path / "model" / missing
+    assert refusal(raw) == f"config.yaml: base.model: {path} is missing; give a folder with a checkpoint"
+
+
+def test_a_model_whose_context_is_too_short_is_refused(raw, tiny):
+    raw["base"]["model"] = str(tiny)
+    raw["rollout"]["max_new_tokens"] = 96
+    assert "rollout.max_new_tokens: 96 does not fit the context of 96" in refusal(raw)
+    raw["rollout"]["max_new_tokens"] = 64
+    check_base(Config.parse(raw))
+
+
+def test_a_point_of_the_complexity_figure_that_is_no_method_is_refused(raw):
+    raw["complexity"]["methods"] = {4: "tops_4"}
+    config = Config.parse(raw)
+    with pytest.raises(ConfigError, match=r"^config.yaml: complexity.methods.4: method 'tops_4' has no recipe"):
+        check_methods(config, Jobs(config))
+
+
+# --- unfinished runs ---
+
+
+METHODS = ("grpo", "top_4", "dopr@0.0001")
+
+
+def leave_unfinished(folder: Path, jobs: Jobs, *methods: str, **changes: object) -> None:
+    """Write what an unfinished run of each method leaves behind."""
+    for method in methods:
+        state = {**jobs.train(method), "seed": 0, "inputs": {"pool": "0a", "base": "1b"}, **changes}
+        write_json(folder / "train/easy" / method / "0/job.json", state)
+
+
+def other_clip(raw: dict) -> Config:
+    """A configuration in which the clip of every recipe is another."""
+    return Config.parse({**raw, "train": {**raw["train"], "clip": 0.3}})
+
+
+def test_unfinished_runs_of_this_configuration_pass_even_when_the_code_has_changed(config, tmp_path):
+    jobs = Jobs(config)
+    write_json(tmp_path / "profile/easy/job.json", {**jobs.profile(), "seed": 0})
+    leave_unfinished(tmp_path, jobs, *METHODS)
+    check_states(config, jobs, tmp_path)
+    leave_unfinished(tmp_path, jobs, *METHODS, code="another")
+    check_states(config, jobs, tmp_path)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_both_values(
+    raw, config, tmp_path, method
+):
+    leave_unfinished(tmp_path, Jobs(config), method)
+    changed = other_clip(raw)
+    with pytest.raises(CheckpointError) as caught:
+        check_states(changed, Jobs(changed), tmp_path)
+    folder = tmp_path / "train/easy" / method / "0"
+    message = f"{folder}: this checkpoint was written with recipe.clip = 0.2, now it is 0.3; "
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unfinished_profile_of_another_configuration_is_refused(raw, config, tmp_path):
+    write_json(tmp_path / "profile/easy/job.json", Jobs(config).profile())
+    changed = other_clip(raw)
+    with pytest.raises(CheckpointError, match="profile/easy: this checkpoint was written with recipe.clip = 0.2"):
+        check_states(changed, Jobs(changed), tmp_path)
+
+
+def test_a_change_that_does_not_reach_a_run_leaves_it_alone(raw, config, tmp_path):
+    leave_unfinished(tmp_path, Jobs(config), *METHODS)
+    raw["recipes"]["dopr"]["learning_rate"] = 0.123  # the tuning run of dopr has its own
+    raw["recipes"]["random_one"]["steps"] += 1
+    changed = Config.parse(raw)
+    check_states(changed, Jobs(changed), tmp_path)
+
+
+def test_without_any_state_there_is_nothing_to_check(config, tmp_path):
+    check_states(config, Jobs(config), tmp_path / "absent")
+
+
+# --- as the Snakefile sees it ---
+
+
+def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    raw["methods"].append("dorp")
+    with pytest.raises(SystemExit) as caught:
+        open_experiment(raw)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
+    assert not list(tmp_path.iterdir())
