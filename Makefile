@@ -51,7 +51,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 lock: $(VENV)/installed
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --python-version 3.11 \
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--override resources/no-torch.txt --output-file requirements.lock $(UV_FLAGS)
 
 clean:

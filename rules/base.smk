@@ -15,4 +15,5 @@ rule base:
         settings=experiment.jobs.base(),
     shell:
         "python scripts/base.py --config $DOPR_CONFIG --held-out {input} --threads {threads}"
+        " --state results/state/base"
         " --output {output} 2> >(tee {log} >&2)"

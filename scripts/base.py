@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dopr.checkpoint import RunState
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts
 from dopr.jobs import Jobs
@@ -15,13 +16,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, help="questions it must never see")
+    parser.add_argument("--state", type=Path, required=True, help="folder for the lock")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
     held_out = [prompt for path in args.held_out for prompt in read_prompts(path)]
     config = Jobs.load(args.config).config
-    make_base(config.base.warm_start, config.verify, held_out, args.output)
+    with RunState(args.state).held():
+        make_base(config.base.warm_start, config.verify, held_out, args.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""Files: whole or not at all, and damaged ones named in one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from fixture_rollouts import make_prompt
+
+from dopr.files import DataError, read_json, read_prompts, sha256, write_atomically, write_json, write_prompts, write_text
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "new").write_text("new")
+
+
+def fail_midway(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError("stopped midway")
+
+
+def fail_midway_in_a_folder(path: Path) -> None:
+    fill_folder(path)
+    raise RuntimeError("stopped midway")
+
+
+def run_out_of_space(path: Path) -> None:
+    path.write_text("half")
+    with Path("/dev/full").open("w") as full:
+        full.write("x" * 100_000)
+
+
+# --- writing ---
+
+
+def test_a_file_is_written_with_its_folders_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    write_text(path, "text")
+    assert path.read_text() == "text"
+    assert names(path.parent) == ["file"]
+
+
+def test_a_file_is_replaced(tmp_path):
+    write_text(tmp_path / "file", "old")
+    write_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_text("old")
+    write_atomically(tmp_path / "folder", fill_folder)
+    assert names(tmp_path / "folder") == ["new"]
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("fail", [fail_midway, fail_midway_in_a_folder])
+def test_a_writer_that_fails_midway_leaves_the_old_content_and_nothing_else(tmp_path, fail):
+    write_text(tmp_path / "file", "old")
+    with pytest.raises(RuntimeError, match="stopped midway"):
+        write_atomically(tmp_path / "file", fail)
+    assert (tmp_path / "file").read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+@needs_dev_full
+def test_a_full_disk_is_named_with_the_path_and_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "results" / "ledger.parquet"
+    with pytest.raises(OSError, match=f"disk full while writing {path}: free some space") as caught:
+        write_atomically(path, run_out_of_space)
+    assert caught.value.errno == errno.ENOSPC
+    assert names(path.parent) == []
+
+
+@needs_dev_full
+def test_a_full_disk_leaves_the_old_content(tmp_path):
+    write_text(tmp_path / "file", "old")
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(tmp_path / "file", run_out_of_space)
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_another_failure_of_the_system_keeps_its_own_message(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file") as caught:
+        write_text(tmp_path / "file" / "below", "text")
+    assert "disk full" not in str(caught.value)
+
+
+# --- JSON ---
+
+
+def test_json_survives_with_sorted_keys_so_that_equal_values_are_equal_bytes(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, 2.5, None], "a": {"y": 1, "x": "é"}})
+    write_json(tmp_path / "b.json", {"a": {"x": "é", "y": 1}, "b": [1, 2.5, None]})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert read_json(tmp_path / "a.json") == {"a": {"x": "é", "y": 1}, "b": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1', "nonsense"])
+def test_damaged_json_is_named_with_what_to_do(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DataError, match=r"a\.json: not valid JSON \(.+\); delete it to have it made again") as caught:
+        read_json(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_damaged_json(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("read", [read_json, read_prompts])
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(DataError, match=f"^{tmp_path}/absent: no such file$"):
+        read(tmp_path / "absent")
+
+
+# --- prompts ---
+
+
+def test_prompts_survive(tmp_path):
+    prompts = [make_prompt("a", text="1 + 1 = ?\n"), make_prompt("b", text='"é"\u2028 \\ ?\n', answer="\\frac{1}{2}")]
+    write_prompts(tmp_path / "prompts.jsonl", prompts)
+    assert read_prompts(tmp_path / "prompts.jsonl") == prompts
+
+
+ROW = json.dumps({"id": "a", "text": "t", "answer": "1", "family": "f"})
+
+
+@pytest.mark.parametrize("damaged", [ROW[:20], "{}", "[1]", "3", "", ROW[:-1] + ', "extra": 1}'])
+def test_a_damaged_row_is_named_by_its_number(tmp_path, damaged):
+    (tmp_path / "prompts.jsonl").write_text("\n".join([ROW, ROW, damaged, ROW]) + "\n")
+    with pytest.raises(DataError, match=r"prompts\.jsonl: row 3 is not a prompt \(.+\); delete the file") as caught:
+        read_prompts(tmp_path / "prompts.jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_of_prompts_is_refused(tmp_path):
+    (tmp_path / "prompts.jsonl").write_text("")
+    with pytest.raises(DataError, match="holds no prompts; delete it"):
+        read_prompts(tmp_path / "prompts.jsonl")
+
+
+# --- hashes ---
+
+
+def test_the_hash_is_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2
+    assert sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,59 @@
+"""The learning-rate search: its table by hand, and that the shipped rates are the ones it chose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from project import ROOT
+
+from dopr.config import Config
+from dopr.tables.tuning import accuracy_curve, tuning_table
+
+SIBLINGS = {"dopr_cold": "dopr", "max_variance_one": "random_one", "one_shot": "grpo", "profile": "grpo"}
+
+
+def write(path: Path, curve: dict[int, float]) -> Path:
+    """Ten sampled completions at each number of rollouts, and one greedy one that must not count."""
+    rows = [
+        {"rollouts": rollouts, "mode": "sampled", "verdict": "correct" if i < 10 * accuracy else "wrong"}
+        for rollouts, accuracy in curve.items()
+        for i in range(10)
+    ]
+    rows += [{"rollouts": rollouts, "mode": "greedy", "verdict": "correct"} for rollouts in curve]
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_rollouts_are_interpolated_averaged_over_pools_and_missed_targets_counted(tmp_path: Path) -> None:
+    curves = {
+        "easy/m@0.1/7": {0: 0.0, 100: 0.5, 300: 1.0},  # 0.5 at 100, 0.75 at 200
+        "hard/m@0.1/7": {0: 0.0, 400: 0.5, 800: 1.0},  # 0.5 at 400, 0.75 at 600
+        "easy/m@0.2/7": {0: 0.0, 100: 0.5, 300: 0.5},  # 0.75 never: counts as 300
+        "hard/m@0.2/7": {0: 0.0, 100: 0.5, 200: 1.0},  # 0.5 at 100, 0.75 at 150
+    }
+    paths = [write(tmp_path / name / "completions.parquet", curve) for name, curve in curves.items()]
+    table = tuning_table(paths, [0.5, 0.75]).set_index("rate")
+    assert table.loc[0.1, "to 0.50"] == pytest.approx((100 * 400) ** 0.5)
+    assert table.loc[0.1, "to 0.75"] == pytest.approx((200 * 600) ** 0.5)
+    assert table.loc[0.2, "to 0.75"] == pytest.approx((300 * 150) ** 0.5)
+    assert table["missed"].to_dict() == {0.1: 0, 0.2: 1}
+    assert table["final"].to_dict() == {0.1: 1.0, 0.2: 0.75}
+    assert table["best"].to_dict() == {0.1: False, 0.2: True}
+
+
+def test_greedy_completions_do_not_count(tmp_path: Path) -> None:
+    path = write(tmp_path / "easy/m@1/0/completions.parquet", {0: 0.2, 10: 0.7})
+    assert accuracy_curve(path).to_dict() == {0: 0.2, 10: 0.7}
+
+
+def test_every_shipped_recipe_has_the_rate_that_the_search_chose(config: Config) -> None:
+    table = pd.read_csv(ROOT / "resources/learning_rates.csv")
+    chosen = table[table["best"]].set_index("method")["rate"].to_dict()
+    assert set(chosen) == set(config.tune.methods)
+    for name, recipe in config.recipes.items():
+        assert recipe.learning_rate == chosen[SIBLINGS.get(name, name)], name
