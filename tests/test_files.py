@@ -7,9 +7,18 @@ import json
 from pathlib import Path
 
 import pytest
-from fixture_rollouts import make_prompt
 
-from dopr.files import DataError, read_json, read_prompts, sha256, write_atomically, write_json, write_prompts, write_text
+from dopr.files import (
+    DataError,
+    read_json,
+    read_prompts,
+    sha256,
+    write_atomically,
+    write_json,
+    write_prompts,
+    write_text,
+)
+from fixture_rollouts import make_prompt
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 

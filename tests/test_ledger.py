@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
-from fixture_rollouts import make_rollout
 
 from dopr.ledger import SCHEMA, Ledger
+from fixture_rollouts import make_rollout
 
 
 def steps_of(ledger: Ledger, path) -> list[int]:

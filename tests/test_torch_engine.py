@@ -177,5 +177,5 @@ def test_the_end_tokens_are_those_of_the_generation_settings_or_else_of_the_mode
 
 def test_a_model_without_an_end_token_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": None}))
-    with pytest.raises(DataError, match="no end token; set eos_token_id in config.json"):
+    with pytest.raises(DataError, match=r"no end token; set eos_token_id in config\.json"):
         end_tokens(tmp_path)

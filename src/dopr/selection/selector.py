@@ -26,14 +26,12 @@ class Setup:
 
     pool: prompt ids in file order. seed: of the run. count: prompts to choose a step.
     history: prompt id -> accuracy of each visit during profiling (empty where there was none), in file order.
-    group_size: rollouts behind each of those accuracies.
     """
 
     pool: tuple[str, ...]
     seed: int
     count: int
     history: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    group_size: int = 1
 
 
 class PromptSelector(Protocol):

@@ -35,7 +35,7 @@ class Grader:
         self.limits = limits
         self.counts: Counter[Verdict] = Counter()
         self._known: dict[tuple[str, str], Verdict] = {}
-        self._worker = WorkerProcess(limits.memory_mb)
+        self._worker = self._start()
 
     def __enter__(self) -> Grader:
         return self
@@ -57,6 +57,9 @@ class Grader:
         self._check_error_share()
         return verdicts
 
+    def _start(self) -> WorkerProcess:
+        return WorkerProcess(self.limits.memory_mb, 2 * self.limits.seconds + 1)
+
     def _check_error_share(self) -> None:
         share = self.counts["error"] / max(1, self.counts.total())
         if share > self.limits.max_error_share:
@@ -74,16 +77,15 @@ class Grader:
         return verdicts
 
     def _ask(self, pairs: list[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of a batch, up to and including the first answer the worker did not survive."""
+        """Verdicts of the first pairs: as many as fit the pipe, or up to an answer the worker did not survive."""
         if not self._worker.is_ready():
             raise GraderError("the grading worker does not answer; is math-verify installed in this environment?")
         verdicts: list[Verdict] = []
         try:
-            self._worker.send(pairs)
-            for _ in pairs:
+            for _ in range(self._worker.send(pairs)):
                 verdicts.append(self._worker.receive(self.limits.seconds))
         except (TimeoutError, WorkerDiedError) as failure:
             verdicts.append("timeout" if isinstance(failure, TimeoutError) else "error")
             self._worker.kill()
-            self._worker = WorkerProcess(self.limits.memory_mb)
+            self._worker = self._start()
         return verdicts

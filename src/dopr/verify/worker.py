@@ -1,7 +1,7 @@
 r"""The process that runs math-verify. It reads `[reference, answer]` as JSON lines and answers each with a verdict.
 
-It may hang or outgrow its memory on a hostile answer; whoever started it kills it then (dopr.verify.grader). It ends
-by itself when its input closes, so it never outlives a killed parent.
+It may hang or outgrow its memory on a hostile answer; whoever started it kills it then (dopr.verify.grader). Should
+that parent have been killed itself, the worker ends when its input closes, or when an alarm does it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import signal
 import sys
 
 from math_verify import parse, verify
@@ -30,11 +31,13 @@ def grade(reference: str, answer: str) -> str:
 
 
 def main() -> None:
-    """Serve until the input closes. Memory limit in MB: the first argument."""
-    limit = int(sys.argv[1]) * 2**20
+    """Serve until the input closes. Arguments: memory limit in MB, and the seconds after which an answer is fatal."""
+    limit, seconds = int(sys.argv[1]) * 2**20, float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not a handler: that would wait for the arithmetic to end
     logging.disable(logging.WARNING)  # math-verify warns on every call that its own timeouts are off
     for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             verdict = grade(*json.loads(line))
         except MemoryError:
@@ -42,6 +45,7 @@ def main() -> None:
         except (ValueError, TypeError, ArithmeticError, RecursionError, AttributeError, NotImplementedError) as error:
             print(f"grader: {type(error).__name__}: {error}"[:300], file=sys.stderr, flush=True)
             verdict = "error"
+        signal.setitimer(signal.ITIMER_REAL, 0)
         print(verdict, flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -13,6 +14,7 @@ from typing import IO, cast, get_args
 
 from dopr.records import Verdict
 
+PIPE_BYTES = 32768  # half of what a pipe holds
 START_SECONDS = 60.0  # to import math-verify on a busy machine
 VERDICTS = get_args(Verdict)
 
@@ -24,8 +26,9 @@ class WorkerDiedError(RuntimeError):
 class WorkerProcess:
     """One `python -m dopr.verify.worker`, with pipes read without buffering so that waiting can be bounded."""
 
-    def __init__(self, memory_mb: int) -> None:
-        command = [sys.executable, "-m", "dopr.verify.worker", str(memory_mb)]
+    def __init__(self, memory_mb: int, seconds: float) -> None:
+        """Limits of one comparison; whoever receives waits less long than `seconds`, this is for orphans."""
+        command = [sys.executable, "-m", "dopr.verify.worker", str(memory_mb), str(seconds)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._unread = b""
@@ -41,18 +44,23 @@ class WorkerProcess:
                 return False
         return self._ready
 
-    def send(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Ask for the verdicts of (reference, answer) pairs.
+    def send(self, pairs: Sequence[tuple[str, str]]) -> int:
+        """Ask for the verdicts of (reference, answer) pairs; returns how many of the first ones were sent.
+
+        No more than the pipe holds: a worker that hangs reads nothing, and whoever writes to it would hang too.
 
         Raises:
             WorkerDiedError: nobody reads.
         """
-        unsent = memoryview("".join(json.dumps(pair) + "\n" for pair in pairs).encode())
+        lines = [json.dumps(pair).encode() + b"\n" for pair in pairs]
+        count = max(1, sum(size <= PIPE_BYTES for size in itertools.accumulate(map(len, lines))))
+        unsent = memoryview(b"".join(lines[:count]))
         try:
             while unsent:
                 unsent = unsent[self._input.write(unsent) :]
         except BrokenPipeError:
             raise WorkerDiedError from None
+        return count
 
     def receive(self, seconds: float) -> Verdict:
         """The next verdict.

@@ -1,0 +1,108 @@
+"""Evaluation: a row for every completion, each with the verdict of its own text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+
+from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, evaluate
+from dopr.rollout.engine import Sample
+from dopr.rollout.torch_engine import TorchEngine
+
+SPENT = Spent(step=12, rollouts=1536, tokens=70_000)
+
+
+class Known:
+    """An engine whose answers are known: sample j of a question answers it with its number of tokens plus j."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.asked: list[tuple[int, float, int]] = []
+
+    def generate(self, prompts, n, temperature, max_new_tokens, seed):
+        self.asked.append((n, temperature, max_new_tokens))
+        return [[self._answer(len(prompt) + j) for j in range(n)] for prompt in prompts]
+
+    def _answer(self, number: int) -> Sample:
+        ids = (*self.tokenizer.encode(f"\\boxed{{{number}}}").ids, 1)
+        return Sample(ids, (-0.1,) * len(ids), "stop")
+
+
+@pytest.fixture(scope="module")
+def questions(pool):
+    return pool[:5]
+
+
+def run(tiny, grader, questions, seed: int, engine=None, spent: Spent = SPENT):
+    tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
+    engine = engine or TorchEngine.from_folder(tiny)
+    return evaluate(engine, tokenizer, grader, questions, Protocol(3, 0.8, 20), seed, spent)
+
+
+def test_every_question_has_one_greedy_and_all_its_sampled_rows(tiny, grader, questions):
+    table = run(tiny, grader, questions, seed=0)
+    assert table.schema.equals(SCHEMA)
+    rows = table.to_pylist()
+    assert Counter((row["prompt"], row["mode"]) for row in rows) == Counter(
+        {(question.id, mode): n for question in questions for mode, n in (("greedy", 1), ("sampled", 3))}
+    )
+    assert [row["sample"] for row in rows] == [0] * 5 + [0, 1, 2] * 5
+    assert {(row["step"], row["rollouts"], row["tokens"]) for row in rows} == {(12, 1536, 70_000)}
+    family = {question.id: question.family for question in questions}
+    assert all(row["benchmark"] == family[row["prompt"]] for row in rows)
+
+
+def test_every_completion_ends_or_is_cut_at_the_limit(tiny, grader, questions):
+    rows = run(tiny, grader, questions, seed=0).to_pylist()
+    assert {row["finish"] for row in rows} == {"stop", "length"}
+    assert all(row["completion_tokens"] == 20 for row in rows if row["finish"] == "length")
+    assert all(1 <= row["completion_tokens"] <= 20 for row in rows)
+
+
+def with_answer(question, tokenizer, sample: int):
+    """The question with the answer that this sample of the known engine gives."""
+    return replace(question, answer=str(len(tokenizer.encode(question.text).ids) + sample))
+
+
+@pytest.fixture
+def known(tiny, questions):
+    """The known engine, and questions of which sample 0, 1, 2, none and 0 is right."""
+    tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
+    return Known(tokenizer), [with_answer(question, tokenizer, i % 4) for i, question in enumerate(questions)]
+
+
+def test_each_verdict_is_that_of_its_own_question_and_sample(tiny, grader, known):
+    engine, asked = known
+    rows = run(tiny, grader, asked, 0, engine).to_pylist()
+    assert engine.asked == [(1, 0.0, 20), (3, 0.8, 20)]
+    right = {question.id: i % 4 for i, question in enumerate(asked)}
+    assert [row["verdict"] == "correct" for row in rows] == [row["sample"] == right[row["prompt"]] for row in rows]
+    answers = {question.id: question.answer for question in asked}  # what is kept is enough to grade again
+    pairs = [(answers[row["prompt"]], row["text"]) for row in rows]
+    assert grader.grade(pairs) == [row["verdict"] for row in rows]
+
+
+def test_accuracy_is_the_share_of_correct_rows_of_a_mode(tiny, grader, known):
+    engine, asked = known
+    table = run(tiny, grader, asked, 0, engine)
+    assert accuracy(table, "greedy") == pytest.approx(2 / 5)
+    assert accuracy(table, "sampled") == pytest.approx(4 / 15)
+
+
+def test_the_same_seed_gives_the_same_table_and_another_seed_other_samples(tiny, grader, questions):
+    first, again, other = (run(tiny, grader, questions, seed) for seed in (0, 0, 1))
+    assert first.equals(again)
+    greedy, sampled = (
+        [[row["text"] for row in table.to_pylist() if row["mode"] == mode] for table in (first, other)]
+        for mode in ("greedy", "sampled")
+    )
+    assert greedy[0] == greedy[1]
+    assert sampled[0] != sampled[1]
+
+
+def test_checkpoints_of_one_run_are_sampled_independently(tiny, grader, questions):
+    first, later = (run(tiny, grader, questions, 0, spent=Spent(step, 0, 0)) for step in (0, 1))
+    assert first["text"].to_pylist() != later["text"].to_pylist()
