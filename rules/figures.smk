@@ -6,53 +6,40 @@ SPENDING = [
 ]
 
 
-rule curves:
-    input:
-        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
-    output:
-        pdf="results/figures/accuracy_vs_{axis}.pdf",
-        csv="results/figures/accuracy_vs_{axis}.csv",
-        png=report(
-            "results/figures/accuracy_vs_{axis}.png",
-            caption="../workflow/report/accuracy_vs_{axis}.rst",
-            category="1. Accuracy against cost",
-            labels={"figure": "accuracy against {axis}"},
-        ),
-    log:
-        "results/logs/figures/accuracy_vs_{axis}.log",
-    wildcard_constraints:
-        axis="rollouts|tokens",
-    conda:
-        "../envs/dopr.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        code=experiment.jobs.code("plot_curves"),
-        compared=experiment.compared_options(),
-        bootstrap=experiment.config.evaluate.bootstrap,
-        path=subpath(output.pdf, strip_suffix=".pdf"),
-    shell:
-        "python scripts/plot_curves.py --axis {wildcards.axis} {params.compared} --bootstrap {params.bootstrap}"
-        " --output {params.path} 2> >(tee {log} >&2)"
+for axis, numbers in [("rollouts", "csv"), ("tokens", "csv"), ("cpu_seconds", "seconds.csv")]:
 
-
-use rule curves as curves_seconds with:
-    input:
-        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
-        expand("results/train/{run}/seconds.csv", run=experiment.compared_runs()),
-    output:
-        pdf="results/figures/accuracy_vs_{axis}.pdf",
-        csv="results/figures/accuracy_vs_{axis}.seconds.csv",
-        png=report(
-            "results/figures/accuracy_vs_{axis}.png",
-            caption="../workflow/report/accuracy_vs_{axis}.rst",
-            category="1. Accuracy against cost",
-            labels={"figure": "accuracy against {axis}"},
-        ),
-    wildcard_constraints:
-        axis="cpu_seconds",
+    rule:
+        name:
+            f"accuracy_vs_{axis}"
+        input:
+            expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+            expand("results/train/{run}/seconds.csv", run=experiment.compared_runs() if axis == "cpu_seconds" else []),
+        output:
+            pdf=f"results/figures/accuracy_vs_{axis}.pdf",
+            csv=f"results/figures/accuracy_vs_{axis}.{numbers}",
+            png=report(
+                f"results/figures/accuracy_vs_{axis}.png",
+                caption=f"../workflow/report/accuracy_vs_{axis}.rst",
+                category="1. Accuracy against cost",
+                labels={"figure": f"accuracy against {axis.replace('_', '-')}"},
+            ),
+        log:
+            f"results/logs/figures/accuracy_vs_{axis}.log",
+        conda:
+            "../envs/dopr.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=experiment.jobs.code("plot_curves"),
+            compared=experiment.compared_options(),
+            bootstrap=experiment.config.evaluate.bootstrap,
+            axis=axis,
+            path=subpath(output.pdf, strip_suffix=".pdf"),
+        shell:
+            "python scripts/plot_curves.py --axis {params.axis} {params.compared} --bootstrap {params.bootstrap}"
+            " --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule training_figure:

@@ -68,7 +68,9 @@ def test_a_hostile_answer_times_out_and_its_neighbours_keep_their_verdicts(limit
     texts = [box(1), box(2), "so 1", box(hostile), box("1.0"), box(3), box("\\frac{3}{3}")]
     verdicts = ["correct", "wrong", "unparsed", "timeout", "correct", "wrong", "correct"]
     with Grader(limits) as grader:
+        first = grader._worker._process
         assert grader.grade([("1", text) for text in texts]) == verdicts
+        assert first.poll() is not None  # killed, and not left to compute on
         assert grader.grade([("1", box(1)), ("4", box(4))]) == ["correct", "correct"]
         assert dict(grader.counts) == {"correct": 5, "wrong": 2, "unparsed": 1, "timeout": 1}
 

@@ -24,6 +24,11 @@ def test_the_score_is_the_population_variance_and_the_highest_comes_first():
     assert (second.variance, second.mean) == (pytest.approx(1 / 6), 0.5)
 
 
+def test_many_visits_do_not_lower_the_score_as_a_sample_variance_would():
+    # Population variances 0.2025 and 0.25; with n - 1 in the denominator they would be 0.405 and 0.3333.
+    assert [row.prompt for row in rank({"a": [0.05, 0.95], "b": [0, 0, 1, 1]})] == ["b", "a"]
+
+
 def test_exact_ties_stay_in_file_order():
     history = {"z": [0, 0], "m": [0, 1], "a": [0, 0], "k": [1, 0], "b": [1, 1]}
     assert [row.prompt for row in rank(history)] == ["m", "k", "z", "a", "b"]

@@ -73,6 +73,12 @@ def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint_and_ends_with_the_s
     assert (tmp_path / "resumed.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
+def test_what_lies_beyond_the_checkpoint_is_gone_at_once(tmp_path):
+    record(tmp_path / "parts", range(8))
+    resumed = Ledger(tmp_path / "parts", "easy/grpo/0", "train", 4)
+    assert steps_of(resumed, tmp_path / "ledger.parquet") == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_a_flush_writes_each_row_once_even_when_there_is_none(tmp_path):
     ledger = Ledger(tmp_path / "parts", "r", "train", 0)
     ledger.add(0, [make_rollout()])

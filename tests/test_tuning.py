@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from project import ROOT
 
 from dopr.config import Config
 from dopr.tables.tuning import accuracy_curve, tuning_table
+from project import ROOT
 
 SIBLINGS = {"dopr_cold": "dopr", "max_variance_one": "random_one", "one_shot": "grpo", "profile": "grpo"}
 
