@@ -101,13 +101,19 @@ def test_target_table_measures_against_the_reference_and_charges_the_profile(com
 def test_credit_table_has_one_row_a_cause_whose_methods_were_run(comparison):
     table = credit_table([comparison], [0.6, 0.99], {"dopr", "dopr_reuse"}, {"easy": 5000})
     numbers = table.numbers
-    assert list(numbers["cause"].unique()) == ["small batches", "selection", "all together"]  # no random_one_reuse
+    assert list(numbers["cause"].unique()) == [
+        "small batches",
+        "selection with a profile",
+        "all together",
+    ]
     first = numbers[numbers["target"] == 0.6].set_index("cause")
-    product = first.loc["small batches", "saving"] * first.loc["selection", "saving"]
+    product = first.loc["small batches", "saving"] * first.loc["selection with a profile", "saving"]
     ratio = reach(comparison.curve("grpo"), 0.6).rollouts / reach(comparison.curve("dopr"), 0.6).rollouts
     assert product == pytest.approx(ratio)
     assert first.loc["all together", "verdict"] == "fewer rollouts"
-    assert first.loc["selection", "saving_with_profile"] < first.loc["selection", "saving"]
+    assert (
+        first.loc["selection with a profile", "saving_with_profile"] < first.loc["selection with a profile", "saving"]
+    )
     assert first.loc["small batches", "saving_with_profile"] == first.loc["small batches", "saving"]
     assert set(numbers.loc[numbers["target"] == 0.99, "verdict"]) == {"target not reached"}
     spans = (numbers["saving_low"] <= 1) & (numbers["saving_high"] >= 1) & numbers["saving"].notna()

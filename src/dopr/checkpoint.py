@@ -65,8 +65,8 @@ class RunState:
         Raises:
             CheckpointError: it belongs to another configuration; names the first key that differs.
         """
-        for leftover in self.folder.glob(".*.part"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in list(self.folder.rglob(".*.part")):  # of a write that was killed
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         path = self.folder / "job.json"
         if path.is_file():
             found = read_json(path)

@@ -10,7 +10,7 @@ import difflib
 import typing
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dopr.errors import UserError
 
@@ -26,7 +26,7 @@ class ConfigError(UserError):
 class Section(BaseModel):
     """A part of the configuration: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Pool(Section):
@@ -34,7 +34,7 @@ class Pool(Section):
 
     size: PositiveInt
     zero_signal: Share
-    families: Weights
+    families: Annotated[Weights, Field(min_length=1)]
     zero_signal_family: str = "big1"
 
 
@@ -69,7 +69,7 @@ class WarmStart(Section):
     habit_steps: PositiveInt
     habit_learning_rate: float = Field(gt=0)
     habit_families: Weights
-    habit_styles: dict[str, Weights]
+    habit_styles: dict[str, dict[Literal["careful", "sloppy", "direct", "unboxed"], Annotated[float, Field(gt=0)]]]
     gate_family: str
     gate_accuracy: Share
 
@@ -163,10 +163,17 @@ class Tune(Section):
     seeds: list[int]
 
 
+def distinct(values: list[int]) -> list[int]:
+    """Refuse repeated values."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{values} repeats a value")
+    return values
+
+
 class Config(Section):
     """The whole experiment."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds_per_job: PositiveInt
@@ -186,9 +193,14 @@ class Config(Section):
     def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """`train` holds what every recipe has unless it says otherwise."""
         raw = dict(raw)
-        defaults = raw.pop("train", {})
+        defaults = raw.pop("train", None) or {}
+        if not isinstance(defaults, dict):
+            raise ValueError(f"train: {defaults!r} is no mapping; give keys and values")
         if isinstance(raw.get("recipes"), dict):
-            raw["recipes"] = {name: {**defaults, **(recipe or {})} for name, recipe in raw["recipes"].items()}
+            raw["recipes"] = {
+                name: {**defaults, **recipe} if isinstance(recipe, dict) else recipe
+                for name, recipe in raw["recipes"].items()
+            }
         return raw
 
     @model_validator(mode="after")
@@ -215,11 +227,12 @@ class Config(Section):
         if wanted > smallest:
             raise ValueError(f"complexity.methods: {wanted} is more than the {smallest} prompts of the smallest pool")
         for name, recipe in self.recipes.items():
-            if recipe.options.get("candidates", 1) > smallest:
-                raise ValueError(
-                    f"recipes.{name}.options.candidates: {recipe.options['candidates']} is more than the "
-                    f"{smallest} prompts of the smallest pool"
-                )
+            sizes = {f"options.{key}": recipe.options.get(key) for key in ("candidates", "top")}
+            for key, size in {"prompts_per_step": recipe.prompts_per_step, **sizes}.items():
+                if isinstance(size, int) and size > smallest:
+                    raise ValueError(
+                        f"recipes.{name}.{key}: {size} is more than the {smallest} prompts of the smallest pool"
+                    )
 
     @classmethod
     def parse(cls, raw: dict[str, Any], source: str = "config.yaml") -> Config:

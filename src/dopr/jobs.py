@@ -48,6 +48,11 @@ class Jobs:
             raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
         return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
 
+    def knows(self, method: str) -> bool:
+        """Whether a method name stands for a recipe."""
+        name = method.partition("@")[0]
+        return name in self.config.recipes or TOP.match(name) is not None
+
     def needs_history(self, method: str) -> bool:
         """Whether a method's selector reads the profile's history."""
         recipe = self.recipe(method)

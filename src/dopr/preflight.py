@@ -54,6 +54,20 @@ def check_families(config: Config) -> None:
                     f"config.yaml: {key}: there is no task family {family!r}; known are "
                     f"{', '.join(known_families())}, each with a level as in chain3"
                 )
+    styled = [*warm_start.habit_styles]
+    for family in warm_start.habit_families:
+        if family.rstrip("123456789") not in styled:
+            raise ConfigError(f"config.yaml: base.warm_start.habit_styles: has no entry for {family}; add one")
+    if warm_start.hidden_size % (2 * warm_start.heads):
+        raise ConfigError(
+            f"config.yaml: base.warm_start.heads: {warm_start.heads} heads do not divide hidden_size "
+            f"{warm_start.hidden_size} into even parts"
+        )
+    if config.base.model is None and config.rollout.max_new_tokens >= warm_start.max_length:
+        raise ConfigError(
+            f"config.yaml: rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit "
+            f"base.warm_start.max_length {warm_start.max_length}"
+        )
     if warm_start.gate_family not in config.data.group_of:
         raise ConfigError(f"config.yaml: base.warm_start.gate_family: {warm_start.gate_family!r} is no benchmark")
 
@@ -102,6 +116,8 @@ def check_states(config: Config, jobs: Jobs, folder: Path) -> None:
     for found in sorted(folder.glob("*/**/job.json")):
         stage, _, *method = found.parent.relative_to(folder).parts
         job = read_json(found)
+        if stage != "profile" and not jobs.knows(method[0]):
+            continue  # of a method that was taken out of the configuration since
         settings = jobs.profile() if stage == "profile" else jobs.train(method[0])
         keys = settings.keys() - {"code"}
         check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})

@@ -125,8 +125,8 @@ def run_all(jobs: Iterable[TrainingJob]) -> None:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """A copy of a folder tree that shares its files' content."""
-    for path in sorted(source.rglob("*")):
+    """A copy of a folder of checkpoints that shares its files' content."""
+    for path in sorted(source.glob("step-*/**/*")):
         if path.is_file():
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ NAMES = ("tom", "ann", "ben", "eva", "max", "mia")
 ITEMS = ("pens", "nuts", "eggs", "cards", "books", "coins")
 GAIN, LOSE = ("gets", "finds", "buys"), ("loses", "sells", "eats")
 STYLES = ("careful", "sloppy", "direct", "unboxed")
-FAMILY = re.compile(r"([a-z]+)(\d)$")
+FAMILY = re.compile(r"([a-z]+)([1-9])$")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dopr.results import Results
 POINTS = 60  # points a curve of panel "gradient", and the rollouts at its first
 SMALLEST = 64
 NAMED = 0.1  # families that take up less of the pool than this have no room for their name
-ACROSS = 4  # panels in a row of scatters
+ACROSS = 5  # panels in a row of scatters
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 
 

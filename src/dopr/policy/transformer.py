@@ -97,7 +97,7 @@ class Transformer(nn.Module):
         self.model = Body(config)
         self.lm_head = (
             None
-            if config["tie_word_embeddings"]
+            if config.get("tie_word_embeddings", False)
             else nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
         )
         self.register_buffer("cos", torch.cat([angles.cos()] * 2, -1), persistent=False)

@@ -77,7 +77,7 @@ def update(
     norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), recipe.max_grad_norm))
     if not torch.isfinite(terms.loss) or not norm < float("inf"):
         raise FloatingPointError(
-            f"step {step + 1}: the loss is {float(terms.loss)} and its gradient norm {norm}; lower learning_rate"
+            f"step {step + 1}: the loss is {terms.loss.item()} and its gradient norm {norm}; lower learning_rate"
         )
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(recipe, step)

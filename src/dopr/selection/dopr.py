@@ -18,9 +18,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from dopr.selection.selector import Setup
 
@@ -30,10 +31,10 @@ class Selector:
     """The `count` best of `candidates` random prompts."""
 
     setup: Setup
-    candidates: int = 16
-    exploration: float = 0.5
-    window: int = 2
-    prior_rollouts: float = 8.0
+    candidates: Annotated[int, Field(gt=0)] = 16
+    exploration: Annotated[float, Field(ge=0)] = 0.5
+    window: Annotated[int, Field(gt=0)] = 2
+    prior_rollouts: Annotated[float, Field(ge=0)] = 8.0
     visits: dict[str, int] = field(init=False, default_factory=dict)
     recent: dict[str, list[list[float]]] = field(init=False, default_factory=dict)
     chosen: dict[str, float] = field(init=False, default_factory=dict)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from dopr.selection.selector import Setup
 
@@ -22,7 +23,7 @@ class Selector:
     """The `count` candidates of highest last variance; ties go to the one drawn first."""
 
     setup: Setup
-    candidates: int = 16
+    candidates: Annotated[int, Field(gt=0)] = 16
     variance: dict[str, float] = field(init=False, default_factory=dict)
 
     def select(self, step: int) -> list[str]:

@@ -7,7 +7,9 @@ descending and stable in file order (Eq. 2, and the authors' code).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from dopr.historical_variance import rank
 from dopr.selection.selector import Memoryless, Setup
@@ -18,7 +20,7 @@ class Selector(Memoryless):
     """The `top` highest-ranked prompts in turn; with fewer prompts than a step takes, they repeat as copies."""
 
     setup: Setup
-    top: int = 1
+    top: Annotated[int, Field(gt=0)] = 1
     chosen: list[str] = field(init=False)
     history_option: ClassVar[str] = ""
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
 
 from dopr.config import suggestion
 
@@ -103,13 +106,19 @@ def uses_history(name: str, options: dict[str, Any]) -> bool:
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
-    """Refuse options the selector does not take.
+    """Refuse options the selector does not take, by name, type and range (those of its dataclass fields).
 
     Raises:
-        ValueError: naming the option and the nearest known one.
+        ValueError: naming the option, and the nearest known one or what is wrong with its value.
     """
-    fields = dataclasses.fields(importlib.import_module(module_of(name)).Selector)
-    known = [f.name for f in fields if f.init and f.name != "setup"]
-    for option in options:
+    selector = importlib.import_module(module_of(name)).Selector
+    types = typing.get_type_hints(selector, include_extras=True)
+    known = [f.name for f in dataclasses.fields(selector) if f.init and f.name != "setup"]
+    for option, value in options.items():
         if option not in known:
             raise ValueError(f"selector {name} has no option {option!r}{suggestion(option, known)}")
+        try:
+            TypeAdapter(types[option]).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise ValueError(f"options.{option}: {value!r} is refused: {message[0].lower()}{message[1:]}") from None

@@ -82,7 +82,11 @@ def _sharpen(comparison: Comparison, method: str, dimension: float) -> _Row:
     epsilon = Measured.of(float(curve.mean[-1]), curve.replicates[:, -1])
 
     def least(coverage: float, share: float) -> float:
-        # With no question left unsharpened the bound is infinite: nothing finite sharpens all of a worst-case class.
+        # A base that solves nothing has no measured C. With no question left unsharpened the bound is infinite: nothing
+        # finite sharpens all of a worst-case class.
+        if not np.isfinite(coverage):
+            return float("nan")
+        share = min(share, 1.0)  # a mean of ones can round to more
         return sharpening_rollouts(coverage, class_size(dimension, coverage, share), share) if share else float("inf")
 
     found = Measured(least(cover.value, epsilon.value), least(cover.low, epsilon.high), least(cover.high, epsilon.low))
