@@ -24,10 +24,10 @@ summary: $(VENV)/installed
 	@python scripts/summary.py
 
 test: $(VENV)/installed check
-	python -m pytest -n 2
+	python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/installed
-	python -m pytest -n 2 -m "not slow"
+	python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(VENV)/installed
 	ruff check

@@ -22,6 +22,7 @@ from dopr.data.tokenizer import build_tokenizer
 from dopr.policy import model
 from dopr.policy.transformer import Transformer
 from dopr.verify.grader import Grader
+from project import SMOKE, Project
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,3 +117,12 @@ def reference(request, tiny, tmp_path_factory) -> Reference:
     theirs.save_pretrained(folder)
     shutil.copyfile(tiny / "tokenizer.json", folder / "tokenizer.json")
     return Reference(theirs, folder, model.load(folder))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which everything was run once."""
+    project = Project.copy(tmp_path_factory.mktemp("finished"))
+    code, output = project.snakemake(*SMOKE)
+    assert code == 0, output
+    return project

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background shells ignore it
         )
 
     def snakemake(self, *arguments: str) -> tuple[int, str]:
@@ -59,7 +61,7 @@ class Project:
         """The rules a dry run would execute."""
         code, output = self.snakemake("-n", "--quiet", "progress", *arguments)
         assert code == 0, output
-        return {line.split()[1].rstrip(":") for line in output.splitlines() if line.startswith(("rule ", "localrule "))}
+        return set(re.findall(r"^(?:local)?rule ([a-z_]+?)(?:_\d+)*:$", output, re.MULTILINE))  # without seeds
 
     def hashes(self, *parts: str) -> dict[str, str]:
         """Content of every result that must not differ from run to run."""
@@ -83,3 +85,10 @@ def kill(process: subprocess.Popen[str]) -> None:
     """End a process and all it started, without warning."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def edit(project: Project, name: str, old: str, new: str) -> None:
+    """Change a file that must hold what is changed."""
+    path = project.folder / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))

@@ -18,7 +18,7 @@ from dopr.warm_start import QualityError
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def fail_with(error: Exception):
+def fail_with(error: BaseException):
     def main() -> None:
         raise error
 
@@ -55,3 +55,9 @@ def test_a_script_given_a_damaged_file_prints_one_line_and_ends_with_1(tmp_path)
     assert found.stderr.startswith(f"error: {tmp_path / 'damaged.json'}: not valid JSON")
     assert found.stderr.count("\n") == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_ctrl_c_is_silent_and_told_apart():
+    with pytest.raises(SystemExit) as caught:
+        exit_with_one_line(fail_with(KeyboardInterrupt()))
+    assert caught.value.code == 130

@@ -11,8 +11,10 @@ class UserError(ValueError):
 
 
 def exit_with_one_line(main: Callable[[], None]) -> None:
-    """Run a program's main function; a UserError or an operating-system error becomes one line and exit code 1."""
+    """Run a program's main function; UserError and OSError become one line and exit code 1, and Ctrl-C is silent."""
     try:
         main()
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells report it; the next run goes on
