@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
-	@$(MAKE) --no-print-directory report
+	@$(MAKE) --no-print-directory report ARGS="$(ARGS)"
 	@echo "The report is at results/report.html; figures are in results/figures, tables in results/tables."
 
 # Drawn again only when something it holds is newer.
