@@ -55,4 +55,5 @@ lock: $(VENV)/installed
 		--override resources/no-torch.txt --output-file requirements.lock $(UV_FLAGS)
 
 clean:
-	rm -rf results/* .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake
