@@ -23,4 +23,5 @@ def make_rollout(prompt: str = "p", **changes: Any) -> Rollout:
         "finish": "stop",
         "verdict": "correct",
     }
-    return Rollout(**{**fields, **changes})
+    fields = {**fields, **changes}
+    return Rollout(**{"reward": float(fields["verdict"] == "correct"), **fields})

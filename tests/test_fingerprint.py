@@ -51,7 +51,7 @@ def test_every_stage_has_a_hash_of_its_own(config):
     [
         {"name": "dopr/train.py", "added": "\n# a comment\n"},
         {"name": "dopr/train.py", "old": '"""The training loop', "new": '"""Another docstring'},
-        {"name": "dopr/train.py", "old": '    """Sample and grade one group', "new": '    """Another docstring'},
+        {"name": "dopr/train.py", "old": '    """Sample, grade and reward', "new": '    """Another docstring'},
         {"name": "dopr/train.py", "old": "    recipe, watch = ", "new": "    recipe, watch =   "},
         {"name": "dopr/selection/dopr.py", "old": '    """The `count` best', "new": '    """Another docstring'},
         {"name": "scripts/train.py", "added": "\n\n\n# the end\n"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
-import pytest
 
 from dopr.ledger import SCHEMA, Ledger
 from fixture_rollouts import make_rollout
@@ -16,18 +15,20 @@ def steps_of(ledger: Ledger, path) -> list[int]:
 
 def record(folder, steps: range, every: int = 2) -> Ledger:
     """A ledger with two rollouts a step, flushed every few steps."""
-    ledger = Ledger(folder, "easy/grpo/0", "train", steps.start)
+    ledger = Ledger(folder, "easy/grpo/0", steps.start)
     for step in steps:
-        ledger.add(step, [make_rollout(f"p{step}", sample=0), make_rollout(f"p{step}", sample=1, verdict="wrong")])
+        ledger.add(
+            step, [make_rollout(f"p{step}", sample=0), make_rollout(f"p{step}", sample=1, verdict="wrong")], "train"
+        )
         if (step + 1) % every == 0:
             ledger.flush(step + 1)
     return ledger
 
 
 def test_a_row_by_hand(tmp_path):
-    ledger = Ledger(tmp_path / "parts", "easy/dopr/3", "train", 0)
+    ledger = Ledger(tmp_path / "parts", "easy/dopr/3", 0)
     rollout = make_rollout("easy-0007", sample=2, tokens=(4, 5, 6, 7), finish="length", verdict="unparsed")
-    ledger.add(11, [rollout])
+    ledger.add(11, [rollout], "train")
     ledger.flush(12)
     ledger.write(tmp_path / "ledger.parquet")
     table = pq.read_table(tmp_path / "ledger.parquet")
@@ -48,17 +49,6 @@ def test_a_row_by_hand(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "reward"), [("correct", 1.0), ("wrong", 0.0), ("unparsed", 0.0), ("timeout", 0.0), ("error", 0.0)]
-)
-def test_only_a_correct_answer_is_rewarded(tmp_path, verdict, reward):
-    ledger = Ledger(tmp_path / "parts", "r", "train", 0)
-    ledger.add(0, [make_rollout(verdict=verdict)])
-    ledger.flush(1)
-    ledger.write(tmp_path / "ledger.parquet")
-    assert pq.read_table(tmp_path / "ledger.parquet")["reward"].to_pylist() == [reward]
-
-
 def test_parts_are_joined_in_the_order_of_steps(tmp_path):
     ledger = record(tmp_path / "parts", range(12))
     assert len(list((tmp_path / "parts").iterdir())) == 6
@@ -75,13 +65,13 @@ def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint_and_ends_with_the_s
 
 def test_what_lies_beyond_the_checkpoint_is_gone_at_once(tmp_path):
     record(tmp_path / "parts", range(8))
-    resumed = Ledger(tmp_path / "parts", "easy/grpo/0", "train", 4)
+    resumed = Ledger(tmp_path / "parts", "easy/grpo/0", 4)
     assert steps_of(resumed, tmp_path / "ledger.parquet") == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_a_flush_writes_each_row_once_even_when_there_is_none(tmp_path):
-    ledger = Ledger(tmp_path / "parts", "r", "train", 0)
-    ledger.add(0, [make_rollout()])
+    ledger = Ledger(tmp_path / "parts", "r", 0)
+    ledger.add(0, [make_rollout()], "train")
     ledger.flush(1)
     ledger.flush(2)
     assert steps_of(ledger, tmp_path / "ledger.parquet") == [0]
@@ -91,4 +81,4 @@ def test_a_leftover_of_a_killed_write_is_no_part(tmp_path):
     ledger = record(tmp_path / "parts", range(4))
     (tmp_path / "parts" / ".00000004.parquet.123.part").write_bytes(b"half")
     assert steps_of(ledger, tmp_path / "ledger.parquet") == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert Ledger(tmp_path / "parts", "r", "train", 4)
+    assert Ledger(tmp_path / "parts", "r", 4)

@@ -29,8 +29,9 @@ def test_the_shipped_configuration_passes(raw, config):
 
 def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
     raw["recipes"]["dopr"]["selector"] = "dorp"
-    message = "selector 'dorp' does not exist: there is no src/dopr/selection/dorp.py"
-    assert refusal(raw) == f"config.yaml: recipes.dopr: {message}"
+    message = refusal(raw)
+    assert message.startswith("config.yaml: recipes.dopr: selector 'dorp' does not exist: ")
+    assert message.endswith("there is no src/dopr/selection/dorp.py")
 
 
 def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes(raw):

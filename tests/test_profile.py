@@ -14,11 +14,12 @@ POOL = {name: make_prompt(name, family=family) for name, family in {"a": "eq1", 
 
 def ledger_of(tmp_path, steps: list[list[tuple[str, str]]]):
     """A real ledger of groups of four, each given as its prompt and verdicts (1 is correct)."""
-    ledger = Ledger(tmp_path / "parts", "profile/easy", "profile", 0)
+    ledger = Ledger(tmp_path / "parts", "profile/easy", 0)
     for step, groups in enumerate(steps):
         for prompt, rewards in groups:
             verdicts = ["correct" if reward == "1" else "wrong" for reward in rewards]
-            ledger.add(step, [make_rollout(prompt, sample=i, verdict=v) for i, v in enumerate(verdicts)])
+            group = [make_rollout(prompt, sample=i, verdict=v) for i, v in enumerate(verdicts)]
+            ledger.add(step, group, "profile")
         ledger.flush(step + 1)
     ledger.write(tmp_path / "ledger.parquet")
     return pq.read_table(tmp_path / "ledger.parquet")

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 import dopr.selection
-from dopr.selection.selector import Setup, check_options, make_selector, module_of, uses_history
+from dopr.selection.selector import Outcome, Setup, check_options, make_selector, module_of, uses_history
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(dopr.selection.__path__) if module.name != "selector")
 POOL = tuple(f"p{i}" for i in range(12))
@@ -17,7 +17,7 @@ HISTORY = {prompt: (0.0, i / 12, 0.5) for i, prompt in enumerate(POOL)}
 
 
 def selector(name: str, pool: str | tuple[str, ...] = POOL, seed: int = 0, count: int = 1, history=None, **options):
-    return make_selector(name, Setup(tuple(pool), seed, count, history or {}), options)
+    return make_selector(name, Setup(tuple(pool), seed, count, history=history or {}), options)
 
 
 def rewards_of(step: int, prompt: str) -> list[float]:
@@ -32,7 +32,7 @@ def play(chooser, steps: range) -> list[list[str]]:
     for step in steps:
         choices.append(chooser.select(step))
         for prompt in choices[-1]:
-            chooser.observe(step, prompt, rewards_of(step, prompt))
+            chooser.observe(step, Outcome(prompt, tuple(rewards_of(step, prompt))))
     return choices
 
 
@@ -147,18 +147,18 @@ def test_max_variance_one_visits_every_prompt_first_and_then_the_highest_last_va
     first = []
     for step in range(3):
         first += chooser.select(step)
-        chooser.observe(step, first[-1], told[first[-1]])
+        chooser.observe(step, Outcome(first[-1], tuple(told[first[-1]])))
     assert sorted(first) == ["a", "b", "c"]
-    chooser.observe(3, "b", [1, 1, 0, 0])  # 1/4: now b alone is highest
+    chooser.observe(3, Outcome("b", (1, 1, 0, 0)))  # 1/4: now b alone is highest
     assert [chooser.select(step) for step in range(4, 9)] == [["b"]] * 5
-    chooser.observe(9, "b", [1, 1, 1, 1])  # only the last group counts
+    chooser.observe(9, Outcome("b", (1, 1, 1, 1)))  # only the last group counts
     assert [chooser.select(step) for step in range(10, 15)] == [["a"]] * 5
 
 
 def test_max_variance_one_takes_the_best_several():
     chooser = selector("max_variance_one", pool="abcd", count=2, candidates=4)
     for prompt, correct in {"a": 0, "b": 1, "c": 2, "d": 4}.items():
-        chooser.observe(0, prompt, [1.0] * correct + [0.0] * (4 - correct))
+        chooser.observe(0, Outcome(prompt, tuple([1.0] * correct + [0.0] * (4 - correct))))
     assert chooser.select(1) == ["c", "b"]
 
 
@@ -201,14 +201,14 @@ def test_dopr_by_hand():
         if step in scores:
             assert [chooser.score(name, step) for name in "abc"] == pytest.approx(scores[step], abs=1e-4)
         assert chooser.select(step) == [prompt], step
-        chooser.observe(step, prompt, [float(reward) for reward in rewards])
+        chooser.observe(step, Outcome(prompt, tuple([float(reward) for reward in rewards])))
     assert chooser.metrics() == pytest.approx({"volatility": 0.3307, "exploration": 0.4733}, abs=1e-4)
 
 
 def test_dopr_without_any_history_takes_the_highest_volatility_there_can_be():
     chooser = selector("dopr", pool="ab", prior_rollouts=8)
     assert chooser.volatility("a") == 0.5
-    chooser.observe(0, "a", [1, 1, 1, 1])
+    chooser.observe(0, Outcome("a", (1, 1, 1, 1)))
     assert (chooser.volatility("a"), chooser.volatility("b")) == (0, 0.5)
 
 
@@ -231,7 +231,7 @@ def test_dopr_without_exploration_is_greedy_and_with_much_of_it_takes_turns():
     for step in range(1, 31):
         (prompt,) = curious.select(step)
         visits[prompt] += 1
-        curious.observe(step, prompt, [0, 1])
+        curious.observe(step, Outcome(prompt, (0, 1)))
     assert visits == {"a": 10, "b": 10, "c": 10}
 
 

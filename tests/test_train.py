@@ -17,7 +17,7 @@ from dopr.policy import model
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Memoryless, Setup, make_selector
-from dopr.train import Run, train
+from dopr.train import Run, SelectorError, train
 from dopr.verify.grader import Grader
 
 STEPS = 6
@@ -34,7 +34,7 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
         if row["step"] == stop_at:
             raise StoppedError
 
-    setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step)
+    setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step, recipe.group_size)
     return Run(
         name="pool/method/0",
         phase="train",
@@ -93,7 +93,7 @@ def pool() -> list[Prompt]:
 
 
 def outcome(run: Run, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]], list[dict]]:
-    Ledger(run.state.folder / "ledger", run.name, run.phase, STEPS).write(folder / "ledger.parquet")
+    Ledger(run.state.folder / "ledger", run.name, STEPS).write(folder / "ledger.parquet")
     return run.policy.state_dict(), run.metrics, pq.read_table(folder / "ledger.parquet").to_pylist()
 
 
@@ -149,9 +149,11 @@ def test_a_selector_that_names_an_unknown_prompt_is_refused(
     boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
 ) -> None:
     class Wild(Memoryless):
+        setup = Setup((), 0, 1)
+
         def select(self, step: int) -> list[str]:
             return ["p9"]
 
     run = replace(make_run(boxing, tmp_path, pool, recipe, grader), selector=Wild())
-    with pytest.raises(ValueError, match="returned 1 prompts, 1 of them unknown"):
+    with pytest.raises(SelectorError, match="returned 1 unknown prompts of 1, such as 'p9'"):
         train(run)

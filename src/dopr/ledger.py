@@ -34,22 +34,22 @@ SCHEMA = pa.schema(
 class Ledger:
     """Rows of one run, flushed to numbered parts in `folder`."""
 
-    def __init__(self, folder: Path, run: str, phase: Phase, step: int) -> None:
+    def __init__(self, folder: Path, run: str, step: int) -> None:
         """Continue at `step`: parts beyond it belong to steps that will be run again."""
-        self.folder, self.run, self.phase = folder, run, phase
+        self.folder, self.run = folder, run
         self.flushed = step
         self._rows: list[dict[str, object]] = []
         for part in folder.glob("*.parquet"):
             if int(part.stem) > step:
                 part.unlink()
 
-    def add(self, step: int, rollouts: Sequence[Rollout]) -> None:
+    def add(self, step: int, rollouts: Sequence[Rollout], phase: Phase) -> None:
         """Note the rollouts of a step (counted from 0)."""
         for rollout in rollouts:
             self._rows.append(
                 {
                     "run": self.run,
-                    "phase": self.phase,
+                    "phase": phase,
                     "step": step,
                     "prompt": rollout.prompt.id,
                     "sample": rollout.sample,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Verdict = Literal["correct", "wrong", "unparsed", "timeout", "error"]
-Phase = Literal["profile", "train", "evaluate"]
+Phase = Literal["profile", "train", "held", "discarded"]  # why a rollout was generated, and what became of it
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One graded completion. `logprobs` are those of the policy that drew `tokens`, at the sampling temperature."""
+    """One graded completion. `logprobs` are those of the policy that drew `tokens`, at the sampling temperature.
+    `reward` is what training sees; it may differ from the verdict, as in a control with random rewards."""
 
     prompt: Prompt
     prompt_tokens: tuple[int, ...]
@@ -36,11 +37,12 @@ class Rollout:
     text: str
     finish: str
     verdict: Verdict
+    reward: float
 
-    @property
-    def reward(self) -> float:
-        """1 for a correct answer, else 0."""
-        return float(self.verdict == "correct")
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Rollout:
+        """The inverse of dataclasses.asdict."""
+        return cls(**{**fields, "prompt": Prompt(**fields["prompt"])})
 
 
 def derive_seed(*parts: int | str) -> int:

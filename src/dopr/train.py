@@ -2,28 +2,29 @@
 
 Every method compared here is this loop with another selector: same sampler, same loss, same grader, same ledger.
 
-Departures from GRPO as published (arXiv 2402.03300): no KL term and no reference model; the loss is the mean over the
-batch's tokens; a step without any signal makes no update (counted, `updated` = 0); optionally, replay of recent
-informative groups (dopr.policy.replay).
+Departures from GRPO as published (arXiv 2402.03300): the terms of the loss are options (dopr.policy.loss); a step
+without any signal makes no update (counted: `updated` = 0, and `idle` steps in a row); optionally, replay of recent
+informative groups (dopr.policy.replay); a selector may hold or discard groups (dopr.selection.selector).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dopr.checkpoint import RunState
 from dopr.config import Recipe, Sampling
+from dopr.errors import UserError
 from dopr.ledger import Ledger
-from dopr.policy.loss import group_advantages
-from dopr.policy.replay import ReplayBuffer
+from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
-from dopr.policy.update import UpdateStatistics, Weighted, learning_rate, make_optimiser, update
+from dopr.policy.update import UpdateStatistics, learning_rate
 from dopr.records import Phase, Prompt, Rollout, derive_seed
-from dopr.rollout.engine import Engine
-from dopr.selection.selector import PromptSelector
+from dopr.rollout.engine import Engine, Sample
+from dopr.selection.selector import Ask, Outcome, PromptSelector, Sorted
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, float]
 Group = list[Rollout]
+
+
+class SelectorError(UserError):
+    """A selector asked for what cannot be done; the message names it and what it asked for."""
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Run:
     checkpoint_every: int
     report: Callable[[Metrics, Stopwatch], None]
     on_checkpoint: Callable[[list[Metrics]], None]
+    held: list[Group] = field(default_factory=list)
     metrics: list[Metrics] = field(default_factory=list)
 
 
@@ -62,105 +68,141 @@ def train(run: Run) -> Stopwatch:
     """Train run.policy in place, from its last checkpoint on; returns the measured time of the whole run.
 
     Raises:
+        SelectorError: the selector asked for prompts that do not exist.
         GraderError: too many verdicts are errors.
         FloatingPointError: the policy diverged.
     """
     recipe, watch = run.recipe, Stopwatch()
-    optimiser = make_optimiser(run.policy, recipe)
-    replay = ReplayBuffer(recipe.reuse, run.seed) if recipe.reuse else None
-    start = restore(run, optimiser, replay, watch)
-    ledger = Ledger(run.state.folder / "ledger", run.name, run.phase, start)
+    learner = Learner(run.policy, recipe, run.sampling.temperature, run.seed)
+    start = restore(run, learner, watch)
+    ledger = Ledger(run.state.folder / "ledger", run.name, start)
     for step in range(start, recipe.steps):
         run.engine.load_weights(run.policy.state_dict())
-        groups = roll_out(run, step, run.selector.select(step))
-        for group in groups:
-            run.selector.observe(step, group[0].prompt.id, [rollout.reward for rollout in group])
-        fresh = [weigh(group, recipe.advantage_epsilon) for group in groups]
-        statistics, updates = improve(run, optimiser, fresh, replay, step)
-        ledger.add(step, [rollout for group in groups for rollout in group])
-        run.metrics.append(measure(run, groups, statistics, updates, step))
+        asks = run.selector.ask(step, [outcome(group) for group in run.held])
+        check_asks(run, asks)
+        new = roll_out(run, step, asks)
+        for group in new:
+            run.selector.observe(step, outcome(group))
+        groups = join(run.held, asks, new)
+        fate = run.selector.sort(step, [outcome(group) for group in groups])
+        statistics, updates = learner.learn([groups[i] for i in fate.train], step)
+        for group, phase in zip(new, phases(run, asks, fate), strict=True):
+            ledger.add(step, group, phase)
+        run.held = [groups[i] for i in fate.hold]
+        run.metrics.append(measure(run, new, statistics, updates, step))
         watch.lap(step + 1)
         run.report(run.metrics[-1], watch)
         if step + 1 in run.snapshot_steps:
             run.save_policy(run.policy, run.state.snapshots / f"step-{step + 1:08d}")
         if (step + 1) % run.checkpoint_every == 0 or step + 1 == recipe.steps:
             ledger.flush(step + 1)
-            checkpoint(run, optimiser, replay, watch, step + 1)
+            checkpoint(run, learner, watch, step + 1)
             run.on_checkpoint(run.metrics)
     return watch
 
 
-def roll_out(run: Run, step: int, chosen: Sequence[str]) -> list[Group]:
-    """Sample and grade one group for each chosen prompt.
+def check_asks(run: Run, asks: Sequence[Ask]) -> None:
+    """Refuse what a selector cannot have.
 
     Raises:
-        ValueError: the selector chose a prompt that is not in the pool, or the wrong number of them.
+        SelectorError: prompts that are not in the pool, no prompt at all, or more rollouts of a group not held.
     """
-    unknown = [prompt for prompt in chosen if prompt not in run.pool]
-    if unknown or len(chosen) != run.recipe.prompts_per_step:
-        raise ValueError(
-            f"selector {run.recipe.selector} returned {len(chosen)} prompts, {len(unknown)} of them unknown; "
-            f"{run.recipe.prompts_per_step} of the pool are wanted"
+    name = f"selector {run.recipe.selector}"
+    if not asks:
+        raise SelectorError(
+            f"{name} returned no prompt; it must return at least one of the {len(run.pool)} of the pool"
         )
-    prompts = [run.pool[prompt] for prompt in chosen]
-    ids = [tuple(run.tokenizer.encode(prompt.text).ids) for prompt in prompts]
-    samples = run.engine.generate(
-        ids,
-        run.recipe.group_size,
-        run.sampling.temperature,
-        run.sampling.max_new_tokens,
-        derive_seed(run.seed, "rollout", step),
+    unknown = [ask.prompt for ask in asks if ask.prompt not in run.pool]
+    if unknown:
+        raise SelectorError(f"{name} returned {len(unknown)} unknown prompts of {len(asks)}, such as {unknown[0]!r}")
+    for ask in asks:
+        if ask.rollouts < 1 or (ask.joins is not None and not 0 <= ask.joins < len(run.held)):
+            raise SelectorError(f"{name}: {ask} cannot be done; {len(run.held)} groups are held")
+
+
+def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
+    """Sample, grade and reward the rollouts asked for; one list for each ask.
+
+    Raises:
+        FloatingPointError: the sampler's log-probabilities are not finite.
+    """
+    ids = [tuple(run.tokenizer.encode(run.pool[ask.prompt].text).ids) for ask in asks]
+    samples = sample(run, step, asks, ids)
+    texts = [[run.tokenizer.decode(list(drawn.tokens)) for drawn in group] for group in samples]
+    verdicts = iter(
+        run.grader.grade(
+            [(run.pool[ask.prompt].answer, text) for ask, group in zip(asks, texts, strict=True) for text in group]
+        )
     )
-    texts = [[run.tokenizer.decode(list(sample.tokens)) for sample in group] for group in samples]
-    pairs = [(prompt.answer, text) for prompt, group in zip(prompts, texts, strict=True) for text in group]
-    verdicts = iter(run.grader.grade(pairs))
-    return [
-        [
-            Rollout(prompts[i], ids[i], j, sample.tokens, sample.logprobs, texts[i][j], sample.finish, next(verdicts))
-            for j, sample in enumerate(group)
-        ]
-        for i, group in enumerate(samples)
-    ]
+    groups: list[Group] = []
+    for i, ask in enumerate(asks):
+        prompt, first = run.pool[ask.prompt], 0 if ask.joins is None else len(run.held[ask.joins])
+        group = []
+        for j, drawn in enumerate(samples[i]):
+            verdict = next(verdicts)
+            reward = float(verdict == "correct")
+            group.append(
+                Rollout(
+                    prompt, ids[i], first + j, drawn.tokens, drawn.logprobs, texts[i][j], drawn.finish, verdict, reward
+                )
+            )
+        groups.append(group)
+    return groups
 
 
-def weigh(group: Group, epsilon: float) -> list[Weighted]:
-    """A group's rollouts with their advantages."""
-    advantages = group_advantages([rollout.reward for rollout in group], epsilon)
-    return [Weighted(rollout, advantage, fresh=True) for rollout, advantage in zip(group, advantages, strict=True)]
+def sample(run: Run, step: int, asks: Sequence[Ask], ids: Sequence[Sequence[int]]) -> list[list[Sample]]:
+    """Completions of each ask, in order; asks for equally many are generated together.
+
+    Raises:
+        FloatingPointError: a log-probability is not finite.
+    """
+    found: dict[int, list[Sample]] = {}
+    for size in dict.fromkeys(ask.rollouts for ask in asks):
+        places = [i for i, ask in enumerate(asks) if ask.rollouts == size]
+        seed = derive_seed(run.seed, "rollout", step, size)
+        drawn = run.engine.generate(
+            [ids[i] for i in places], size, run.sampling.temperature, run.sampling.max_new_tokens, seed
+        )
+        found.update(zip(places, drawn, strict=True))
+    for i, group in found.items():
+        if not all(math.isfinite(value) for drawn in group for value in drawn.logprobs):
+            raise FloatingPointError(
+                f"step {step + 1}: the policy gives no finite log-probabilities for prompt {asks[i].prompt}: it has "
+                "diverged; lower learning_rate"
+            )
+    return [found[i] for i in range(len(asks))]
 
 
-def improve(
-    run: Run,
-    optimiser: Any,
-    fresh: list[list[Weighted]],
-    replay: ReplayBuffer | None,
-    step: int,
-) -> tuple[UpdateStatistics, int]:
-    """The optimiser steps that follow a rollout step; the statistics of the first, and how many there were."""
-    done: list[UpdateStatistics] = []
-    for rows in batches(fresh, replay, step):
-        if any(row.advantage for row in rows):
-            done.append(update(run.policy, optimiser, rows, run.recipe, run.sampling.temperature, step))
-    for group in fresh:
-        if replay:
-            replay.add(group)
-    return (done[0] if done else UpdateStatistics()), len(done)
+def outcome(group: Group) -> Outcome:
+    """What a selector is told of a group."""
+    tokens = sum(len(rollout.tokens) for rollout in group)
+    surprise = -sum(sum(rollout.logprobs) for rollout in group)
+    return Outcome(group[0].prompt.id, tuple(rollout.reward for rollout in group), surprise / tokens)
 
 
-def batches(fresh: list[list[Weighted]], replay: ReplayBuffer | None, step: int) -> Iterator[list[Weighted]]:
-    """The batch of each update: the new rollouts, with replayed ones beside them where there is replay."""
-    new = [row for group in fresh for row in group]
-    if replay is None:
-        yield new
-        return
-    for turn in range(replay.settings.updates):
-        yield new + replay.draw(step, turn)
+def phases(run: Run, asks: Sequence[Ask], fate: Sorted) -> list[Phase]:
+    """What the ledger calls the rollouts of each ask: what this step did with their group."""
+    added = iter(range(len(run.held), len(run.held) + len(asks)))
+    places = [next(added) if ask.joins is None else ask.joins for ask in asks]
+    return [run.phase if i in fate.train else "held" if i in fate.hold else "discarded" for i in places]
 
 
-def measure(run: Run, groups: list[Group], statistics: UpdateStatistics, updates: int, step: int) -> Metrics:
-    """One row of metrics.csv. entropy is estimated by the mean of -log p over the sampled tokens, in nats."""
+def join(held: Sequence[Group], asks: Sequence[Ask], new: Sequence[Group]) -> list[Group]:
+    """The held groups with what was added to them, then the new ones."""
+    groups = [list(group) for group in held]
+    for ask, group in zip(asks, new, strict=True):
+        if ask.joins is None:
+            groups.append(group)
+        else:
+            groups[ask.joins] += group
+    return groups
+
+
+def measure(run: Run, groups: Sequence[Group], statistics: UpdateStatistics, updates: int, step: int) -> Metrics:
+    """One row of metrics.csv, of the step's new rollouts. entropy is estimated by the mean of -log p over the sampled
+    tokens, in nats; idle counts steps in a row without an update; repeated, groups of a prompt chosen twice."""
     rollouts = [rollout for group in groups for rollout in group]
-    before = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0}
+    before = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0, "idle": 0}
     lengths = [len(rollout.tokens) for rollout in rollouts]
     tokens = sum(lengths) + sum(len(rollout.prompt_tokens) for rollout in rollouts)
     mixed = [len({rollout.reward for rollout in group}) > 1 for group in groups]
@@ -172,6 +214,8 @@ def measure(run: Run, groups: list[Group], statistics: UpdateStatistics, updates
         "reward": sum(rollout.reward for rollout in rollouts) / len(rollouts),
         "signal": sum(mixed) / len(mixed),
         "updated": float(updates > 0),
+        "idle": 0 if updates else before["idle"] + 1,
+        "repeated": len(groups) - len({group[0].prompt.id for group in groups}),
         "entropy": -sum(sum(rollout.logprobs) for rollout in rollouts) / sum(lengths),
         "length": sum(lengths) / len(lengths),
         "truncated": sum(rollout.finish == "length" for rollout in rollouts) / len(rollouts),
@@ -183,30 +227,27 @@ def measure(run: Run, groups: list[Group], statistics: UpdateStatistics, updates
     }
 
 
-def checkpoint(run: Run, optimiser: Any, replay: ReplayBuffer | None, watch: Stopwatch, step: int) -> None:
+def checkpoint(run: Run, learner: Learner, watch: Stopwatch, step: int) -> None:
     """Keep everything the next step depends on."""
     state = {
-        "policy": run.policy.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "learner": learner.state_dict(),
         "selector": run.selector.state_dict(),
-        "replay": replay.state_dict() if replay else {},
+        "held": [[asdict(rollout) for rollout in group] for group in run.held],
         "metrics": run.metrics,
         "watch": watch.state_dict(),
     }
     run.state.save(step, state)
 
 
-def restore(run: Run, optimiser: Any, replay: ReplayBuffer | None, watch: Stopwatch) -> int:
+def restore(run: Run, learner: Learner, watch: Stopwatch) -> int:
     """Go back to the last checkpoint, if there is one; returns the number of steps done."""
     found = run.state.load()
     if found is None:
         return 0
     step, state = found
-    run.policy.load_state_dict(state["policy"])
-    optimiser.load_state_dict(state["optimiser"])
+    learner.load_state_dict(state["learner"])
     run.selector.load_state_dict(state["selector"])
-    if replay:
-        replay.load_state_dict(state["replay"])
+    run.held[:] = [[Rollout.from_fields(fields) for fields in group] for group in state["held"]]
     run.metrics[:] = state["metrics"]
     watch.load_state_dict(state["watch"])
     return step

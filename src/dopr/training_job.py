@@ -76,6 +76,7 @@ class TrainingJob:
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+        setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history)
         policy = model.load(self.base)
         return Run(
             name=self.name,
@@ -87,9 +88,7 @@ class TrainingJob:
             policy=policy,
             tokenizer=Tokenizer.from_file(str(self.base / "tokenizer.json")),
             engine=TorchEngine.from_folder(self.base),
-            selector=make_selector(
-                recipe.selector, Setup(tuple(pool), self.seed, recipe.prompts_per_step, history), recipe.options
-            ),
+            selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
             save_policy=self._save_policy,
@@ -104,7 +103,7 @@ class TrainingJob:
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
         last = run.recipe.steps
-        Ledger(run.state.folder / "ledger", run.name, run.phase, last).write(self.output / "ledger.parquet")
+        Ledger(run.state.folder / "ledger", run.name, last).write(self.output / "ledger.parquet")
         write_metrics(self.output / "metrics.csv", run.metrics)
         watch.write(self.output / "seconds.csv")
         if run.snapshot_steps:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dopr.config import Reuse
 from dopr.policy.update import Weighted
-from dopr.records import Prompt, Rollout, derive_seed
+from dopr.records import Rollout, derive_seed
 
 
 class ReplayBuffer:
@@ -42,8 +42,6 @@ class ReplayBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of state_dict."""
-        self.groups = [[(_rollout(fields), advantage) for fields, advantage in group] for group in state["groups"]]
-
-
-def _rollout(fields: dict[str, Any]) -> Rollout:
-    return Rollout(**{**fields, "prompt": Prompt(**fields["prompt"])})
+        self.groups = [
+            [(Rollout.from_fields(fields), advantage) for fields, advantage in group] for group in state["groups"]
+        ]

@@ -16,18 +16,17 @@ The choice is predictive: it is made from history, before any rollout, so that i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from dopr.selection.selector import Setup
+from dopr.selection.selector import Outcome, Predictive, Setup
 
 
 @dataclass
-class Selector:
+class Selector(Predictive):
     """The `count` best of `candidates` random prompts."""
 
     setup: Setup
@@ -71,10 +70,11 @@ class Selector:
         """Upper-confidence bonus of a prompt visited seldom."""
         return self.exploration * math.sqrt(math.log(step + 1) / (self.visits.get(prompt, 0) + 1))
 
-    def observe(self, step: int, prompt: str, rewards: Sequence[float]) -> None:
+    def observe(self, step: int, outcome: Outcome) -> None:
         """Count the visit and keep its rewards in the window."""
+        prompt = outcome.prompt
         self.visits[prompt] = self.visits.get(prompt, 0) + 1
-        self.recent[prompt] = [*self.recent.get(prompt, []), list(rewards)][-self.window :]
+        self.recent[prompt] = [*self.recent.get(prompt, []), list(outcome.rewards)][-self.window :]
 
     def state_dict(self) -> dict[str, Any]:
         """Visits and recent rewards."""

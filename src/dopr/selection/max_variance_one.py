@@ -6,20 +6,19 @@ A prompt not yet visited counts as having the highest variance a group can have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from dopr.selection.selector import Setup
+from dopr.selection.selector import Outcome, Predictive, Setup
 
 HIGHEST = 0.25
 
 
 @dataclass
-class Selector:
+class Selector(Predictive):
     """The `count` candidates of highest last variance; ties go to the one drawn first."""
 
     setup: Setup
@@ -33,9 +32,9 @@ class Selector:
         drawn = [self.setup.pool[i] for i in picks]
         return sorted(drawn, key=lambda prompt: -self.variance.get(prompt, HIGHEST))[: self.setup.count]
 
-    def observe(self, step: int, prompt: str, rewards: Sequence[float]) -> None:
+    def observe(self, step: int, outcome: Outcome) -> None:
         """Remember the population variance of the group."""
-        self.variance[prompt] = float(np.var(rewards))
+        self.variance[outcome.prompt] = float(np.var(outcome.rewards))
 
     def state_dict(self) -> dict[str, Any]:
         """The last variance of each visited prompt."""
@@ -44,7 +43,3 @@ class Selector:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of state_dict."""
         self.variance = dict(state["variance"])
-
-    def metrics(self) -> dict[str, float]:
-        """Nothing to log."""
-        return {}

@@ -4,8 +4,11 @@ A selector decides which prompts a training step spends rollouts on. It knows pr
 models or graders, and it draws its random numbers from (seed, step) alone: given the same seed and the same
 observations it makes the same choices, and a resumed run needs no random state.
 
-A new one is a module `dopr/selection/NAME.py` with a dataclass `Selector`. Its fields beyond `Setup` are the options
-a recipe may set.
+A new one is a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or anywhere, named by
+an entry point of the group `dopr.selectors`. Its fields beyond `setup` are the options a recipe may set. Most choose
+before any rollout, and need `select` and `observe` alone (inherit Predictive). One that screens prompts with a few
+rollouts first writes `ask` and `sort` itself. What a step costs may not depend on rewards: then the curves of all
+seeds line up.
 """
 
 from __future__ import annotations
@@ -14,37 +17,89 @@ import dataclasses
 import importlib
 import importlib.util
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from dopr.config import suggestion
+
+ENTRY_POINTS = "dopr.selectors"
+Features = NDArray[np.float32]
+
+
+def no_features(kind: str) -> Features:
+    """Stands where there are no prompts to describe, as in a replay.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"similarity {kind!r} needs the prompts' texts or the policy, which are not at hand here")
 
 
 @dataclass(frozen=True)
 class Setup:
     """What every selector is given.
 
-    pool: prompt ids in file order. seed: of the run. count: prompts to choose a step.
+    pool: prompt ids in file order. seed: of the run. count: prompts to choose a step. group_size: rollouts of each.
     history: prompt id -> accuracy of each visit during profiling (empty where there was none), in file order.
+    features: a kind (see dopr.features) -> unit vectors [prompts, dimensions] in the order of `pool`.
     """
 
     pool: tuple[str, ...]
     seed: int
     count: int
+    group_size: int = 8
     history: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    features: Callable[[str], Features] = no_features
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats."""
+
+    prompt: str
+    rewards: tuple[float, ...]
+    entropy: float = float("nan")
+
+    @property
+    def informative(self) -> bool:
+        """Whether the rewards differ, so that there is a gradient."""
+        return len(set(self.rewards)) > 1
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Rollouts wanted of a prompt: as a new group, or more of the held group at place `joins`."""
+
+    prompt: str
+    rollouts: int
+    joins: int | None = None
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Places of the groups to train on now, and of those to hold for the next step; the others are discarded."""
+
+    train: tuple[int, ...]
+    hold: tuple[int, ...] = ()
 
 
 class PromptSelector(Protocol):
     """Chooses prompts, and learns from the rewards they earn."""
 
-    def select(self, step: int) -> list[str]:
-        """`count` prompt ids for this step (counted from 0). A repeated id is a second group of its prompt."""
+    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
+        """The rollouts of this step (counted from 0); `held` are the groups that the last step held."""
 
-    def observe(self, step: int, prompt: str, rewards: Sequence[float]) -> None:
-        """The rewards of one group, as soon as they are graded."""
+    def observe(self, step: int, outcome: Outcome) -> None:
+        """The new rollouts of one group, as soon as they are graded."""
+
+    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+        """What happens to the groups at hand: the held ones, more rollouts in them included, then the new ones."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that was learned, as JSON."""
@@ -56,10 +111,32 @@ class PromptSelector(Protocol):
         """Numbers worth logging about the last choice."""
 
 
-class Memoryless:
+class Predictive:
+    """The parts of the protocol that selectors which choose before any rollout share: they define `select`."""
+
+    setup: Setup
+
+    def select(self, step: int) -> list[str]:
+        """`count` prompt ids for this step. A repeated id is a second group of its prompt."""
+        raise TypeError(f"{type(self).__module__} defines neither select nor ask")
+
+    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
+        """A whole group for each selected prompt."""
+        return [Ask(prompt, self.setup.group_size) for prompt in self.select(step)]
+
+    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+        """All are trained on."""
+        return Sorted(tuple(range(len(groups))))
+
+    def metrics(self) -> dict[str, float]:
+        """Nothing to log."""
+        return {}
+
+
+class Memoryless(Predictive):
     """The parts of the protocol that a selector without memory shares with every other."""
 
-    def observe(self, step: int, prompt: str, rewards: Sequence[float]) -> None:
+    def observe(self, step: int, outcome: Outcome) -> None:
         """Nothing is learned."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,10 +146,6 @@ class Memoryless:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
 
-    def metrics(self) -> dict[str, float]:
-        """Nothing to log."""
-        return {}
-
 
 def module_of(name: str) -> str:
     """The module that defines a selector; imported by name, so that one selector's code never touches another's.
@@ -81,9 +154,15 @@ def module_of(name: str) -> str:
         ValueError: there is none of that name.
     """
     module = f"dopr.selection.{name}"
-    if name == "selector" or not name.isidentifier() or importlib.util.find_spec(module) is None:
-        raise ValueError(f"selector {name!r} does not exist: there is no src/dopr/selection/{name}.py")
-    return module
+    if name != "selector" and name.isidentifier() and importlib.util.find_spec(module) is not None:
+        return module
+    others = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    if name not in others:
+        raise ValueError(
+            f"selector {name!r} does not exist: no installed package names it in its entry points {ENTRY_POINTS}, and "
+            f"there is no src/dopr/selection/{name}.py"
+        )
+    return others[name]
 
 
 def make_selector(name: str, setup: Setup, options: dict[str, Any]) -> PromptSelector:

@@ -1,0 +1,28 @@
+"""The `dopr` command: what is run by hand, beside the pipeline.
+
+A subcommand is a module with `add_arguments(parser)` and `run(args)`; its docstring is its help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+from dopr.errors import exit_with_one_line
+
+COMMANDS: dict[str, str] = {}  # name -> module
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run one subcommand; a mistake of the user costs one line."""
+    parser = argparse.ArgumentParser(prog="dopr", description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        command = importlib.import_module(module)
+        text = command.__doc__ or ""
+        added = commands.add_parser(name, help=text.partition("\n")[0], description=text)
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: args.run(args))
