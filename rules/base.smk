@@ -2,9 +2,9 @@ rule base:
     input:
         expand("results/data/{split}.jsonl", split=["test", "validation"]),
     output:
-        directory("results/base"),
+        directory("results/base/{base}"),
     log:
-        "results/logs/base.log",
+        "results/logs/base/{base}.log",
     conda:
         "../envs/dopr.yaml"
     threads: 1
@@ -12,8 +12,8 @@ rule base:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=experiment.jobs.base(),
+        settings=lambda wildcards: experiment.jobs.base(int(wildcards.base)),
     shell:
-        "python scripts/base.py --config $DOPR_CONFIG --held-out {input} --threads {threads}"
-        " --state results/state/base"
+        "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
+        " --state results/state/base/{wildcards.base}"
         " --output {output} 2> >(tee {log} >&2)"

@@ -5,12 +5,22 @@ wildcard_constraints:
     pool=r"[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_@.-]+",
     seed=r"\d+",
+    base=r"[^/]+",
 
 
 POOLS = experiment.config.pools
 SEEDS = experiment.config.seeds
 METHODS = experiment.config.methods
-BASE = experiment.config.base.model or "results/base"
+
+
+def base_of(wildcards):
+    """The starting policy of a pool."""
+    return experiment.config.base_of(wildcards.pool)
+
+
+def base_completions_of(split):
+    """Its graded completions."""
+    return lambda wildcards: f"results/base_completions/{Path(base_of(wildcards)).name}/{split}.parquet"
 
 
 def history_of(wildcards):

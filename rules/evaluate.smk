@@ -1,11 +1,11 @@
 rule evaluate_base:
     input:
         questions="results/data/{split}.jsonl",
-        base=BASE,
+        base=lambda wildcards: experiment.base_named(wildcards.base),
     output:
-        "results/base_completions/{split}.parquet",
+        "results/base_completions/{base}/{split}.parquet",
     log:
-        "results/logs/evaluate_base/{split}.log",
+        "results/logs/evaluate_base/{base}/{split}.log",
     conda:
         "../envs/dopr.yaml"
     threads: 1
@@ -15,7 +15,7 @@ rule evaluate_base:
     params:
         settings=experiment.jobs.evaluate(),
     shell:
-        "python scripts/evaluate.py --config $DOPR_CONFIG --name base --threads {threads}"
+        "python scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
         " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log} >&2)"
 
 
@@ -33,7 +33,7 @@ for batch in experiment.seed_batches():
                     part=["checkpoints", "ledger.parquet"],
                 ),
                 questions=f"results/data/{split}.jsonl",
-                base=f"results/base_completions/{split}.parquet",
+                base=base_completions_of(split),
             output:
                 expand(f"results/{folder}/{{{{pool}}}}/{{{{method}}}}/{{seed}}/completions.parquet", seed=batch),
             log:

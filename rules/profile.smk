@@ -1,7 +1,7 @@
 rule profile:
     input:
         pool="results/data/{pool}.jsonl",
-        base=BASE,
+        base=base_of,
         store=ancient("results/store.json"),
     output:
         history="results/profile/{pool}/history.json",

@@ -7,7 +7,7 @@ for batch in experiment.seed_batches():
             f"train_{'_'.join(batch)}"
         input:
             pool="results/data/{pool}.jsonl",
-            base=BASE,
+            base=base_of,
             store=ancient("results/store.json"),
             history=history_of,
         output:

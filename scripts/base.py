@@ -15,6 +15,7 @@ def main() -> None:
     """Write a model folder in the Hugging Face layout."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
+    parser.add_argument("--seed", type=int, required=True, help="of the warm start")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, help="questions it must never see")
     parser.add_argument("--state", type=Path, required=True, help="folder for the lock")
     parser.add_argument("--threads", type=int, default=1)
@@ -23,8 +24,9 @@ def main() -> None:
     use_threads(args.threads)
     held_out = [prompt for path in args.held_out for prompt in read_prompts(path)]
     config = Jobs.load(args.config).config
+    shape = config.base.warm_start.model_copy(update={"seed": args.seed})
     with RunState(args.state).held():
-        make_base(config.base.warm_start, config.verify, held_out, args.output)
+        make_base(shape, config.verify, held_out, args.output)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,16 @@ class Section(BaseModel):
 
 
 class Pool(Section):
-    """A prompt pool: `size` prompts, of which a share can never earn a reward."""
+    """A prompt pool: `size` prompts, of which a share can never earn a reward.
+
+    base_seed: seed of the warm-started policy that is trained on it; null is base.warm_start.seed.
+    """
 
     size: PositiveInt
     zero_signal: Share
     families: Annotated[Weights, Field(min_length=1)]
     zero_signal_family: str = "big1"
+    base_seed: int | None = None
 
 
 class Data(Section):
@@ -220,6 +224,11 @@ class Config(Section):
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
         self._fits_in_the_pools()
         return self
+
+    def base_of(self, pool: str) -> str:
+        """Where the starting policy of a pool lies: the given model, or the warm-started one of the pool's seed."""
+        seed = self.data.pools[pool].base_seed
+        return self.base.model or f"results/base/{self.base.warm_start.seed if seed is None else seed}"
 
     def _fits_in_the_pools(self) -> None:
         smallest = min(self.data.pools[name].size for name in self.pools)

@@ -38,6 +38,10 @@ class Experiment:
         """The pools of the sample-complexity figure."""
         return self.config.complexity.pools
 
+    def base_named(self, name: str) -> str:
+        """The starting policy whose folder has a name."""
+        return self.config.base.model or f"results/base/{name}"
+
     def compared_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the comparison."""
         for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):

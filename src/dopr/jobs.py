@@ -62,13 +62,10 @@ class Jobs:
         """Benchmarks and pools."""
         return self._settings("data", data=self.config.data.model_dump(mode="json"))
 
-    def base(self) -> Settings:
-        """The starting policy."""
-        warm_start, verify = (
-            self.config.base.warm_start.model_dump(mode="json"),
-            self.config.verify.model_dump(mode="json"),
-        )
-        return self._settings("base", warm_start=warm_start, verify=verify)
+    def base(self, seed: int) -> Settings:
+        """The starting policy of a warm-start seed."""
+        warm_start = self.config.base.warm_start.model_copy(update={"seed": seed}).model_dump(mode="json")
+        return self._settings("base", warm_start=warm_start, verify=self.config.verify.model_dump(mode="json"))
 
     def profile(self) -> Settings:
         """The profiling run: the same training loop with the profile's recipe and no snapshots."""
