@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,13 +11,9 @@ from matplotlib.ticker import PercentFormatter
 
 from dopr.comparison import Comparison
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, legend_below, letter, log_axis, looks, new_figure
-from dopr.files import DataError
 from dopr.results import Results
-from dopr.scores import Evaluation
+from dopr.spending import NAMES, Spending, spent
 from dopr.statistics import FloatArray, interval
-
-Spending = Literal["rollouts", "tokens", "cpu_seconds"]
-NAMES = {"rollouts": "training rollouts", "tokens": "training tokens", "cpu_seconds": "CPU-seconds of training"}
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
@@ -36,29 +30,6 @@ def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending)
         ],
         ignore_index=True,
     )
-
-
-def spent(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArray:
-    """What each seed had spent at each checkpoint, shape (seeds, checkpoints).
-
-    Raises:
-        DataError: a run's measured seconds end before its last checkpoint.
-    """
-    if axis == "tokens":
-        return evaluation.tokens
-    if axis == "rollouts":
-        return np.tile(evaluation.rollouts, (len(evaluation.seeds), 1))
-    return np.stack([_cpu_seconds(results, evaluation, seed) for seed in evaluation.seeds])
-
-
-def _cpu_seconds(results: Results, evaluation: Evaluation, seed: int) -> FloatArray:
-    laps = results.seconds(evaluation.pool, evaluation.method, seed)
-    at = dict(zip(laps["step"].tolist(), laps["cpu_seconds"].tolist(), strict=True)) | {0: 0.0}
-    missing = [step for step in evaluation.steps.tolist() if step not in at]
-    if missing:
-        run = f"train/{evaluation.pool}/{evaluation.method}/{seed}"
-        raise DataError(f"{run}/seconds.csv: has no row for step {missing[0]}, which was evaluated; train it again")
-    return np.array([at[step] for step in evaluation.steps.tolist()], dtype=np.float64)
 
 
 def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spending) -> pd.DataFrame:
