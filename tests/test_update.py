@@ -71,6 +71,12 @@ def test_the_learning_rate_rises_linearly_and_stays():
     assert learning_rate(recipe(learning_rate=0.8, warmup_steps=0), 0) == 0.8
 
 
+def test_the_learning_rate_falls_linearly_where_asked_to():
+    settings = recipe(learning_rate=0.8, warmup_steps=2, steps=4, final_rate=0.5)
+    # Factors of the fall: 1, 7/8, 6/8, 5/8; the first step is half warmed up.
+    assert [learning_rate(settings, at) for at in range(4)] == pytest.approx([0.4, 0.7, 0.6, 0.5])
+
+
 def test_a_first_step_moves_every_weight_by_its_learning_rate_at_most(tiny, policy, pool):
     """Adam's first step is lr * sign(gradient), but for tiny gradients."""
     before = {name: weight.clone() for name, weight in policy.state_dict().items()}

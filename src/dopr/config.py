@@ -119,6 +119,7 @@ class Recipe(Section):
     steps: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
+    final_rate: Share = 1.0  # the learning rate falls linearly to this share of itself at the last step
     betas: tuple[Share, Share]
     weight_decay: float = Field(ge=0)
     max_grad_norm: float = Field(gt=0)

@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from dopr.policy.transformer import Transformer
 from dopr.records import Prompt
+from dopr.selection.selector import Features
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Kind = Literal["text", "hidden", "label"]
-Features = NDArray[np.float32]
 DIMENSIONS = 512  # of hashed n-grams
 BATCH = 256  # prompts in one forward pass
 
@@ -51,6 +48,8 @@ def prompt_features(kind: str, prompts: Sequence[Prompt], policy: Transformer, t
 
 def text_features(texts: Sequence[str]) -> Features:
     """TF-IDF of hashed n-grams of one to three characters within words, [texts, DIMENSIONS]."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer  # its import takes a second
+
     shapes = [re.sub(r"\d", "0", text) for text in texts]
     counts = HashingVectorizer(analyzer="char_wb", ngram_range=(1, 3), n_features=DIMENSIONS, alternate_sign=False)
     weighted = TfidfTransformer().fit_transform(counts.transform(shapes))

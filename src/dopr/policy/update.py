@@ -40,8 +40,9 @@ def make_optimiser(policy: Transformer, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up over recipe.warmup_steps, then constant; steps count from 0."""
-    return recipe.learning_rate * min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    """Linear warm-up over recipe.warmup_steps, and a linear fall to recipe.final_rate of it; steps count from 0."""
+    warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    return recipe.learning_rate * warm * (1.0 - (1.0 - recipe.final_rate) * step / recipe.steps)
 
 
 def update(
