@@ -6,7 +6,7 @@ A replicate has the same questions for all methods; seeds are drawn for each met
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Comparison:
     def benchmarks(self) -> tuple[str, ...]:
         """Names of the benchmarks, sorted; the same for every method."""
         return next(iter(self.evaluations.values())).benchmarks
+
+    def only(self, methods: Sequence[str]) -> Comparison:
+        """The same comparison of some of its methods."""
+        return replace(self, evaluations={method: self.evaluations[method] for method in methods})
 
     def curve(self, method: str, benchmarks: Sequence[str] | None = None, greedy: bool = False) -> Curve:
         """Sampled (or greedy) accuracy of a method: the mean over benchmarks (all, or those named) of their means.

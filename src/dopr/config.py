@@ -142,6 +142,20 @@ class Complexity(Section):
     confidence: Share
 
 
+class Ratio(Section):
+    """The comparison with reuse off and on and selection off and on.
+
+    panels: shown name -> pools that repeat one experiment with other starting policies and draws. control,
+    control_reuse: the methods that draw prompts blindly, what selectors without and with reuse are measured against.
+    drawn: the methods of the figure; the tables have all.
+    """
+
+    panels: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    control: str = "random_one"
+    control_reuse: str = "random_one_reuse"
+    drawn: list[str] = []
+
+
 class Evaluate(Section):
     """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all."""
 
@@ -191,6 +205,7 @@ class Config(Section):
     recipes: dict[str, Recipe]
     complexity: Complexity
     evaluate: Evaluate
+    ratio: Ratio = Ratio()
     tune: Tune
 
     @model_validator(mode="before")
@@ -219,6 +234,8 @@ class Config(Section):
             ("tune.methods", self.tune.methods, recipes),
             ("pools", self.pools, pools),
             ("complexity.pools", self.complexity.pools, self.pools),
+            ("ratio.panels", [pool for members in self.ratio.panels.values() for pool in members], self.pools),
+            ("ratio.drawn", self.ratio.drawn, self.methods),
         ):
             for name in names:
                 if name not in known:

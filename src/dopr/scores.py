@@ -42,6 +42,12 @@ class Evaluation:
     faults: dict[str, FloatArray]
 
     @property
+    def runs(self) -> list[str]:
+        """Names of the runs: their seeds, with the pool where there are several."""
+        alone = len(set(self.pools)) == 1
+        return [str(s) if alone else f"{pool}/{s}" for pool, s in zip(self.pools, self.seeds, strict=True)]
+
+    @property
     def sampled(self) -> FloatArray:
         """Share of correct sampled completions, shape (S, C, Q)."""
         return self.correct / self.samples

@@ -37,10 +37,8 @@ def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spendin
     low, high = interval(curve.replicates)
     names = {"pool": comparison.pool, "method": method}
     frames = [
-        pd.DataFrame(
-            {**names, "seed": str(seed), "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]}
-        )
-        for i, seed in enumerate(evaluation.seeds)
+        pd.DataFrame({**names, "seed": run, "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]})
+        for i, run in enumerate(evaluation.runs)
     ]
     mean = {"seed": MEAN, "step": evaluation.steps, axis: places.mean(axis=0), "accuracy": curve.mean}
     return pd.concat([pd.DataFrame({**names, **mean, "low": low, "high": high}), *frames], ignore_index=True)
@@ -53,7 +51,7 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
     panels = figure.subplots(1, len(pools), sharey=True, squeeze=False)[0]
     for panel, pool in zip(panels, pools, strict=True):
-        _panel(panel, frame[frame["pool"] == pool], axis)
+        draw_panel(panel, frame[frame["pool"] == pool], axis, methods)
         panel.set_title(f"{pool} pool", loc="left")
     panels[0].set_ylabel("held-out accuracy (sampled)")
     letter(panels)
@@ -61,8 +59,9 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     return figure
 
 
-def _panel(panel: Axes, frame: pd.DataFrame, axis: Spending) -> None:
-    shown = looks(list(frame["method"].unique()))
+def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Spending, methods: Sequence[str]) -> None:
+    """Draw the rows of one pool; `methods` are all those of the figure, so that a method looks the same everywhere."""
+    shown = looks(methods)
     for method, rows in frame.groupby("method", sort=False):
         look = shown[str(method)]
         trained = rows[rows[axis] > 0]  # the logarithm leaves out the base policy, which has a line of its own
