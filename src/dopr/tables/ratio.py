@@ -32,7 +32,8 @@ from dopr.tables.cells import (
 )
 from dopr.tables.typeset import Table
 
-DIGITS: dict[Spending, int] = {"tokens": 0, "updates": 0, "cpu_seconds": 1}
+COSTS: tuple[Spending, ...] = ("tokens", "updates", "cpu_seconds")
+DIGITS: dict[str, int] = {"tokens": 0, "updates": 0, "cpu_seconds": 1}
 
 
 def ratio_table(
@@ -98,7 +99,7 @@ def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
             low, high = interval(curve.replicates[:, -1])
             apart = curve.replicates[:, -1] - end.replicates[:, -1]
             less, more = interval(apart) if method != reference else (np.zeros(()), np.zeros(()))
-            record = {
+            record: dict[str, Any] = {
                 **{"pool": comparison.pool, "method": method, "rollouts": int(curve.rollouts[-1])},
                 **{"accuracy": curve.mean[-1], "low": float(low), "high": float(high), "best": curve.mean.max()},
                 **{"difference": curve.mean[-1] - end.mean[-1], "less": float(less), "more": float(more)},
@@ -123,7 +124,9 @@ def cost_table(results: Results, comparisons: Sequence[Comparison], targets: Seq
         places = {method: _mean_costs(results, evaluation) for method, evaluation in comparison.evaluations.items()}
         accuracies = {method: comparison.curve(method).mean for method in places}
         for target, method in product(targets, places):
-            found = {axis: float(crossing(place, accuracies[method], target)) for axis, place in places[method].items()}
+            found: dict[str, float] = {
+                axis: float(crossing(place, accuracies[method], target)) for axis, place in places[method].items()
+            }
             records.append({"pool": comparison.pool, "target": target, "method": method, **found})
             texts = [NONE if np.isnan(value) else f"{value:.{DIGITS[axis]}f}" for axis, value in found.items()]
             rows.append([comparison.pool, f"{target:g}", label(method), *texts])
@@ -131,6 +134,6 @@ def cost_table(results: Results, comparisons: Sequence[Comparison], targets: Seq
     return Table(pd.DataFrame(records), header, rows, left=3)
 
 
-def _mean_costs(results: Results, evaluation: Evaluation) -> dict[Spending, FloatArray]:
+def _mean_costs(results: Results, evaluation: Evaluation) -> dict[str, FloatArray]:
     """What the runs had spent on average at each checkpoint."""
-    return {axis: spent(results, evaluation, axis).mean(axis=0) for axis in DIGITS}
+    return {axis: spent(results, evaluation, axis).mean(axis=0) for axis in COSTS}
