@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import math
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +28,14 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from dopr.config import suggestion
+from dopr.errors import UserError
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]
+
+
+class RewardError(UserError):
+    """A reward that is no number; the message names the prompt."""
 
 
 def no_features(kind: str) -> Features:
@@ -60,11 +66,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats."""
+    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats.
+
+    Raises:
+        RewardError: there are no rewards, or one is not a finite number.
+    """
 
     prompt: str
     rewards: tuple[float, ...]
     entropy: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if not self.rewards or not all(map(math.isfinite, self.rewards)):
+            raise RewardError(f"prompt {self.prompt}: rewards {self.rewards} are not all finite numbers")
 
     @property
     def informative(self) -> bool:
