@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import pkgutil
 from collections import Counter
 
 import pytest
 
-import dopr.selection
 from dopr.offline import play
 from dopr.selection.parts.drawing import OptionError
 from dopr.selection.selector import (
@@ -18,17 +16,14 @@ from dopr.selection.selector import (
     Outcome,
     RewardError,
     Setup,
+    built_in,
     check_options,
     make_selector,
     module_of,
     uses_history,
 )
 
-NAMES = sorted(
-    module.name
-    for module in pkgutil.iter_modules(dopr.selection.__path__)
-    if module.name != "selector" and not module.ispkg
-)
+NAMES = built_in()
 POOL = tuple(f"p{i}" for i in range(12))
 HISTORY = {prompt: (0.0, i / 12, 0.5) for i, prompt in enumerate(POOL)}
 
@@ -217,6 +212,7 @@ def test_ties_go_to_the_candidate_drawn_first_and_not_to_file_order():
 
 def test_every_selector_is_found_by_the_name_of_its_file():
     assert {"dopr", "max_variance", "one_shot", "random_one", "uniform"} <= set(NAMES)
+    assert not {"selector", "parts"} & set(NAMES)
     assert [module_of(name) for name in NAMES] == [f"dopr.selection.{name}" for name in NAMES]
 
 

@@ -13,12 +13,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dopr.recorded import Record
 from dopr.records import derive_seed
-from dopr.selection.selector import Ask, Outcome, PromptSelector, Setup, Sorted, make_selector
+from dopr.selection.selector import Ask, Outcome, PromptSelector, Setup, Sorted, make_selector, uses_history
+from dopr.statistics import interval, redraw_weights
 
 CAVEAT = "The record does not react to what is chosen: a replay shows how prompts with signal are found, not learning."
+
+REPLICATES = 1000
 
 Draw = Callable[[int, Ask], tuple[float, ...]]  # (step, ask) -> rewards
 
@@ -56,16 +60,16 @@ class Replay:
 
     record: Record
     steps: int
-    count: int
-    group_size: int
     history: Mapping[str, tuple[float, ...]]
+    count: int = 1
+    group_size: int = 8
 
     def run(self, name: str, options: dict[str, Any], seed: int) -> dict[str, float]:
         """The measures of one selector with one seed.
 
         rollouts: generated in all. informative: informative groups trained on, for each group's worth of rollouts
         generated. distinct: prompts that got rollouts. regret: `best` less `informative`. updates: share of steps with
-        an informative group to train on.
+        an informative group to train on. profile: rollouts behind the history, if the selector reads it.
         """
         setup = Setup(self.record.pool, seed, self.count, self.group_size, dict(self.history))
         selector = make_selector(name, setup, options)
@@ -90,10 +94,31 @@ class Replay:
             "distinct": float(len(prompts)),
             "regret": self.best - share,
             "updates": updates / self.steps,
+            "profile": float(self._profiled * uses_history(name, options)),
         }
+
+    @property
+    def _profiled(self) -> int:
+        return self.group_size * sum(map(len, self.history.values()))
 
     @cached_property
     def best(self) -> float:
         """Expected share of informative groups of the best fixed choice of `count` prompts, known only afterwards."""
         sums = np.sort(self.record.informative(self.group_size, self.steps))[-self.count :]
         return float(sums.mean() / self.steps)
+
+
+def compare(replay: Replay, selectors: Mapping[str, tuple[str, dict[str, Any]]], seeds: int) -> pd.DataFrame:
+    """One row a selector and measure, with its mean over seeds 0, 1, ... and the 95 % bootstrap interval of that mean.
+
+    Args:
+        selectors: what to call each -> its name and options.
+    """
+    weights = redraw_weights(seeds, REPLICATES, derive_seed("bootstrap", "replay"))
+    rows = []
+    for shown, (name, options) in selectors.items():
+        runs = pd.DataFrame([replay.run(name, options, seed) for seed in range(seeds)])
+        for measure, values in runs.items():
+            low, high = interval(weights @ values.to_numpy())
+            rows.append((shown, measure, float(values.mean()), float(low), float(high)))
+    return pd.DataFrame(rows, columns=["selector", "measure", "mean", "low", "high"])
