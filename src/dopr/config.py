@@ -109,6 +109,31 @@ class Reuse(Section):
     positive_only: bool = True
 
 
+class Reward(Section):
+    """What a rollout is rewarded for (dopr.rewards), and the keys of each kind; a key of another kind is refused."""
+
+    kind: Literal["verdict", "format", "random", "wrong_label", "noisy", "judge"] = "verdict"
+    probability: Share = 0.5
+    share: Share = 1.0
+    label: str | None = None
+    partial: Share = 0.3
+    spread: float = Field(default=0.2, ge=0)
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Reward:
+        keys: dict[str, set[str]] = {
+            "random": {"probability"},
+            "noisy": {"probability"},
+            "wrong_label": {"share", "label"},
+            "judge": {"partial", "spread"},
+        }
+        for name, field in Reward.model_fields.items():
+            if name != "kind" and name not in keys.get(self.kind, set()) and getattr(self, name) != field.default:
+                readers = [kind for kind, names in keys.items() if name in names]
+                raise ValueError(f"{name}: kind {self.kind} does not read it; remove it, or use {' or '.join(readers)}")
+        return self
+
+
 class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them."""
 
@@ -125,6 +150,7 @@ class Recipe(Section):
     clip: float = Field(gt=0, lt=1)
     advantage_epsilon: float = Field(gt=0)
     reuse: Reuse | None = None
+    reward: Reward = Reward()
 
     @property
     def rollouts_per_step(self) -> int:
@@ -167,6 +193,32 @@ class Tune(Section):
     seeds: list[int]
 
 
+def inherit(name: str, recipe: dict[str, Any], recipes: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with what it leaves out taken from the recipe that its key `like` names.
+
+    Raises:
+        ValueError: there is no such recipe, or it is itself like another one.
+    """
+    if "like" not in recipe:
+        return recipe
+    other = str(recipe["like"])
+    parent = recipes.get(other)
+    if not isinstance(parent, dict):
+        raise ValueError(f"recipes.{name}.like: {other!r} is not defined{suggestion(other, list(recipes))}")
+    if "like" in parent:
+        raise ValueError(f"recipes.{name}.like: {other!r} is itself like {parent['like']!r}; name that one")
+    return merge(parent, {key: value for key, value in recipe.items() if key != "like"})
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`below` with single keys changed by `above`; lists are replaced whole."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = merge(below[key], above[key])
+    return merged
+
+
 def distinct(values: list[int]) -> list[int]:
     """Refuse repeated values."""
     if len(set(values)) < len(values):
@@ -177,6 +229,7 @@ def distinct(values: list[int]) -> list[int]:
 class Config(Section):
     """The whole experiment."""
 
+    ablation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
@@ -195,14 +248,14 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """`train` holds what every recipe has unless it says otherwise."""
+        """`train` holds what every recipe has unless it, or the recipe it is like, says otherwise."""
         raw = dict(raw)
         defaults = raw.pop("train", None) or {}
         if not isinstance(defaults, dict):
             raise ValueError(f"train: {defaults!r} is no mapping; give keys and values")
         if isinstance(raw.get("recipes"), dict):
             raw["recipes"] = {
-                name: {**defaults, **recipe} if isinstance(recipe, dict) else recipe
+                name: {**defaults, **inherit(name, recipe, raw["recipes"])} if isinstance(recipe, dict) else recipe
                 for name, recipe in raw["recipes"].items()
             }
         return raw
@@ -289,5 +342,5 @@ def _known_keys(path: list[Any]) -> list[str]:
         for choice in typing.get_args(model):
             if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(model) is not dict:
                 model = choice
-    known = list(model.model_fields)
-    return [*known, "train"] if model is Config else known
+    added = {Config: ["train"], Recipe: ["like"]}  # keys that parsing replaces
+    return [*model.model_fields, *added.get(model, [])]
