@@ -6,83 +6,157 @@ an option. For prompt i with n_i visits in this run, at step t:
 
     volatility   V_i = sqrt(p_i (1 - p_i)), the standard deviation of its rewards, where p_i is the mean of the
                  rewards of its last `window` visits, joined by `prior_rollouts` pseudo-rewards at its mean accuracy
-                 during profiling; with neither, V_i = 1/2, the largest possible
-    exploration  E_i = exploration * sqrt(ln(t + 1) / (n_i + 1))
-    score        V_i + E_i; the highest wins, ties go to the candidate drawn first
+                 during profiling; with neither, V_i = 1/2, the largest possible. Other estimates: parts/volatility.py;
+                 with `similarity`, one that similar prompts share takes its place: parts/similarity.py
+    exploration  ucb: E_i = exploration * sqrt(ln(t + 1) / (n_i + 1)), times the entropy factor if `entropy` is given
+                 (parts/entropy.py); epsilon: with that probability a random choice; thompson: V_i at a p_i drawn from
+                 its posterior; none
+    score        V_i + E_i; the highest wins, ties go to the candidate drawn first. With a `temperature` T > 0 prompts
+                 are drawn, without replacement, in proportion to exp(score / T)
 
 The choice is predictive: it is made from history, before any rollout, so that it saves rollouts and not only updates.
+With `screening` k > 0 it is made after k rollouts of every candidate, and the next step completes the groups of the
+chosen: that saves mostly updates. Steps that screen and steps that complete alternate; `pipelined`, each does both.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from dopr.selection.selector import Outcome, Predictive, Setup
+from dopr.selection.parts.drawing import Floats, OptionError, Places, best, check_candidates, draw_candidates, generator
+from dopr.selection.parts.entropy import EntropyScale
+from dopr.selection.parts.similarity import Shared
+from dopr.selection.parts.volatility import Beta, Estimate, History, MovingAverage, Pseudo, Window
+from dopr.selection.selector import Ask, Outcome, Predictive, Setup, Sorted
 
 
 @dataclass
 class Selector(Predictive):
-    """The `count` best of `candidates` random prompts."""
+    """The `count` best of `candidates` random prompts, or of `all`."""
 
     setup: Setup
-    candidates: Annotated[int, Field(gt=0)] = 16
+    candidates: Annotated[int, Field(gt=0)] | Literal["all"] = 16
     exploration: Annotated[float, Field(ge=0)] = 0.5
     window: Annotated[int, Field(gt=0)] = 2
     prior_rollouts: Annotated[float, Field(ge=0)] = 8.0
-    visits: dict[str, int] = field(init=False, default_factory=dict)
-    recent: dict[str, list[list[float]]] = field(init=False, default_factory=dict)
-    chosen: dict[str, float] = field(init=False, default_factory=dict)
+    volatility: Literal["window", "ema", "history", "beta"] = "window"
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    forgetting: Annotated[float, Field(gt=0, le=1)] = 1.0
+    similarity: Literal["none", "text", "hidden", "label"] = "none"
+    bandwidth: Annotated[float, Field(gt=0)] = 0.1
+    explore: Literal["ucb", "epsilon", "thompson", "none"] = "ucb"
+    entropy: tuple[float, float] | None = None
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    screening: Annotated[int, Field(ge=0)] = 0
+    pipelined: bool = False
+    places: dict[str, int] = field(init=False, repr=False)
+    estimate: Estimate | Shared = field(init=False, repr=False)
+    scale: EntropyScale | None = field(init=False)
+    chosen: dict[str, float] = field(init=False)
     history_option: ClassVar[str] = "prior_rollouts"
 
+    def __post_init__(self) -> None:
+        pool = self.setup.pool
+        check_candidates("dopr", self.candidates, self.setup.count, len(pool))
+        if self.screening >= self.setup.group_size:
+            raise OptionError(
+                f"dopr: screening {self.screening} leaves nothing of a group of {self.setup.group_size} to complete"
+            )
+        if self.explore == "epsilon" and self.exploration > 1:
+            raise OptionError(f"dopr: exploration {self.exploration} is no probability, as explore: epsilon needs it")
+        if self.explore == "thompson" and self.similarity == "none" and self.volatility not in ("window", "beta"):
+            raise OptionError(f"dopr: explore thompson needs volatility window or beta, not {self.volatility}")
+        self.places = {prompt: place for place, prompt in enumerate(pool)}
+        self.estimate = self._make_estimate()
+        self.scale = EntropyScale(self.entropy) if self.entropy else None
+        self.chosen = {"volatility": math.nan, "exploration": math.nan}
+
+    def _make_estimate(self) -> Estimate | Shared:
+        known = self.setup.history if self.prior_rollouts else {}
+        histories = [known.get(prompt, ()) for prompt in self.setup.pool] if known else [()] * len(self.setup.pool)
+        if self.similarity != "none":
+            vectors = self.setup.features(self.similarity)
+            prior = Pseudo(histories, self.prior_rollouts)
+            return Shared(prior, vectors, self.bandwidth, self.forgetting, self.setup.group_size)
+        if self.volatility == "window":
+            return Window(Pseudo(histories, self.prior_rollouts), self.window)
+        if self.volatility == "beta":
+            return Beta(Pseudo(histories, self.prior_rollouts), self.forgetting)
+        return MovingAverage(histories, self.rate) if self.volatility == "ema" else History(histories)
+
     def select(self, step: int) -> list[str]:
-        """Score random candidates and take the best."""
-        rng = np.random.default_rng([self.setup.seed, step])
-        picks = rng.choice(len(self.setup.pool), size=min(self.candidates, len(self.setup.pool)), replace=False)
-        drawn = [self.setup.pool[i] for i in picks]
-        best = sorted(drawn, key=lambda prompt: -self.score(prompt, step))[: self.setup.count]
-        self.chosen = {
-            "volatility": sum(map(self.volatility, best)) / len(best),
-            "exploration": sum(self.bonus(prompt, step) for prompt in best) / len(best),
-        }
-        return best
+        """Score the candidates and take the best."""
+        rng = generator(self.setup.seed, step)
+        drawn = draw_candidates(rng, self.candidates, len(self.setup.pool))
+        return [self.setup.pool[place] for place in self.choose(step, drawn, rng)]
 
-    def score(self, prompt: str, step: int) -> float:
-        """Volatility plus exploration."""
-        return self.volatility(prompt) + self.bonus(prompt, step)
+    def choose(self, step: int, places: Places, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The places of the `count` winners among those at `places`."""
+        scores = self.scores(step, places, rng)
+        if self.explore == "epsilon" and rng.random() < self.exploration:
+            scores = np.zeros(len(scores))
+        if self.temperature:
+            scores = scores / self.temperature + rng.gumbel(size=len(scores))
+        winners = best(scores, places, self.setup.count, rng)
+        volatility, bonus = self.estimate.volatility(winners, step), self.bonus(step, winners)
+        self.chosen = {"volatility": float(np.mean(volatility)), "exploration": float(np.mean(bonus))}
+        return winners
 
-    def volatility(self, prompt: str) -> float:
-        """Standard deviation of the recent rewards, with the profile's as a prior."""
-        rewards = [reward for visit in self.recent.get(prompt, []) for reward in visit]
-        history = self.setup.history.get(prompt, ())
-        weight = self.prior_rollouts if history else 0.0
-        if weight + len(rewards) == 0:
-            return 0.5
-        prior = sum(history) / len(history) if history else 0.0
-        mean = (weight * prior + sum(rewards)) / (weight + len(rewards))
-        return math.sqrt(max(0.0, mean * (1.0 - mean)))
+    def scores(self, step: int, places: Places, rng: np.random.Generator) -> Floats:
+        """Volatility plus exploration of the prompts at `places`."""
+        if self.explore == "thompson":
+            return self.estimate.drawn(places, step, rng)
+        volatility = self.estimate.volatility(places, step)
+        return volatility + self.bonus(step, places) if self.explore == "ucb" else volatility
 
-    def bonus(self, prompt: str, step: int) -> float:
-        """Upper-confidence bonus of a prompt visited seldom."""
-        return self.exploration * math.sqrt(math.log(step + 1) / (self.visits.get(prompt, 0) + 1))
+    def bonus(self, step: int, places: Places) -> Floats:
+        """Upper-confidence bonus of prompts visited seldom; 0 under any other exploration."""
+        strength = self.exploration * (self.scale.factor if self.scale else 1.0) if self.explore == "ucb" else 0.0
+        bonus: Floats = strength * np.sqrt(math.log(step + 1) / (self.estimate.seen(places, step) + 1))
+        return bonus
+
+    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
+        """Whole groups; when screening, the rest of the held ones, or some rollouts of each candidate, or both."""
+        if not self.screening:
+            return super().ask(step, held)
+        rest = [Ask(outcome.prompt, self.setup.group_size - self.screening, joins=i) for i, outcome in enumerate(held)]
+        if rest and not self.pipelined:
+            return rest
+        drawn = draw_candidates(generator(self.setup.seed, step), self.candidates, len(self.setup.pool))
+        return rest + [Ask(prompt, self.screening) for prompt in np.asarray(self.setup.pool, object)[drawn]]
+
+    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+        """Whole groups are trained on; of screened ones the best are held, and the others discarded."""
+        whole = tuple(i for i, group in enumerate(groups) if len(group.rewards) >= self.setup.group_size)
+        screened = [i for i in range(len(groups)) if i not in whole]
+        if not screened:
+            return Sorted(whole)
+        places = np.array([self.places[groups[i].prompt] for i in screened])
+        winners = self.choose(step, places, generator(self.setup.seed, step, 1)).tolist()
+        return Sorted(whole, tuple(i for i, place in zip(screened, places.tolist(), strict=True) if place in winners))
 
     def observe(self, step: int, outcome: Outcome) -> None:
-        """Count the visit and keep its rewards in the window."""
-        prompt = outcome.prompt
-        self.visits[prompt] = self.visits.get(prompt, 0) + 1
-        self.recent[prompt] = [*self.recent.get(prompt, []), list(outcome.rewards)][-self.window :]
+        """Count the visit and learn from its rewards."""
+        self.estimate.observe(step, self.places[outcome.prompt], outcome.rewards)
+        if self.scale:
+            self.scale.observe(outcome.entropy)
 
     def state_dict(self) -> dict[str, Any]:
-        """Visits and recent rewards."""
-        return {"visits": dict(self.visits), "recent": dict(self.recent)}
+        """What the visits so far taught."""
+        return {"estimate": self.estimate.state_dict(), "entropy": self.scale.state_dict() if self.scale else {}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
-        self.visits, self.recent = dict(state["visits"]), dict(state["recent"])
+        """The inverse of state_dict, for a selector that has seen nothing yet."""
+        self.estimate.load_state_dict(state["estimate"])
+        if self.scale:
+            self.scale.load_state_dict(state["entropy"])
 
     def metrics(self) -> dict[str, float]:
         """Mean volatility and exploration of the chosen prompts."""

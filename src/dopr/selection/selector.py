@@ -154,7 +154,8 @@ def module_of(name: str) -> str:
         ValueError: there is none of that name.
     """
     module = f"dopr.selection.{name}"
-    if name != "selector" and name.isidentifier() and importlib.util.find_spec(module) is not None:
+    found = importlib.util.find_spec(module) if name.isidentifier() and name != "selector" else None
+    if found is not None and found.submodule_search_locations is None:  # a module: packages hold what they share
         return module
     others = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name not in others:

@@ -1,0 +1,158 @@
+"""The DoPR selector: choices and scores worked out by hand, and each of its options."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dopr.selection.parts.drawing import EVERY
+from dopr.selection.selector import Outcome, Setup, make_selector
+
+
+def selector(name: str, pool: str | tuple[str, ...], seed: int = 0, count: int = 1, history=None, **options):
+    features = options.pop("features", None)
+    given = {"features": lambda kind: features} if features is not None else {}
+    return make_selector(name, Setup(tuple(pool), seed, count, history=history or {}, **given), options)
+
+
+def scores(chooser, step: int) -> np.ndarray:
+    return chooser.scores(step, EVERY, np.random.default_rng(0))
+
+
+def volatility(chooser, prompt: str, step: int = 0) -> float:
+    return chooser.estimate.volatility(np.array([chooser.places[prompt]]), step)[0]
+
+
+def tell(chooser, step: int, prompt: str, rewards: str, entropy: float = float("nan")) -> None:
+    chooser.observe(step, Outcome(prompt, tuple(float(reward) for reward in rewards), entropy))
+
+
+def test_dopr_by_hand():
+    """Three prompts, all of them candidates; exploration 1/2, window 2, and 4 pseudo-rewards at the profile's mean.
+
+    V = sqrt(p (1 - p)) with p over the window and the prior; E = 1/2 sqrt(ln(t + 1) / (n + 1)); V + E:
+
+    t  rewards seen before          a                        b                        c                chosen
+    0                               .5000 + 0                .4330 + 0                0 + 0            a
+    1  a 1111: p = (2 + 4) / 8      .4330 + .2943 = .7274    .4330 + .4163 = .8493    0 + .4163        b
+    2  b 0000: p = (1 + 0) / 8      .4330 + .3706 = .8036    .3307 + .3706 = .7013    0 + .5241        a
+    3  a 0101: p = (2 + 6) / 12     .4714 + .3399 = .8113    .3307 + .4163 = .7470    0 + .5887        a
+    4  a 1111: the first leaves     .4714 + .3172 = .7886    .3307 + .4485 = .7792    0 + .6343        a
+    5  a 1111: p = (2 + 8) / 12     .3727 + .2993 = .6720    .3307 + .4733 = .8040    0 + .6693        b
+
+    With an unbounded window p would be (2 + 10) / 16 for a at step 4, its score .7502, and b chosen.
+    """
+    history = {"a": (0.5,), "b": (0.0, 0.5), "c": (0.0, 0.0)}
+    options = {"candidates": 3, "exploration": 0.5, "window": 2, "prior_rollouts": 4}
+    chooser = selector("dopr", pool="abc", history=history, **options)
+    told = [("a", "1111"), ("b", "0000"), ("a", "0101"), ("a", "1111"), ("a", "1111"), ("b", "0000")]
+    expected = {
+        1: (0.7274, 0.8493, 0.4163),
+        2: (0.8036, 0.7013, 0.5241),
+        3: (0.8113, 0.7470, 0.5887),
+        4: (0.7886, 0.7792, 0.6343),
+        5: (0.6720, 0.8040, 0.6693),
+    }
+    for step, (prompt, rewards) in enumerate(told):
+        if step in expected:
+            assert scores(chooser, step) == pytest.approx(expected[step], abs=1e-4)
+        assert chooser.select(step) == [prompt], step
+        chooser.observe(step, Outcome(prompt, tuple([float(reward) for reward in rewards])))
+    assert chooser.metrics() == pytest.approx({"volatility": 0.3307, "exploration": 0.4733}, abs=1e-4)
+
+
+def test_dopr_without_any_history_takes_the_highest_volatility_there_can_be():
+    chooser = selector("dopr", pool="ab", prior_rollouts=8)
+    assert volatility(chooser, "a") == 0.5
+    chooser.observe(0, Outcome("a", (1, 1, 1, 1)))
+    assert (volatility(chooser, "a"), volatility(chooser, "b")) == (0, 0.5)
+
+
+def test_dopr_counts_a_prompt_that_the_profile_never_visited_as_unknown():
+    assert volatility(selector("dopr", pool="ab", history={"a": (), "b": (0.0,)}), "a") == 0.5
+    assert volatility(selector("dopr", pool="ab", history={"a": (), "b": (0.0,)}), "b") == 0
+
+
+def test_dopr_without_a_prior_ignores_the_profile():
+    history = {"a": (0.0,), "b": (0.5,)}
+    assert volatility(selector("dopr", pool="ab", history=history, prior_rollouts=0), "a") == 0.5
+
+
+def test_dopr_without_exploration_is_greedy_and_with_much_of_it_takes_turns():
+    history = {"a": (0.5,), "b": (0.25,), "c": (0.125,)}
+    greedy = selector("dopr", pool="abc", history=history, candidates=3, exploration=0)
+    assert [greedy.select(step) for step in range(5)] == [["a"]] * 5
+    curious = selector("dopr", pool="abc", history=history, candidates=3, exploration=100)
+    visits = Counter()
+    for step in range(1, 31):
+        (prompt,) = curious.select(step)
+        visits[prompt] += 1
+        curious.observe(step, Outcome(prompt, (0, 1)))
+    assert visits == {"a": 10, "b": 10, "c": 10}
+
+
+def test_dopr_takes_the_best_several_of_its_candidates():
+    history = {"a": (0.25,), "b": (0.5,), "c": (0.0,), "d": (0.125,)}
+    assert selector("dopr", pool="abcd", count=3, history=history, candidates=4).select(0) == ["b", "a", "d"]
+
+
+def test_dopr_with_one_candidate_is_a_random_choice():
+    history = {"a": (0.5,), "b": (0.0,), "c": (0.0,)}
+    chooser = selector("dopr", pool="abc", history=history, candidates=1)
+    assert set(Counter(chooser.select(step)[0] for step in range(60))) == {"a", "b", "c"}
+
+
+# --- volatility shared across similar prompts ---
+
+LIKE = np.array([[1, 0], [1, 0], [0, 1]], np.float32)  # a and b alike, c unlike both
+
+
+def test_shared_volatility_by_hand():
+    """Bandwidth 1: k(a, b) = 1 and k(a, c) = exp(-1) = .3679. After a visit of a with 8 of 8 right:
+
+    p_a = p_b = (1 + 8) / (2 + 8) = .9, V = .3; p_c = (1 + 2.943) / (2 + 2.943) = .7977, V = .4017.
+    """
+    chooser = selector("dopr", "abc", similarity="text", bandwidth=1.0, exploration=1.0, features=LIKE)
+    assert [volatility(chooser, prompt) for prompt in "abc"] == [0.5] * 3
+    tell(chooser, 0, "a", "11111111")
+    assert [volatility(chooser, prompt) for prompt in "abc"] == pytest.approx([0.3, 0.3, 0.4017], abs=1e-4)
+    # The bonus counts the visit for a and b in full, for c by .3679: sqrt(ln 2 / 2) and sqrt(ln 2 / 1.3679).
+    assert chooser.bonus(1, EVERY) == pytest.approx([0.5887, 0.5887, 0.7118], abs=1e-4)
+    assert chooser.select(1) == ["c"]
+
+
+def test_shared_volatility_forgets_by_the_step():
+    """Forgetting 1/2, two steps later: a visit with 8 of 8 right weighs 1/4: p_b = (1 + 2) / (2 + 2) = 3/4."""
+    for candidates in (3, "all"):
+        chooser = selector("dopr", "abc", similarity="text", forgetting=0.5, features=LIKE, candidates=candidates)
+        tell(chooser, 0, "a", "11111111")
+        tell(chooser, 1, "b", "00000000")  # weighs 1/2 at step 2: p_b = (1 + 2) / (2 + 2 + 4)
+        assert scores(chooser, 1)[1] - chooser.bonus(1, EVERY)[1] == pytest.approx(np.sqrt(5 / 14 * 9 / 14))
+        assert volatility(chooser, "b", 2) == pytest.approx(np.sqrt(3 / 8 * 5 / 8))
+
+
+def test_shared_volatility_adds_the_profile_of_the_prompt_itself_alone():
+    history = {"a": (0.75,), "b": (), "c": ()}  # 8 pseudo-rewards, 6 of them successes: p_a = 7 / 10
+    chooser = selector("dopr", "abc", history=history, similarity="text", features=LIKE)
+    assert [volatility(chooser, prompt) for prompt in "abc"] == pytest.approx([np.sqrt(0.21), 0.5, 0.5])
+
+
+@pytest.mark.parametrize("forgetting", [1.0, 0.9])
+def test_shared_volatility_is_the_same_for_candidates_and_for_the_whole_pool(forgetting):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((40, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    pool = tuple(f"p{i}" for i in range(40))
+    chooser = selector("dopr", pool, similarity="hidden", forgetting=forgetting, features=vectors)
+    for step in range(0, 60, 3):
+        tell(chooser, step, pool[int(rng.integers(40))], "".join(rng.choice(list("01"), 8)))
+    few = np.array([7, 3, 39])
+    told = list(zip(chooser.estimate.places, chooser.estimate.steps, chooser.estimate.told, strict=True))
+    for place, value in zip(few, chooser.estimate.volatility(few, 61), strict=True):
+        weights = [forgetting ** (61 - t) * np.exp((vectors[place] @ vectors[j] - 1) / 0.1) for j, t, _ in told]
+        right = 1 + sum(w * s for w, (_, _, (s, _)) in zip(weights, told, strict=True))
+        asked = 2 + sum(w * n for w, (_, _, (_, n)) in zip(weights, told, strict=True))
+        assert value == pytest.approx(np.sqrt(right / asked * (1 - right / asked)), rel=1e-4)
+    assert chooser.estimate.volatility(EVERY, 61)[few] == pytest.approx(chooser.estimate.volatility(few, 61), rel=1e-5)
