@@ -28,7 +28,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     above, below = EDGE + ROW * len(methods), 0.45 + PANEL * -(-len(methods) // ACROSS)
     figure = new_figure(PAGE, above + below)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[above, below])
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, below])
     _ends(top, frame, pools, methods)
     _ways(bottom, frame, pools, methods)
     return figure
