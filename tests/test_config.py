@@ -55,7 +55,9 @@ def test_a_key_unlike_any_other_is_refused_with_all_that_are_known(raw):
 
 
 def test_a_misspelt_key_of_all_recipes_is_refused(raw):
-    assert ".clipp: unknown key; did you mean 'clip'?" in refusal(place(raw, "train.clipp", 0.2))
+    assert ".epoch: unknown key; did you mean 'epochs'?" in refusal(place(raw, "train.epoch", 2))
+    del raw["train"]["epoch"]
+    assert ".loss.clip_hihg: unknown key; did you mean 'clip_high'?" in refusal(place(raw, "train.loss.clip_hihg", 1))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,24 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
         ),
         ("evaluate.temperature", 0, "evaluate.temperature: 0 is refused: input should be greater than 0"),
         ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),
-        ("recipes.grpo.clip", 1.0, "recipes.grpo.clip: 1.0 is refused: input should be less than 1"),
+        ("recipes.grpo.loss", {"clip_low": 1.0}, "recipes.grpo.loss.clip_low: 1.0 is refused: input should be less"),
+        (
+            "recipes.grpo.loss",
+            {"variant": "ppo"},
+            "recipes.grpo.loss.variant: 'ppo' is refused: input should be 'grpo', 'dr_grpo', 'dapo',",
+        ),
+        (
+            "recipes.grpo.loss",
+            {"policy_gradient": False},
+            "recipes.grpo.loss: every term is off; set policy_gradient, kl or entropy",
+        ),
+        (
+            "recipes.grpo.loss",
+            {"overlong_buffer": 65},
+            "recipes.grpo.loss.overlong_buffer: 65 is more than the 64 tokens there are",
+        ),
+        ("recipes.dopr.minibatches", 9, "recipes.dopr: minibatches: 9 is more than the 8 rollouts a step"),
+        ("recipes.dopr.critic", {"learning_rate": 0}, "recipes.dopr.critic.learning_rate: 0 is refused: input should"),
         (
             "recipes.grpo.group_size",
             1,
@@ -158,11 +177,11 @@ def test_only_the_pools_in_use_limit_the_prompts(raw):
 
 
 def test_a_recipe_has_what_all_have_unless_it_says_otherwise(raw):
-    place(raw, "train.clip", 0.15)
+    place(raw, "train.epochs", 3)
     place(raw, "train.learning_rate", 0.5)
     place(raw, "recipes.mine", {"selector": "uniform", "steps": 3, "learning_rate": 0.25, "prompts_per_step": 4})
     recipe = Config.parse(raw).recipes["mine"]
-    assert (recipe.clip, recipe.learning_rate, recipe.steps) == (0.15, 0.25, 3)
+    assert (recipe.epochs, recipe.learning_rate, recipe.steps) == (3, 0.25, 3)
     assert recipe.rollouts_per_step == 4 * raw["train"]["group_size"]
 
 
@@ -201,6 +220,29 @@ def test_a_misspelt_like_is_named(raw):
 @pytest.mark.parametrize("name", ["", "a/b", "../train", "a b"])
 def test_the_name_of_an_ablation_is_the_name_of_a_folder(raw, name):
     assert refusal(place(raw, "ablation", name)).startswith(f"mine.yaml: ablation: {name!r} is refused: ")
+
+
+def test_a_recipes_own_loss_changes_single_keys(raw):
+    place(raw, "train.loss.clip_low", 0.15)
+    place(raw, "recipes.grpo.loss", {"variant": "grpo", "clip_high": 0.3})
+    loss = Config.parse(raw).recipes["grpo"].loss
+    assert (loss.variant, loss.clip_low, loss.clip_high) == ("grpo", 0.15, 0.3)
+    assert Config.parse(raw).recipes["dopr"].loss.clip_high == raw["train"]["loss"]["clip_high"]
+
+
+def test_advantages_are_divided_as_the_variant_has_it_unless_the_recipe_says_otherwise(raw):
+    place(raw, "recipes.grpo.loss", {"variant": "dr_grpo"})
+    place(raw, "recipes.dopr.loss", {"variant": "dr_grpo", "advantage_scale": "batch"})
+    recipes = Config.parse(raw).recipes
+    assert [recipes[name].loss.scale for name in ("grpo", "dopr", "random_one")] == ["none", "batch", "group"]
+
+
+@pytest.mark.parametrize("variant", ["gspo", "rft"])
+def test_a_critic_is_refused_where_it_has_no_use(raw, variant):
+    place(raw, "recipes.dopr.critic", {"learning_rate": 0.001})
+    place(raw, "recipes.dopr.loss", {"variant": variant})
+    message = f"recipes.dopr: loss.variant: {variant} has no use for a critic; leave critic out"
+    assert refusal(raw) == f"mine.yaml: {message}"
 
 
 def test_parsing_leaves_its_input_alone_and_its_output_is_frozen(raw, shipped):

@@ -1,72 +1,69 @@
-"""Advantages and the clipped loss: by hand, against REINFORCE, and against a plain loop."""
+"""The loss of a mini-batch: each variant by hand, against a plain loop, and by the properties it is chosen for."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from dopr.policy.loss import clipped_loss, group_advantages
+from dopr.config import Loss
+from dopr.policy.loss import KL_MOST, VARIANTS, Extent, Tokens, k3, minibatch_loss
 
 TRUE = torch.ones(1, 1, dtype=torch.bool)
+RATIO_VARIANTS = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo")
 
 
-def one_token(ratio: float, advantage: float, clip: float = 0.2):
-    """The terms of a batch of a single token, and the gradient of its log-probability."""
+def make_loss(variant: str = "dapo", **changes: Any) -> Loss:
+    return Loss(**{"variant": variant, "clip_low": 0.2, "clip_high": 0.2, "advantage_epsilon": 1e-4, **changes})
+
+
+def one_token(ratio: float, advantage: float, **changes: Any) -> tuple[float, float, float]:
+    """The loss of a batch of a single token, the clipped share, and the gradient of its log-probability."""
     logprobs = torch.tensor([[math.log(ratio) - 1.0]], requires_grad=True)
-    terms = clipped_loss(logprobs, torch.tensor([[-1.0]]), torch.tensor([advantage]), TRUE, clip, 1)
+    tokens = Tokens(logprobs, torch.tensor([[-1.0]]), torch.tensor([[advantage]]), TRUE)
+    terms = minibatch_loss(tokens, Extent(1, 1, 1, 1), make_loss(**changes))
     terms.loss.backward()
     return terms.loss.item(), terms.clipped, logprobs.grad.item()
 
 
-def random_batch(seed: int):
-    """Log-probabilities, behaviour, advantages and mask of a batch with rows of different lengths."""
+def random_batch(seed: int) -> Tokens:
+    """Rows of different lengths in float64; the log-probabilities take a gradient."""
     random = torch.Generator().manual_seed(seed)
     logprobs = -torch.rand(5, 7, generator=random, dtype=torch.float64) * 3
     behaviour = logprobs + 0.4 * torch.randn(5, 7, generator=random, dtype=torch.float64)
-    advantages = torch.randn(5, generator=random, dtype=torch.float64)
+    advantages = torch.randn(5, 1, generator=random, dtype=torch.float64)
     lengths = torch.randint(1, 8, (5, 1), generator=random)
-    return logprobs.requires_grad_(), behaviour, advantages, torch.arange(7) < lengths
+    return Tokens(logprobs.requires_grad_(), behaviour, advantages, torch.arange(7) < lengths)
 
 
-# --- advantages ---
+def whole(tokens: Tokens) -> Extent:
+    """The rows as a batch of their own, of at most 10 tokens each."""
+    count = int(tokens.mask.sum())
+    return Extent(len(tokens.mask), count, count, 10)
 
 
-def test_advantages_by_hand():
-    # Rewards 1, 0, 0, 0: mean 1/4, sum of squares 3/4, std sqrt((3/4) / 3) = 1/2.
-    assert group_advantages([1, 0, 0, 0], 1e-12) == pytest.approx([1.5, -0.5, -0.5, -0.5])
-    assert group_advantages([1, 0, 0, 0], 0.5) == pytest.approx([0.75, -0.25, -0.25, -0.25])
-    assert group_advantages([1, 0], 1e-12) == pytest.approx([math.sqrt(0.5), -math.sqrt(0.5)])
+def two_rows(**changes: Any) -> tuple[Tokens, Tensor]:
+    """A row of one token and one of three, all at ratio 1; and the log-probabilities, whose gradient is wanted."""
+    logprobs = torch.full((2, 3), -1.0, requires_grad=True)
+    mask = torch.tensor([[True, False, False], [True, True, True]])
+    fields = {"behaviour": torch.full((2, 3), -1.0), "advantages": torch.tensor([[2.0], [-1.0]]), "mask": mask}
+    return Tokens(**{"logprobs": logprobs, **fields, **changes}), logprobs
 
 
-@pytest.mark.parametrize("correct", range(9))
-def test_advantages_sum_to_zero_and_are_all_zero_when_the_rewards_agree(correct):
-    advantages = group_advantages([1.0] * correct + [0.0] * (8 - correct), 1e-4)
-    assert sum(advantages) == pytest.approx(0, abs=1e-12)
-    assert all(advantage == 0.0 for advantage in advantages) == (correct in (0, 8))
+# --- the clip, by hand ---
 
 
-@pytest.mark.parametrize("reward", [0.1, 0.3, 1 / 3])
-@pytest.mark.parametrize("size", [2, 3, 6, 7, 10])
-def test_equal_rewards_that_are_no_binary_fractions_leave_no_visible_advantage(reward, size):
-    assert group_advantages([reward] * size, 1e-4) == pytest.approx([0.0] * size, abs=1e-10)
-
-
-def test_advantages_do_not_depend_on_the_scale_or_the_origin_of_the_rewards():
-    plain = group_advantages([0, 1, 3, 0], 1e-12)
-    assert group_advantages([5, 7, 11, 5], 1e-12) == pytest.approx(plain)
-
-
-# --- the loss of one token ---
-
-
+@pytest.mark.parametrize("variant", [*RATIO_VARIANTS])
 @pytest.mark.parametrize("advantage", [1.5, -0.5])
-def test_at_ratio_one_the_loss_is_minus_the_advantage(advantage):
-    loss, clipped, gradient = one_token(1.0, advantage)
-    assert (loss, clipped, gradient) == (pytest.approx(-advantage), 0, pytest.approx(-advantage))
+def test_at_ratio_one_every_variant_has_reinforces_gradient(variant, advantage):
+    _, clipped, gradient = one_token(1.0, advantage, variant=variant)
+    assert (clipped, gradient) == (0, pytest.approx(-advantage))
 
 
+@pytest.mark.parametrize("variant", ["grpo", "dapo", "gspo"])
 @pytest.mark.parametrize(
     ("ratio", "advantage", "loss", "clipped", "gradient"),
     [
@@ -78,55 +75,179 @@ def test_at_ratio_one_the_loss_is_minus_the_advantage(advantage):
         (1.5, -2.0, 3.0, 0, 3.0),  # a bad token made likelier: not clipped
     ],
 )
-def test_the_loss_by_hand_inside_and_outside_the_clip(ratio, advantage, loss, clipped, gradient):
-    found = one_token(ratio, advantage)
+def test_the_loss_by_hand_inside_and_outside_the_clip(variant, ratio, advantage, loss, clipped, gradient):
+    found = one_token(ratio, advantage, variant=variant)
     assert found[0] == pytest.approx(loss, rel=1e-5)
     assert found[1] == clipped
     assert found[2] == pytest.approx(gradient, rel=1e-5)
 
 
-# --- the loss of a batch ---
+def test_clip_higher_lets_good_tokens_rise_further_and_bad_ones_fall_no_further():
+    assert one_token(1.25, 2.0, clip_high=0.28)[1:] == (0, pytest.approx(-2.5, rel=1e-5))
+    assert one_token(1.3, 2.0, clip_high=0.28) == (pytest.approx(-2.56, rel=1e-5), 1, 0)
+    assert one_token(0.75, -2.0, clip_high=0.28)[1:] == (1, 0)
 
 
-def test_on_policy_the_gradient_is_reinforces():
-    logprobs, _, advantages, mask = random_batch(0)
-    clipped_loss(logprobs, logprobs.detach().clone(), advantages, mask, 0.2, 40).loss.backward()
-    reinforce = -advantages[:, None] * mask / 40
-    torch.testing.assert_close(logprobs.grad, reinforce.to(logprobs.grad.dtype))
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "clipped", "gradient"),
+    [(1.5, 2.0, 1, -2.4), (1.5, -2.0, 1, 2.4), (0.5, 2.0, 0, -1.0), (0.5, -2.0, 0, 1.0)],
+)
+def test_cispo_caps_the_weight_and_never_loses_the_gradient(ratio, advantage, clipped, gradient):
+    loss, share, found = one_token(ratio, advantage, variant="cispo")
+    assert (share, found) == (clipped, pytest.approx(gradient, rel=1e-5))
+    assert loss == pytest.approx(gradient * (math.log(ratio) - 1.0), rel=1e-5)  # -min(ratio, 1.2) A log p
+
+
+def test_gspo_clips_whole_completions_by_their_mean_ratio():
+    """Token ratios e^0.3 and e^-0.1: their geometric mean e^0.1 = 1.105 is inside the clip, e^0.3 alone is not."""
+    behaviour = torch.tensor([[-1.3, -0.9]])
+    for variant, clipped, gradient in (
+        ("grpo", 0.5, [0.0, -math.exp(-0.1) / 2]),
+        ("gspo", 0, [-math.exp(0.1) / 2] * 2),
+    ):
+        logprobs = torch.full((1, 2), -1.0, requires_grad=True)
+        tokens = Tokens(logprobs, behaviour, torch.ones(1, 1), torch.ones(1, 2, dtype=torch.bool))
+        terms = minibatch_loss(tokens, whole(tokens), make_loss(variant))
+        terms.loss.backward()
+        assert terms.clipped == clipped
+        assert logprobs.grad[0].tolist() == pytest.approx(gradient)
+
+
+def test_rft_knows_no_ratio():
+    assert one_token(3.0, 1.0, variant="rft") == (pytest.approx(1 - math.log(3.0), rel=1e-5), 0, -1.0)
+
+
+# --- averages, by hand ---
+
+
+@pytest.mark.parametrize(
+    ("variant", "loss", "gradient"),
+    [
+        ("grpo", (-2 + 1) / 2, [-1.0, 1 / 6]),  # each completion's mean, then over two completions
+        ("gspo", (-2 + 1) / 2, [-1.0, 1 / 6]),
+        ("dr_grpo", (-2 + 3) / 20, [-0.1, 0.05]),  # two completions of at most 10 tokens
+        ("dapo", (-2 + 3) / 5, [-0.4, 0.2]),  # 5 tokens: the mini-batch's share of the whole batch
+        ("bnpo", (-2 + 3) / 4, [-0.5, 0.25]),  # the 4 tokens that are here
+        ("cispo", (2 - 3) / 5, [-0.4, 0.2]),  # A log p with log p = -1
+        ("rft", (2 - 3) / 4, [-0.5, 0.25]),
+    ],
+)
+def test_a_short_good_and_a_long_bad_completion_by_hand(variant, loss, gradient):
+    tokens, logprobs = two_rows()
+    terms = minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss(variant))
+    terms.loss.backward()
+    assert terms.loss.item() == pytest.approx(loss)
+    good, bad = gradient
+    expected = [good, 0, 0, bad, bad, bad]
+    assert logprobs.grad.flatten().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("variant", RATIO_VARIANTS)
+def test_a_row_left_out_counts_as_if_it_had_been_computed_with_advantage_zero(variant):
+    tokens = random_batch(1)
+    beside = Tokens(
+        *(torch.cat([part, part[:1]]) for part in (tokens.logprobs, tokens.behaviour)),
+        torch.cat([tokens.advantages, torch.zeros(1, 1)]),
+        torch.cat([tokens.mask, tokens.mask[:1]]),
+    )
+    kept = minibatch_loss(beside, whole(beside), make_loss(variant)).loss
+    left_out = minibatch_loss(tokens, whole(beside), make_loss(variant)).loss
+    assert left_out.item() == pytest.approx(kept.item())
+    assert left_out.item() != pytest.approx(minibatch_loss(tokens, whole(tokens), make_loss(variant)).loss.item())
+
+
+# --- a batch ---
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_loss_and_the_clipped_share_are_those_of_a_plain_loop(seed):
-    logprobs, behaviour, advantages, mask = random_batch(seed)
-    current, total, active, tokens = logprobs.detach(), 0.0, 0, 0
+    tokens, total, active, count = random_batch(seed), 0.0, 0, 0
+    current = tokens.logprobs.detach()
     for i in range(5):
         for j in range(7):
-            if mask[i, j]:
-                ratio = math.exp(float(current[i, j]) - float(behaviour[i, j]))
-                plain, bounded = ratio * float(advantages[i]), min(max(ratio, 0.8), 1.2) * float(advantages[i])
-                total, active, tokens = total - min(plain, bounded), active + (bounded < plain), tokens + 1
-    terms = clipped_loss(logprobs, behaviour, advantages, mask, 0.2, 50)
+            if tokens.mask[i, j]:
+                ratio = math.exp(float(current[i, j]) - float(tokens.behaviour[i, j]))
+                advantage = float(tokens.advantages[i])
+                plain, bounded = ratio * advantage, min(max(ratio, 0.9), 1.3) * advantage
+                total, active, count = total - min(plain, bounded), active + (bounded < plain), count + 1
+    terms = minibatch_loss(tokens, Extent(5, count, 50, 10), make_loss(clip_low=0.1, clip_high=0.3))
     assert terms.loss.item() == pytest.approx(total / 50)
-    assert terms.clipped == pytest.approx(active / tokens)
+    assert terms.clipped == pytest.approx(active / count)
 
 
-def test_the_mean_is_over_all_tokens_of_the_batch_those_of_left_out_rows_included():
-    logprobs, behaviour, advantages, mask = random_batch(1)
-    alone = clipped_loss(logprobs, behaviour, advantages, mask, 0.2, int(mask.sum())).loss.item()
-    beside = clipped_loss(logprobs, behaviour, advantages, mask, 0.2, 3 * int(mask.sum())).loss.item()
-    assert beside == pytest.approx(alone / 3)
-    rows = torch.cat([advantages, torch.zeros(1, dtype=torch.float64)])
-    longer = [torch.cat([part, part[:1]]) for part in (logprobs, behaviour, mask)]
-    kept = clipped_loss(longer[0], longer[1], rows, longer[2], 0.2, 3 * int(mask.sum())).loss.item()
-    assert kept == pytest.approx(beside)
-
-
-def test_masked_positions_have_no_influence_and_no_gradient():
-    logprobs, behaviour, advantages, mask = random_batch(2)
-    assert not mask.all()
-    terms = clipped_loss(logprobs, behaviour, advantages, mask, 0.2, 30)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_masked_positions_have_no_influence_and_no_gradient(variant):
+    tokens = random_batch(2)
+    terms = minibatch_loss(tokens, whole(tokens), make_loss(variant))
     terms.loss.backward()
-    assert (logprobs.grad[~mask] == 0).all()
-    changed = torch.where(mask, logprobs.detach(), torch.tensor(5.0, dtype=torch.float64))
-    again = clipped_loss(changed, behaviour, advantages, mask, 0.2, 30)
+    assert not tokens.mask.all()
+    assert (tokens.logprobs.grad[~tokens.mask] == 0).all()
+    assert (tokens.logprobs.grad[tokens.mask] != 0).any()
+    changed = torch.where(tokens.mask, tokens.logprobs.detach(), torch.tensor(5.0, dtype=torch.float64))
+    again = minibatch_loss(
+        Tokens(changed, tokens.behaviour, tokens.advantages, tokens.mask), whole(tokens), make_loss(variant)
+    )
     assert (again.loss.item(), again.clipped) == (terms.loss.item(), terms.clipped)
+
+
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "bnpo", "cispo"])
+def test_advantages_may_be_given_token_by_token(variant):
+    tokens = random_batch(3)
+    spread = Tokens(tokens.logprobs, tokens.behaviour, tokens.advantages.expand(-1, 7), tokens.mask)
+    found = [minibatch_loss(each, whole(tokens), make_loss(variant)) for each in (tokens, spread)]
+    assert found[0].loss.item() == found[1].loss.item()
+    tilted = Tokens(tokens.logprobs, tokens.behaviour, tokens.advantages * torch.arange(7), tokens.mask)
+    assert minibatch_loss(tilted, whole(tokens), make_loss(variant)).loss.item() != found[0].loss.item()
+
+
+# --- KL and entropy ---
+
+
+def test_k3_by_hand():
+    """Twice as likely as under the reference: 1/2 + log 2 - 1; half as likely: 2 - log 2 - 1; equal: 0."""
+    found = k3(torch.log(torch.tensor([0.5, 0.25, 0.3])), torch.log(torch.tensor([0.25, 0.5, 0.3])))
+    assert found.tolist() == pytest.approx([math.log(2) - 0.5, 1 - math.log(2), 0.0], abs=1e-6)
+
+
+def test_k3_is_an_unbiased_estimate_of_the_divergence():
+    p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.3, 0.3, 0.4])
+    divergence = (p * (p / q).log()).sum()
+    assert (p * k3(p.log(), q.log())).sum().item() == pytest.approx(divergence.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("gap", [50.0, 5000.0, -5000.0])
+def test_k3_is_cut_and_its_gradient_stays_finite_however_far_the_policy_went(gap):
+    logprobs = torch.tensor([-1.0], requires_grad=True)
+    found = k3(logprobs, logprobs.detach() + gap)
+    found.sum().backward()
+    assert (found.item(), logprobs.grad.item()) == (KL_MOST, 0.0)
+
+
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "rft"])
+def test_terms_are_averaged_alike_and_each_can_stand_alone(variant):
+    """A KL estimate of 1 - log 2 and an entropy of 0.5 at every token: as a surrogate of that value would be."""
+    divergence = 1 - math.log(2)
+    sums = {"grpo": 1.0, "gspo": 1.0, "dr_grpo": 4 / 20, "dapo": 4 / 5, "cispo": 4 / 5, "bnpo": 1.0, "rft": 1.0}
+    reference, entropy = torch.full((2, 3), math.log(2) - 1), torch.full((2, 3), 0.5)
+
+    def loss(**settings: Any) -> float:
+        parts = {
+            "reference": reference if "kl" in settings else None,
+            "entropy": entropy if "entropy" in settings else None,
+        }
+        tokens, _ = two_rows(**parts)
+        return minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss(variant, **settings)).loss.item()
+
+    assert loss(kl=0.1, policy_gradient=False) == pytest.approx(0.1 * divergence * sums[variant], rel=1e-5)
+    assert loss(entropy=0.1, policy_gradient=False) == pytest.approx(-0.05 * sums[variant])
+    alone = loss()
+    together = alone + (0.1 * divergence - 0.05) * sums[variant]
+    assert loss(kl=0.1, entropy=0.1) == pytest.approx(together, rel=1e-5)
+
+
+def test_kl_and_entropy_are_reported_as_means_over_tokens_whatever_the_average():
+    tokens, _ = two_rows(
+        reference=torch.full((2, 3), math.log(2) - 1), entropy=torch.tensor([[4.0, 9.0, 9.0], [0.0, 0.0, 4.0]])
+    )
+    terms = minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss("grpo", kl=0.1, entropy=0.1))
+    assert (terms.kl, terms.entropy) == (pytest.approx(1 - math.log(2), rel=1e-5), pytest.approx(2.0))

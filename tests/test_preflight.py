@@ -113,7 +113,8 @@ def leave_unfinished(folder: Path, jobs: Jobs, *methods: str, **changes: object)
 
 def other_clip(raw: dict) -> Config:
     """A configuration in which the clip of every recipe is another."""
-    return Config.parse({**raw, "train": {**raw["train"], "clip": 0.375}})
+    loss = {**raw["train"]["loss"], "clip_high": 0.375}
+    return Config.parse({**raw, "train": {**raw["train"], "loss": loss}})
 
 
 def test_unfinished_runs_of_this_configuration_pass_even_when_the_code_has_changed(config, tmp_path):
@@ -134,7 +135,8 @@ def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_bo
     with pytest.raises(CheckpointError) as caught:
         check_states(changed, Jobs(changed), tmp_path)
     folder = tmp_path / "train/easy" / method / "0"
-    message = f"{folder}: this checkpoint was written with recipe.clip = {raw['train']['clip']}, now it is 0.375; "
+    clip = raw["train"]["loss"]["clip_high"]
+    message = f"{folder}: this checkpoint was written with recipe.loss.clip_high = {clip}, now it is 0.375; "
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -142,7 +144,7 @@ def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_bo
 def test_an_unfinished_profile_of_another_configuration_is_refused(raw, config, tmp_path):
     write_json(tmp_path / "profile/easy/job.json", Jobs(config).profile())
     changed = other_clip(raw)
-    with pytest.raises(CheckpointError, match=r"profile/easy: .* recipe\.clip = .*, now it is 0\.375"):
+    with pytest.raises(CheckpointError, match=r"profile/easy: .* recipe\.loss\.clip_high = .*, now it is 0\.375"):
         check_states(changed, Jobs(changed), tmp_path)
 
 

@@ -61,8 +61,8 @@ def test_a_checkpoint_of_another_configuration_is_refused_before_any_job(tmp_pat
     process = project.start(*SMOKE)
     wait_for(lambda: checkpoints(project) > 0, process)
     kill(process)
-    edit(project, "config.yaml", "clip: 0.2", "clip: 0.3")
+    edit(project, "config.yaml", "clip_high: 0.2", "clip_high: 0.3")
     code, output = project.snakemake(*SMOKE)
     assert code == 1
-    assert "this checkpoint was written with recipe.clip = 0.2, now it is 0.3" in output
+    assert "this checkpoint was written with recipe.loss.clip_high = 0.2, now it is 0.3" in output
     assert "Traceback" not in output

@@ -9,10 +9,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dopr.config import Recipe
+from dopr.config import Loss, Recipe
 from dopr.policy import model
 from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.update import Weighted, learning_rate, make_optimiser, update
+from dopr.policy.optimiser import Optimiser, learning_rate
+from dopr.policy.update import Objective, Weighted, update
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_rollouts import make_rollout
 
@@ -27,8 +28,7 @@ def recipe(**changes) -> Recipe:
         "betas": (0.9, 0.99),
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
-        "clip": 0.2,
-        "advantage_epsilon": 1e-4,
+        "loss": Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
     }
     return Recipe(**{**fields, **changes})
 
@@ -52,7 +52,8 @@ def fresh_rows(tiny, prompts, temperature: float = 1.0, advantages=(1.5, -0.5, -
 
 def step(policy, rows, temperature: float = 1.0, at: int = 0, **changes):
     settings = recipe(**changes)
-    return update(policy, make_optimiser(policy, settings), rows, settings, temperature, at)
+    optimiser = Optimiser(policy, settings, settings.learning_rate, torch.float32)
+    return update(policy, optimiser, rows, Objective(settings.loss, temperature, 24, None), at)
 
 
 def total(policy, row: Weighted, temperature: float = 1.0) -> float:
@@ -157,4 +158,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tiny, policy, p
     before = policy.model.embed_tokens.weight.clone()
     with pytest.raises(FloatingPointError, match=r"step 7: the loss is nan .*; lower learning_rate"):
         step(policy, rows, at=6)
+    assert torch.equal(policy.model.embed_tokens.weight, before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_advantage_or_a_stored_log_probability_that_is_not_finite_stops_the_run(tiny, policy, pool, value):
+    row = fresh_rows(tiny, pool[:1])[0]
+    stored = (value, *row.rollout.logprobs[1:])
+    before = policy.model.embed_tokens.weight.clone()
+    for broken in (replace(row, advantage=value), replace(row, rollout=replace(row.rollout, logprobs=stored))):
+        with pytest.raises(FloatingPointError, match="step 7: a rollout's log-probability or advantage is not finite"):
+            step(policy, [broken], at=6)
     assert torch.equal(policy.model.embed_tokens.weight, before)

@@ -134,8 +134,63 @@ class Reward(Section):
         return self
 
 
+class Loss(Section):
+    """What an update minimises: policy gradient + kl * KL - entropy * entropy, each averaged as the variant says.
+
+    variant, clip_low, clip_high: see dopr.policy.loss. policy_gradient: false leaves that term out, and rewards are
+    then of no account. advantage_scale: what advantages are divided by, the standard deviation of the group or of the
+    batch, or nothing; null is the variant's own, nothing for dr_grpo and the group's for the others. mask_truncated:
+    completions cut at the token limit take no part. overlong_buffer: tokens before the limit over which a reward
+    falls by up to 1 (see dopr.policy.advantages); 0 is no fall.
+    """
+
+    variant: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "rft"]
+    policy_gradient: bool = True
+    clip_low: float = Field(gt=0, lt=1)
+    clip_high: float = Field(gt=0)
+    kl: float = Field(default=0.0, ge=0)
+    entropy: float = Field(default=0.0, ge=0)
+    advantage_scale: Literal["group", "batch", "none"] | None = None
+    advantage_epsilon: float = Field(gt=0)
+    mask_truncated: bool = False
+    overlong_buffer: int = Field(default=0, ge=0)
+
+    @property
+    def regularised(self) -> bool:
+        """Whether a term is on that needs no reward."""
+        return self.kl > 0 or self.entropy > 0
+
+    @property
+    def scale(self) -> Literal["group", "batch", "none"]:
+        """advantage_scale, or the variant's own."""
+        return self.advantage_scale or ("none" if self.variant == "dr_grpo" else "group")
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Loss:
+        if not self.policy_gradient and not self.regularised:
+            raise ValueError("every term is off; set policy_gradient, kl or entropy")
+        return self
+
+
+class Critic(Section):
+    """PPO's value function, in place of the group's mean as the baseline (see dopr.policy.critic).
+
+    discount, gae_lambda: of generalised advantage estimation. clip: how far a value may move from its estimate at the
+    beginning of the step before its loss stops falling.
+    """
+
+    learning_rate: float = Field(gt=0)
+    discount: Share = 1.0
+    gae_lambda: Share = 1.0
+    clip: float = Field(default=0.5, gt=0)
+
+
 class Recipe(Section):
-    """One training method: which prompts get rollouts, and how the policy is updated on them."""
+    """One training method: which prompts get rollouts, and how the policy is updated on them.
+
+    epochs: passes over a step's rollouts. minibatches: updates a pass. dtype: of the network's weights; the optimiser
+    keeps them in float32 in either case.
+    """
 
     selector: str
     options: dict[str, Any] = {}
@@ -147,8 +202,11 @@ class Recipe(Section):
     betas: tuple[Share, Share]
     weight_decay: float = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
-    clip: float = Field(gt=0, lt=1)
-    advantage_epsilon: float = Field(gt=0)
+    loss: Loss
+    epochs: PositiveInt = 1
+    minibatches: PositiveInt = 1
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    critic: Critic | None = None
     reuse: Reuse | None = None
     reward: Reward = Reward()
 
@@ -156,6 +214,16 @@ class Recipe(Section):
     def rollouts_per_step(self) -> int:
         """Completions generated in each step."""
         return self.prompts_per_step * self.group_size
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.minibatches > self.rollouts_per_step:
+            raise ValueError(
+                f"minibatches: {self.minibatches} is more than the {self.rollouts_per_step} rollouts a step"
+            )
+        if self.critic and self.loss.variant in ("gspo", "rft"):
+            raise ValueError(f"loss.variant: {self.loss.variant} has no use for a critic; leave critic out")
+        return self
 
 
 class Complexity(Section):
@@ -255,7 +323,7 @@ class Config(Section):
             raise ValueError(f"train: {defaults!r} is no mapping; give keys and values")
         if isinstance(raw.get("recipes"), dict):
             raw["recipes"] = {
-                name: {**defaults, **inherit(name, recipe, raw["recipes"])} if isinstance(recipe, dict) else recipe
+                name: merge(defaults, inherit(name, recipe, raw["recipes"])) if isinstance(recipe, dict) else recipe
                 for name, recipe in raw["recipes"].items()
             }
         return raw
@@ -276,6 +344,12 @@ class Config(Section):
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
         self._fits_in_the_pools()
+        for name, recipe in self.recipes.items():
+            buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
+            if buffer > limit:
+                raise ValueError(
+                    f"recipes.{name}.loss.overlong_buffer: {buffer} is more than the {limit} tokens there are"
+                )
         return self
 
     def base_of(self, pool: str) -> str:

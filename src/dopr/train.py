@@ -21,8 +21,9 @@ from dopr.config import Recipe, Sampling
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
+from dopr.policy.optimiser import learning_rate
 from dopr.policy.transformer import Transformer
-from dopr.policy.update import UpdateStatistics, learning_rate
+from dopr.policy.update import UpdateStatistics
 from dopr.records import Phase, Prompt, Rollout, derive_seed
 from dopr.rewards import Rewards
 from dopr.rollout.engine import Engine, Sample
@@ -81,7 +82,7 @@ def train(run: Run) -> Stopwatch:
         FloatingPointError: the policy diverged.
     """
     recipe, watch = run.recipe, Stopwatch()
-    learner = Learner(run.policy, recipe, run.sampling.temperature, run.seed)
+    learner = Learner(run.policy, recipe, run.sampling, run.seed)
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)
     for step in range(start, recipe.steps):
@@ -231,6 +232,8 @@ def measure(run: Run, groups: Sequence[Group], statistics: UpdateStatistics, upd
         "grad_norm": statistics.grad_norm,
         "clipped": statistics.clipped,
         "logprob_gap": statistics.logprob_gap,
+        "kl": statistics.kl,
+        "value_loss": statistics.value_loss,
         "learning_rate": learning_rate(run.recipe, step),
         **run.selector.metrics(),
     }

@@ -1,67 +1,118 @@
-"""What learns from rollouts: the policy with its optimiser, and the replay buffer where there is one."""
+"""What learns from rollouts: the policy with its optimiser, and critic and replay buffer where there are any."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
-from dopr.config import Recipe
-from dopr.policy.loss import group_advantages
+import torch
+
+from dopr.config import Recipe, Sampling
+from dopr.policy.advantages import weigh
+from dopr.policy.critic import Critic
+from dopr.policy.logprobs import completion_logprobs
+from dopr.policy.optimiser import Optimiser
 from dopr.policy.replay import ReplayBuffer
 from dopr.policy.transformer import Transformer
-from dopr.policy.update import UpdateStatistics, Weighted, make_optimiser, update
-from dopr.records import Rollout
+from dopr.policy.update import Objective, UpdateStatistics, Weighted, update
+from dopr.records import Rollout, derive_seed
 
 
 class Learner:
-    """The updates that follow a rollout step; the policy is changed in place."""
+    """The updates that follow a rollout step; the policy is changed in place.
 
-    def __init__(self, policy: Transformer, recipe: Recipe, temperature: float, seed: int) -> None:
-        self.policy, self.recipe, self.temperature = policy, recipe, temperature
-        self.optimiser = make_optimiser(policy, recipe)
+    Made with the starting policy, which is cast to the recipe's dtype and, for the KL term, copied.
+    """
+
+    def __init__(self, policy: Transformer, recipe: Recipe, sampling: Sampling, seed: int) -> None:
+        self.policy, self.recipe, self.seed = policy, recipe, seed
+        self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
+        self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, getattr(torch, recipe.dtype))
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
+        reference = deepcopy(policy).requires_grad_(False) if recipe.loss.kl > 0 else None
+        self.objective = Objective(recipe.loss, sampling.temperature, sampling.max_new_tokens, reference)
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
         """The optimiser steps of one training step; the statistics of the first, and how many there were.
 
+        A mini-batch that no term can learn from makes no step. Weight decay acts in the steps there are.
+
         Raises:
+            RewardError: a reward is not finite.
             FloatingPointError: the policy diverged.
         """
-        fresh = [self._weigh(group) for group in groups]
+        fresh = self._weigh(groups, step)
         done: list[UpdateStatistics] = []
-        for rows in self._batches(fresh, step):
-            if any(row.advantage for row in rows):
-                done.append(update(self.policy, self.optimiser, rows, self.recipe, self.temperature, step))
+        for rows, share in self._batches([row for group in fresh for row in group], step):
+            value_loss = self.critic.learn(rows, step) if self.critic else 0.0
+            used = self.objective.used(rows)
+            if used:
+                unchecked = not done and not any(row.fresh for row in used)
+                gap = self._spot_check(groups) if unchecked else 0.0
+                found = update(self.policy, self.optimiser, rows, self.objective, step, share)
+                done.append(replace(found, value_loss=value_loss, logprob_gap=max(gap, found.logprob_gap)))
         if self.replay:
             for group in fresh:
                 self.replay.add(group)
         return (done[0] if done else UpdateStatistics()), len(done)
 
-    def _weigh(self, group: Sequence[Rollout]) -> list[Weighted]:
-        """A group's rollouts with their advantages."""
-        advantages = group_advantages([rollout.reward for rollout in group], self.recipe.advantage_epsilon)
-        return [Weighted(rollout, advantage, fresh=True) for rollout, advantage in zip(group, advantages, strict=True)]
+    def _weigh(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[Weighted]]:
+        """The rollouts with their advantages, of the group or from the critic."""
+        weighed = weigh(groups, self.recipe.loss, self.objective.limit, step)
+        if self.critic is None:
+            return weighed
+        assessed = iter(self.critic.assess([row for group in weighed for row in group]))
+        return [[next(assessed) for _ in group] for group in weighed]
 
-    def _batches(self, fresh: Sequence[Sequence[Weighted]], step: int) -> Iterator[list[Weighted]]:
-        """The batch of each update: the new rollouts, with replayed ones beside them where there is replay."""
-        new = [row for group in fresh for row in group]
-        if self.replay is None:
-            yield new
-            return
-        for turn in range(self.replay.settings.updates):
-            yield new + self.replay.draw(step, turn)
+    def _batches(self, new: Sequence[Weighted], step: int) -> Iterator[tuple[list[Weighted], float]]:
+        """The mini-batches of a step's passes, each with its share of the pass's tokens.
+
+        A pass is over the new rollouts, with replayed ones beside them where there is replay; a draw is for one pass.
+        """
+        count = self.recipe.minibatches
+        for turn in range(self.recipe.epochs * (self.replay.settings.updates if self.replay else 1)):
+            rows = [*new, *self._replayed(step, turn)]
+            share = self.objective.tokens(rows) / count
+            for part in split(rows, count, derive_seed(self.seed, "minibatches", step, turn)):
+                yield part, share
+
+    def _replayed(self, step: int, turn: int) -> list[Weighted]:
+        """The rows drawn for one pass; a critic values them as it would new ones."""
+        rows = self.replay.draw(step, turn) if self.replay else []
+        return self.critic.assess(rows) if self.critic else rows
+
+    @torch.no_grad()
+    def _spot_check(self, groups: Sequence[Sequence[Rollout]]) -> float:
+        """The log-probability gap on the first new rollout, for a first update that computes only replayed rows."""
+        rollout = next((rollout for group in groups for rollout in group), None)
+        if rollout is None:
+            return 0.0
+        prompts, tokens = [rollout.prompt_tokens], [rollout.tokens]
+        logprobs, _ = completion_logprobs(self.policy, prompts, tokens, self.objective.temperature)
+        return float((logprobs[0] - torch.tensor(rollout.logprobs)).abs().max())
 
     def state_dict(self) -> dict[str, Any]:
-        """Policy, optimiser and replay."""
+        """Policy with optimiser, critic and replay."""
         return {
-            "policy": self.policy.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "policy": self.optimiser.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else {},
             "replay": self.replay.state_dict() if self.replay else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of state_dict."""
-        self.policy.load_state_dict(state["policy"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(state["policy"])
+        if self.critic:
+            self.critic.load_state_dict(state["critic"])
         if self.replay:
             self.replay.load_state_dict(state["replay"])
+
+
+def split(rows: Sequence[Weighted], count: int, seed: int) -> list[list[Weighted]]:
+    """`count` mini-batches of nearly equally many random rows, less the empty ones; a single one keeps the order."""
+    order = random.Random(seed).sample(range(len(rows)), len(rows)) if count > 1 else range(len(rows))
+    parts = [[rows[i] for i in order[start::count]] for start in range(count)]
+    return [part for part in parts if part]

@@ -1,41 +1,170 @@
-"""GRPO's advantages and clipped policy-gradient loss, with the token mean over the whole batch."""
+"""The loss of a mini-batch, by name. docs/policy_optimisation.md has the formulas side by side.
+
+A variant is a surrogate, whose gradient is the policy gradient, and an average over tokens:
+
+    grpo     clipped ratio; mean of each completion, then of completions        arXiv 2402.03300
+    dr_grpo  clipped ratio; sum over tokens / (completions x token limit)       arXiv 2503.20783
+    dapo     clipped ratio; mean over the tokens of the whole batch             arXiv 2503.14476
+    bnpo     clipped ratio; mean over the tokens of the mini-batch              TRL's name
+    cispo    capped ratio as a constant weight on log p; averaged as dapo       arXiv 2506.13585
+    gspo     clipped ratio of whole completions; averaged as grpo               arXiv 2507.18071
+    rft      log p of what was rewarded; averaged as bnpo                       arXiv 2308.01825
+
+KL divergence from the starting policy and entropy are added token by token, so they are averaged as the surrogate is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dopr.config import Loss
 
-def group_advantages(rewards: Sequence[float], epsilon: float) -> list[float]:
-    """(r - mean) / (std + epsilon) within one group, std with n - 1 in the denominator (GRPO, arXiv 2402.03300, as in
-    TRL and the 1-shot RLVR code). All zero when the rewards agree: such a group carries no signal."""
-    values = torch.tensor(list(rewards), dtype=torch.float64)
-    return ((values - values.mean()) / (values.std() + epsilon)).tolist()
+KL_MOST = 10.0  # a token's KL estimate beyond this is cut, as in the 1-shot RLVR code
+LOG_RATIO_MOST = 20.0  # keeps exp finite; its KL estimate is beyond KL_MOST anyway
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a loss is computed from, [rows, length] each, but for advantages, which may be [rows, 1].
+
+    logprobs: under the policy. behaviour: under the policy that drew the token, stored when it was drawn.
+    reference: under the starting policy. entropy: of the distribution the token was drawn from, now, in nats.
+    reference and entropy are None where their term is off.
+    """
+
+    logprobs: Tensor
+    behaviour: Tensor
+    advantages: Tensor
+    mask: Tensor
+    reference: Tensor | None = None
+    entropy: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What averages are over, rows without signal included even where they were left out of the computation.
+
+    rows, tokens: of the mini-batch. share: tokens of the whole batch / number of mini-batches. limit: most tokens of a
+    completion.
+    """
+
+    rows: int
+    tokens: int
+    share: float
+    limit: int
 
 
 @dataclass(frozen=True)
 class LossTerms:
-    """loss: scalar. clipped: share of tokens at which the clip is active."""
+    """loss: scalar. clipped: share of tokens at which the clip is active. kl, entropy: means over tokens, or 0."""
 
     loss: Tensor
     clipped: float
+    kl: float
+    entropy: float
 
 
-def clipped_loss(
-    logprobs: Tensor, behaviour: Tensor, advantages: Tensor, mask: Tensor, clip: float, tokens: int
-) -> LossTerms:
-    """-sum over tokens of min(ratio A, clip(ratio, 1 - clip, 1 + clip) A) / tokens.
+def minibatch_loss(tokens: Tokens, extent: Extent, settings: Loss) -> LossTerms:
+    """The loss as `settings` say; terms that are off are not computed."""
+    variant, mask = VARIANTS[settings.variant], tokens.mask
+    values, active, kl, entropy = torch.zeros_like(tokens.logprobs), torch.zeros_like(mask), 0.0, 0.0
+    if settings.policy_gradient:
+        values, active = variant.surrogate(tokens, settings)
+    if tokens.reference is not None:
+        divergence = k3(tokens.logprobs, tokens.reference)
+        values, kl = values + settings.kl * divergence, masked_mean(divergence, mask)
+    if tokens.entropy is not None:
+        values, entropy = values - settings.entropy * tokens.entropy, masked_mean(tokens.entropy, mask)
+    return LossTerms(variant.average(values, mask, extent), masked_mean(active, mask), kl, entropy)
 
-    logprobs, behaviour, mask: [rows, length]; behaviour is the log-probability under the policy that drew the token,
-    stored when it was drawn. advantages: [rows]. tokens: the size of the whole batch, rows with zero advantage
-    included even where they were left out of the computation.
+
+def k3(logprobs: Tensor, reference: Tensor) -> Tensor:
+    """q/p - log(q/p) - 1, an unbiased and never negative estimate of KL(p, q) at tokens drawn from p, cut at KL_MOST.
+
+    logprobs: log p. reference: log q.
     """
-    ratio = (logprobs - behaviour).exp()
-    weight = advantages[:, None]
-    plain, bounded = ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight
-    objective = torch.minimum(plain, bounded)
-    active = ((bounded < plain) & mask).sum() / mask.sum()
-    return LossTerms(-(objective * mask).sum() / tokens, float(active))
+    log_ratio = (reference - logprobs).clamp(-LOG_RATIO_MOST, LOG_RATIO_MOST)
+    return (log_ratio.exp() - log_ratio - 1).clamp_max(KL_MOST)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> float:
+    """The mean over real tokens."""
+    return float((values.detach() * mask).sum() / mask.sum())
+
+
+# --- surrogates: values to be minimised, and whether the clip is active; [rows, length] or [rows, 1] ---
+
+
+def clipped_tokens(tokens: Tokens, settings: Loss) -> tuple[Tensor, Tensor]:
+    """-min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A), token by token."""
+    return clipped((tokens.logprobs - tokens.behaviour).exp(), tokens.advantages, settings)
+
+
+def clipped_sequences(tokens: Tokens, settings: Loss) -> tuple[Tensor, Tensor]:
+    """The same with one ratio a completion, the geometric mean of its tokens'."""
+    log_ratio = (tokens.logprobs - tokens.behaviour) * tokens.mask
+    mean = log_ratio.sum(-1, keepdim=True) / tokens.mask.sum(-1, keepdim=True)
+    return clipped(mean.exp(), tokens.advantages, settings)
+
+
+def clipped(ratio: Tensor, advantages: Tensor, settings: Loss) -> tuple[Tensor, Tensor]:
+    """PPO's clipped objective, negated."""
+    plain, bounded = ratio * advantages, ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high) * advantages
+    return -torch.minimum(plain, bounded), bounded < plain
+
+
+def capped_weight(tokens: Tokens, settings: Loss) -> tuple[Tensor, Tensor]:
+    """-min(ratio, 1 + clip_high) A log p, the ratio a constant: every token keeps a gradient. clip_low has no part."""
+    ratio, most = (tokens.logprobs - tokens.behaviour).exp().detach(), 1 + settings.clip_high
+    return -ratio.clamp_max(most) * tokens.advantages * tokens.logprobs, ratio > most
+
+
+def likelihood(tokens: Tokens, settings: Loss) -> tuple[Tensor, Tensor]:
+    """-A log p: no ratio and no clip."""
+    return -tokens.advantages * tokens.logprobs, torch.zeros_like(tokens.mask)
+
+
+# --- averages ---
+
+
+def over_sequences(values: Tensor, mask: Tensor, extent: Extent) -> Tensor:
+    """Every completion counts alike, whatever its length."""
+    return ((values * mask).sum(-1) / mask.sum(-1)).sum() / extent.rows
+
+
+def over_limit(values: Tensor, mask: Tensor, extent: Extent) -> Tensor:
+    """A constant divisor: a token's weight depends on no length at all."""
+    return (values * mask).sum() / (extent.rows * extent.limit)
+
+
+def over_batch(values: Tensor, mask: Tensor, extent: Extent) -> Tensor:
+    """Every token of the whole batch counts alike, in whatever mini-batch it is."""
+    return (values * mask).sum() / extent.share
+
+
+def over_minibatch(values: Tensor, mask: Tensor, extent: Extent) -> Tensor:
+    """Every mini-batch counts alike, every token in it counts alike."""
+    return (values * mask).sum() / extent.tokens
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A surrogate and an average."""
+
+    surrogate: Callable[[Tokens, Loss], tuple[Tensor, Tensor]]
+    average: Callable[[Tensor, Tensor, Extent], Tensor]
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "grpo": Variant(clipped_tokens, over_sequences),
+    "dr_grpo": Variant(clipped_tokens, over_limit),
+    "dapo": Variant(clipped_tokens, over_batch),
+    "bnpo": Variant(clipped_tokens, over_minibatch),
+    "cispo": Variant(capped_weight, over_batch),
+    "gspo": Variant(clipped_sequences, over_sequences),
+    "rft": Variant(likelihood, over_minibatch),
+}

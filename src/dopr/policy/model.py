@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from dopr.files import DataError, read_json
+from dopr.files import DataError, read_json, write_json
 from dopr.policy.transformer import Transformer
 
 SHARED_FILES = (
@@ -38,9 +38,13 @@ def load(folder: Path) -> Transformer:
 
 
 def save(policy: Transformer, folder: Path, like: Path) -> None:
-    """Write a checkpoint, with the configuration and tokenizer of the folder `like`."""
+    """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`."""
     folder.mkdir(parents=True)
     save_file(policy.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
+    config, dtype = read_json(like / "config.json"), str(next(policy.parameters()).dtype).removeprefix("torch.")
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name
+    if config.get(key, dtype) != dtype:  # whoever loads it goes by what is written there
+        write_json(folder / "config.json", {**config, key: dtype})

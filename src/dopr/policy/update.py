@@ -6,82 +6,129 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from dopr.config import Recipe
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.loss import clipped_loss
+from dopr.config import Loss
+from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.loss import Extent, Tokens, minibatch_loss
+from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.records import Rollout
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a critic says of a rollout, token by token: its advantage, the return to be learned, the value held."""
+
+    advantages: tuple[float, ...]
+    returns: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Weighted:
-    """A rollout and its advantage. fresh: drawn by the policy as it is now, not replayed."""
+    """A rollout and its advantage. fresh: drawn by the policy as it was when the step began, not replayed.
+
+    estimate: with a critic, which then gives each token's advantage; `advantage` is their mean.
+    """
 
     rollout: Rollout
     advantage: float
     fresh: bool
+    estimate: Estimate | None = None
+
+    @property
+    def signal(self) -> bool:
+        """Whether the policy gradient of this row can be other than zero."""
+        return any(self.estimate.advantages) if self.estimate else self.advantage != 0.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What updates minimise. limit: most tokens of a completion. reference: the starting policy, frozen, where the
+    KL term is on."""
+
+    loss: Loss
+    temperature: float
+    limit: int
+    reference: Transformer | None
+
+    def takes(self, row: Weighted) -> bool:
+        """Whether a row takes part at all."""
+        return not (self.loss.mask_truncated and row.rollout.finish == "length")
+
+    def used(self, rows: Sequence[Weighted]) -> list[Weighted]:
+        """The rows that must be computed: where the policy gradient is the only term, those with signal."""
+        return [row for row in rows if self.takes(row) and (self.loss.regularised or row.signal)]
+
+    def tokens(self, rows: Sequence[Weighted]) -> int:
+        """Completion tokens of the rows that take part."""
+        return sum(len(row.rollout.tokens) for row in rows if self.takes(row))
 
 
 @dataclass(frozen=True)
 class UpdateStatistics:
-    """grad_norm before clipping; clipped share of tokens; largest log-probability gap between sampler and trainer."""
+    """grad_norm before clipping; clipped share of tokens; largest log-probability gap between sampler and trainer over
+    the fresh rows computed; mean KL estimate; value_loss: of the critic."""
 
     grad_norm: float = 0.0
     clipped: float = 0.0
     logprob_gap: float = 0.0
-
-
-def make_optimiser(policy: Transformer, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW as the recipe sets it."""
-    return torch.optim.AdamW(
-        policy.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
-    )
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up over recipe.warmup_steps, then constant; steps count from 0."""
-    return recipe.learning_rate * min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    kl: float = 0.0
+    value_loss: float = 0.0
 
 
 def update(
     policy: Transformer,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     rows: Sequence[Weighted],
-    recipe: Recipe,
-    temperature: float,
+    objective: Objective,
     step: int,
+    share: float | None = None,
 ) -> UpdateStatistics:
-    """One step on `rows`; rows with zero advantage only count in the token mean. There must be one with another.
+    """One step on the mini-batch `rows`, of which one must be used (see Objective.used).
+
+    share: tokens of the whole batch / number of mini-batches; None where `rows` are the whole batch.
 
     Raises:
-        FloatingPointError: the loss or its gradient is not finite.
+        FloatingPointError: an advantage, a stored log-probability, the loss or its gradient is not finite.
     """
-    used = [row for row in rows if row.advantage != 0.0]
-    logprobs, mask = completion_logprobs(
-        policy, [row.rollout.prompt_tokens for row in used], [row.rollout.tokens for row in used], temperature
-    )
-    behaviour = torch.zeros_like(logprobs)
-    for i, row in enumerate(used):
-        behaviour[i, : len(row.rollout.logprobs)] = torch.tensor(row.rollout.logprobs)
-    terms = clipped_loss(
-        logprobs,
-        behaviour,
-        torch.tensor([row.advantage for row in used], dtype=torch.float32),
-        mask,
-        recipe.clip,
-        sum(len(row.rollout.tokens) for row in rows),
-    )
-    optimiser.zero_grad()
-    terms.loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), recipe.max_grad_norm))
-    if not torch.isfinite(terms.loss) or not norm < float("inf"):
-        raise FloatingPointError(
-            f"step {step + 1}: the loss is {terms.loss.item()} and its gradient norm {norm}; lower learning_rate"
-        )
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate(recipe, step)
-    optimiser.step()
-    fresh = torch.tensor([row.fresh for row in used])[:, None] & mask
-    gap = ((logprobs - behaviour).detach().abs() * fresh).max()
-    return UpdateStatistics(norm, terms.clipped, float(gap))
+    used, tokens = objective.used(rows), objective.tokens(rows)
+    batch = collect(policy, used, objective, step)
+    extent = Extent(len(rows), tokens, tokens if share is None else share, objective.limit)
+    terms = minibatch_loss(batch, extent, objective.loss)
+    norm = optimiser.step(terms.loss, step)
+    fresh = torch.tensor([row.fresh for row in used])[:, None] & batch.mask
+    gap = ((batch.logprobs - batch.behaviour).detach().abs() * fresh).max()
+    return UpdateStatistics(norm, terms.clipped, float(gap), terms.kl)
+
+
+def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective, step: int) -> Tokens:
+    """The rows' tokens as tensors, computed as far as the terms that are on need it.
+
+    Raises:
+        FloatingPointError: an advantage or a stored log-probability is not finite.
+    """
+    prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
+    reference = entropy = None
+    if objective.loss.entropy > 0:
+        logprobs, entropy, mask = logprobs_and_entropy(policy, prompts, completions, objective.temperature)
+    else:
+        logprobs, mask = completion_logprobs(policy, prompts, completions, objective.temperature)
+    if objective.reference:
+        with torch.no_grad():
+            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
+    behaviour = padded([row.rollout.logprobs for row in rows], mask)
+    advantages = padded([row.estimate.advantages if row.estimate else (row.advantage,) for row in rows], mask)
+    advantages = advantages if any(row.estimate for row in rows) else advantages[:, :1]
+    if not (torch.isfinite(behaviour).all() and torch.isfinite(advantages).all()):
+        raise FloatingPointError(f"step {step + 1}: a rollout's log-probability or advantage is not finite")
+    return Tokens(logprobs, behaviour, advantages, mask, reference, entropy)
+
+
+def padded(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
+    """Rows of numbers as a float32 tensor of the shape of `like`, with zeros behind."""
+    tensor = torch.zeros(like.shape)
+    for i, row in enumerate(rows):
+        tensor[i, : len(row)] = torch.tensor(row, dtype=torch.float32)
+    return tensor

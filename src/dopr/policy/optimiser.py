@@ -1,0 +1,80 @@
+"""AdamW on float32 weights, whatever type the network computes in.
+
+A bfloat16 weight cannot take a step of less than 1/256 of its size, so at the learning rates of reinforcement learning
+it would mostly stand still. A network in bfloat16 is therefore a working copy: gradients are taken over to float32
+masters, which the optimiser moves, and the copy is refreshed from them after every step. Checkpoints keep the masters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dopr.config import Recipe
+
+
+def warm_up(recipe: Recipe, step: int) -> float:
+    """The factor of every learning rate: linear over recipe.warmup_steps, then 1; steps count from 0."""
+    return min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The policy's learning rate at a step."""
+    return recipe.learning_rate * warm_up(recipe, step)
+
+
+class Optimiser:
+    """Optimises a network in place; casts it to `dtype` first."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, rate: float, dtype: torch.dtype) -> None:
+        self.network, self.recipe, self.rate = network, recipe, rate
+        weights = list(network.parameters())
+        self.masters = weights if dtype == torch.float32 else [nn.Parameter(w.detach().clone()) for w in weights]
+        network.to(dtype)
+        self.adam = torch.optim.AdamW(self.masters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+
+    def step(self, loss: Tensor, step: int) -> float:
+        """One step down the gradient of `loss`; returns the gradient's norm before it was clipped.
+
+        Raises:
+            FloatingPointError: the loss or its gradient is not finite; nothing was changed.
+        """
+        self.network.zero_grad()
+        loss.backward()
+        self._take_gradients()
+        norm = float(nn.utils.clip_grad_norm_(self.masters, self.recipe.max_grad_norm))
+        if not torch.isfinite(loss) or not norm < float("inf"):
+            raise FloatingPointError(
+                f"step {step + 1}: the loss is {loss.item()} and its gradient norm {norm}; lower learning_rate"
+            )
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate * warm_up(self.recipe, step)
+        self.adam.step()
+        self._refresh()
+        return norm
+
+    def _take_gradients(self) -> None:
+        """The masters' gradients; where the network is its own master there is nothing to do."""
+        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
+            if master is not weight:
+                master.grad = None if weight.grad is None else weight.grad.float()
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
+            if master is not weight:
+                weight.copy_(master)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights in float32 and what AdamW remembers."""
+        return {"weights": [master.detach() for master in self.masters], "adam": self.adam.state_dict()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of state_dict; the network has its weights again."""
+        for master, kept in zip(self.masters, state["weights"], strict=True):
+            master.copy_(kept)
+        self.adam.load_state_dict(state["adam"])
+        self._refresh()
