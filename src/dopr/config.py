@@ -6,13 +6,13 @@ object or raises ConfigError with one line that names the key, the value and the
 
 from __future__ import annotations
 
-import difflib
 import typing
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dopr.errors import UserError
+from dopr.errors import UserError, suggestion
+from dopr.inheritance import inherit, merge
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -261,32 +261,6 @@ class Tune(Section):
     seeds: list[int]
 
 
-def inherit(name: str, recipe: dict[str, Any], recipes: dict[str, Any]) -> dict[str, Any]:
-    """A recipe with what it leaves out taken from the recipe that its key `like` names.
-
-    Raises:
-        ValueError: there is no such recipe, or it is itself like another one.
-    """
-    if "like" not in recipe:
-        return recipe
-    other = str(recipe["like"])
-    parent = recipes.get(other)
-    if not isinstance(parent, dict):
-        raise ValueError(f"recipes.{name}.like: {other!r} is not defined{suggestion(other, list(recipes))}")
-    if "like" in parent:
-        raise ValueError(f"recipes.{name}.like: {other!r} is itself like {parent['like']!r}; name that one")
-    return merge(parent, {key: value for key, value in recipe.items() if key != "like"})
-
-
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with single keys changed by `above`; lists are replaced whole."""
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            merged[key] = merge(below[key], above[key])
-    return merged
-
-
 def distinct(values: list[int]) -> list[int]:
     """Refuse repeated values."""
     if len(set(values)) < len(values):
@@ -383,12 +357,6 @@ class Config(Section):
             problems = [_explain(problem) for problem in error.errors()]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ConfigError(f"{source}: {problems[0]}{more}")
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """`; did you mean 'x'?`, or the list of what is known."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"
 
 
 def _explain(problem: Any) -> str:

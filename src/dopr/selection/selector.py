@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from dopr.config import suggestion
+from dopr.errors import suggestion
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]
