@@ -78,7 +78,7 @@ def train(run: Run) -> Stopwatch:
     Raises:
         SelectorError: the selector asked for prompts that do not exist.
         GraderError: too many verdicts are errors.
-        RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
+        NoRewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
     recipe, watch = run.recipe, Stopwatch()
@@ -134,7 +134,7 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
 
     Raises:
         FloatingPointError: the sampler's log-probabilities are not finite.
-        RewardError: a reward does not lie within 0 and 1.
+        NoRewardError: a reward does not lie within 0 and 1.
     """
     ids = [tuple(run.tokenizer.encode(run.pool[ask.prompt].text).ids) for ask in asks]
     samples = sample(run, step, asks, ids)
