@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
-from dopr.config import Config, Recipe, Reuse, Reward, Sampling
+from dopr.config import Config, Critic, Recipe, Reuse, Reward, Sampling
 from dopr.ledger import Ledger
 from dopr.policy import model
 from dopr.records import Prompt
@@ -102,12 +102,20 @@ def assert_same(first: tuple, second: tuple) -> None:
     assert first[1:] == second[1:]
 
 
-@pytest.mark.parametrize("reuse", [None, Reuse(groups=2, window=4)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"reuse": Reuse(groups=2, window=4)},
+        {"dtype": "bfloat16", "epochs": 2, "minibatches": 2},
+        {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4)},
+    ],
+)
 @pytest.mark.parametrize("stop_at", [1, 2, 3, STEPS])
 def test_stopped_at_any_step_and_resumed_it_ends_the_same(
-    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int, reuse: Reuse | None
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int, changes: dict
 ) -> None:
-    recipe = recipe.model_copy(update={"reuse": reuse})
+    recipe = recipe.model_copy(update=changes)
     whole = make_run(boxing, tmp_path / "whole", pool, recipe, grader)
     train(whole)
     with pytest.raises(StoppedError):
@@ -143,6 +151,20 @@ def test_sampler_and_trainer_agree_on_log_probabilities(
     run = make_run(boxing, tmp_path, pool, recipe, grader)
     train(run)
     assert 0 < max(row["logprob_gap"] for row in run.metrics) < 1e-5
+
+
+def test_the_terms_beside_the_policy_gradient_need_no_reward(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    """No answer is ever right, and every step is an update all the same."""
+    pool = [replace(prompt, answer="70") for prompt in pool]
+    loss = recipe.loss.model_copy(update={"policy_gradient": False, "entropy": 0.1, "kl": 0.001})
+    run = make_run(boxing, tmp_path, pool, recipe.model_copy(update={"loss": loss, "learning_rate": 0.001}), grader)
+    train(run)
+    assert not any(row["signal"] for row in run.metrics)
+    assert all(row["updated"] for row in run.metrics)
+    assert run.metrics[-1]["entropy"] > run.metrics[0]["entropy"]
+    assert run.metrics[0]["kl"] == 0 < run.metrics[-1]["kl"]
 
 
 def test_a_selector_that_names_an_unknown_prompt_is_refused(

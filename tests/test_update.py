@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from dopr.config import Loss, Recipe
 from dopr.policy import model
 from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.optimiser import Optimiser, learning_rate
+from dopr.policy.optimiser import Optimiser
 from dopr.policy.update import Objective, Weighted, update
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_rollouts import make_rollout
@@ -61,15 +61,6 @@ def total(policy, row: Weighted, temperature: float = 1.0) -> float:
     with torch.no_grad():
         scores, _ = completion_logprobs(policy, [row.rollout.prompt_tokens], [row.rollout.tokens], temperature)
     return float(scores.sum())
-
-
-# --- learning rate ---
-
-
-def test_the_learning_rate_rises_linearly_and_stays():
-    settings = recipe(learning_rate=0.8, warmup_steps=4)
-    assert [learning_rate(settings, at) for at in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
-    assert learning_rate(recipe(learning_rate=0.8, warmup_steps=0), 0) == 0.8
 
 
 def test_a_first_step_moves_every_weight_by_its_learning_rate_at_most(tiny, policy, pool):

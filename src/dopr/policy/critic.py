@@ -85,7 +85,7 @@ class Critic:
         returns = padded([estimate.returns for estimate in estimates], mask)
         loss = value_loss(values, before, returns, mask, self.settings.clip)
         self.optimiser.step(loss, step)
-        return float(loss)
+        return loss.item()
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimiser."""

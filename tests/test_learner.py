@@ -1,0 +1,422 @@
+"""The updates of a training step: how many, on which rows, with which terms, in which number format."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from dopr.config import Critic, Loss, Recipe, Reuse, Sampling
+from dopr.policy import model
+from dopr.policy.advantages import RewardError
+from dopr.policy.learner import Learner, split
+from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.transformer import Transformer
+from dopr.policy.update import Weighted
+from dopr.records import Rollout
+from dopr.rollout.torch_engine import TorchEngine
+from fixture_rollouts import make_rollout
+
+LIMIT = 16
+
+
+def make_loss(**changes: Any) -> Loss:
+    return Loss(**{"variant": "dapo", "clip_low": 0.2, "clip_high": 0.2, "advantage_epsilon": 1e-4, **changes})
+
+
+def make_learner(policy: Transformer, temperature: float = 1.0, seed: int = 0, **changes: Any) -> Learner:
+    fields: dict[str, Any] = {
+        "selector": "uniform",
+        "group_size": 4,
+        "prompts_per_step": 2,
+        "steps": 10,
+        "learning_rate": 1e-3,
+        "warmup_steps": 0,
+        "betas": (0.9, 0.99),
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "loss": make_loss(),
+    }
+    sampling = Sampling(temperature=temperature, max_new_tokens=LIMIT)
+    return Learner(policy, Recipe(**{**fields, **changes}), sampling, seed)
+
+
+@pytest.fixture
+def policy(tiny: Path) -> Transformer:
+    return model.load(tiny)
+
+
+def roll_out(
+    tiny: Path, policy: Transformer, rewards: Sequence[Sequence[float]], temperature: float = 1.0, seed: int = 1
+) -> list[list[Rollout]]:
+    """Groups really sampled from the policy, with made-up rewards."""
+    tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine.from_folder(tiny)
+    engine.load_weights(policy.state_dict())
+    ids = [tuple(tokenizer.encode(f"compute 1 + {i}\n").ids) for i in range(len(rewards))]
+    samples = engine.generate(ids, len(rewards[0]), temperature, LIMIT, seed)
+    return [
+        [
+            make_rollout(
+                f"p{i}",
+                sample=j,
+                prompt_tokens=ids[i],
+                tokens=drawn.tokens,
+                logprobs=drawn.logprobs,
+                finish=drawn.finish,
+                reward=rewards[i][j],
+            )
+            for j, drawn in enumerate(group)
+        ]
+        for i, group in enumerate(samples)
+    ]
+
+
+def weights(policy: Transformer) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in policy.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def mean_entropy(policy: Transformer, groups: list[list[Rollout]], temperature: float = 1.0) -> float:
+    rollouts = [rollout for group in groups for rollout in group]
+    with torch.no_grad():
+        _, entropy, mask = logprobs_and_entropy(
+            policy, [r.prompt_tokens for r in rollouts], [r.tokens for r in rollouts], temperature
+        )
+    return float(entropy[mask].mean())
+
+
+MIXED = [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
+SILENT = [[1.0] * 4, [0.0] * 4]
+
+
+# --- how many updates ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        ({}, 1),
+        ({"epochs": 3}, 3),
+        ({"minibatches": 4}, 4),
+        ({"epochs": 3, "minibatches": 4}, 12),
+        ({"reuse": Reuse(groups=2, window=4, updates=2)}, 2),
+        ({"reuse": Reuse(groups=2, window=4, updates=2), "epochs": 3}, 6),
+        ({"reuse": Reuse(groups=2, window=4, updates=2), "epochs": 3, "minibatches": 2}, 12),
+        ({"critic": Critic(learning_rate=0.01), "epochs": 2}, 2),
+    ],
+)
+def test_every_pass_and_every_mini_batch_is_an_update(tiny, policy, settings, updates):
+    learner = make_learner(policy, **settings)
+    groups = roll_out(tiny, policy, [[1.0, 0.0, 0.0, 0.5]] * 2)  # no advantage is zero
+    assert learner.learn(groups, 0)[1] == updates
+    assert learner.optimiser.adam.state_dict()["state"][0]["step"] == updates
+
+
+@pytest.mark.parametrize("settings", [{}, {"epochs": 2, "minibatches": 2}, {"loss": make_loss(variant="gspo")}])
+def test_a_step_without_signal_makes_no_update(tiny, policy, settings):
+    before = weights(policy)
+    statistics, updates = make_learner(policy, **settings).learn(roll_out(tiny, policy, SILENT), 0)
+    assert (updates, statistics.grad_norm) == (0, 0.0)
+    assert same(before, weights(policy))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11])
+def test_mini_batches_hold_every_row_once_and_are_of_nearly_equal_size(count):
+    rows = [Weighted(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
+    parts = split(rows, count, 5)
+    assert sorted(row.rollout.prompt.id for part in parts for row in part) == [f"p{i}" for i in range(8)]
+    sizes = [len(part) for part in parts]
+    assert len(parts) == min(count, 8)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_mini_batches_depend_on_their_seed_alone_and_a_single_one_keeps_the_order():
+    rows = [Weighted(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
+    assert split(rows, 2, 5) == split(rows, 2, 5)
+    assert len({tuple(row.rollout.prompt.id for row in split(rows, 2, seed)[0]) for seed in range(20)}) > 15
+    assert split(rows, 1, 5) == [rows]
+
+
+def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(tiny, policy):
+    new = [Weighted(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+
+    def batches(step: int, seed: int = 0) -> list[tuple[int, ...]]:
+        learner = make_learner(model.load(tiny), seed=seed, epochs=3, minibatches=2)
+        return [tuple(new.index(row) for row in rows) for rows, _ in learner._batches(new, step)]
+
+    assert batches(0) == batches(0)
+    assert len({*batches(0), *batches(1), *batches(0, seed=1)}) > 12
+    assert [sorted(first + second) for first, second in zip(batches(0)[::2], batches(0)[1::2], strict=True)] == [
+        list(range(8))
+    ] * 3
+
+
+def test_epochs_on_the_same_rollouts_are_held_by_the_clip(tiny, policy):
+    """On policy nothing is clipped; after many passes at a high rate, much is."""
+    groups = roll_out(tiny, policy, MIXED)
+    learner = make_learner(policy, epochs=12, learning_rate=0.01)
+    assert learner.learn(groups, 0)[0].clipped == 0
+    assert make_learner(policy).learn(groups, 1)[0].clipped > 0.2
+
+
+# --- which terms ---
+
+
+@pytest.mark.parametrize("rewards", [MIXED, SILENT])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_entropy_bonus_alone_raises_the_entropy_whatever_the_rewards(tiny, policy, rewards, temperature):
+    groups = roll_out(tiny, policy, rewards, temperature)
+    before = mean_entropy(policy, groups, temperature)
+    learner = make_learner(policy, temperature, loss=make_loss(entropy=1.0, policy_gradient=False))
+    assert learner.learn(groups, 0)[1] == 1
+    assert mean_entropy(policy, groups, temperature) > before + 0.001
+
+
+def test_rewards_are_of_no_account_without_the_policy_gradient(tiny):
+    ends = []
+    for rewards in (MIXED, SILENT):
+        policy = model.load(tiny)
+        learner = make_learner(policy, loss=make_loss(entropy=0.1, policy_gradient=False))
+        learner.learn(roll_out(tiny, policy, rewards), 0)
+        ends.append(weights(policy))
+    assert same(*ends)
+
+
+def test_the_entropy_is_that_of_the_distribution_at_the_sampling_temperature(tiny, policy):
+    rollout = roll_out(tiny, policy, [[1.0]])[0][0]
+    logprobs, entropy, mask = logprobs_and_entropy(policy, [rollout.prompt_tokens], [rollout.tokens], 0.5)
+    with torch.no_grad():
+        hidden = policy(torch.tensor([[*rollout.prompt_tokens, *rollout.tokens]]))
+        chances = (policy.logits(hidden)[0, len(rollout.prompt_tokens) - 1 : -1] / 0.5).softmax(-1)
+    torch.testing.assert_close(entropy[0], torch.distributions.Categorical(chances).entropy(), rtol=1e-4, atol=1e-4)
+    assert torch.equal(logprobs, completion_logprobs(policy, [rollout.prompt_tokens], [rollout.tokens], 0.5)[0])
+    assert mask.all()
+
+
+def test_at_the_start_the_divergence_and_its_gradient_are_zero(tiny, policy):
+    learner = make_learner(policy, loss=make_loss(kl=1.0, policy_gradient=False))
+    statistics, updates = learner.learn(roll_out(tiny, policy, SILENT), 0)
+    assert (updates, statistics.kl) == (1, 0.0)
+    assert statistics.grad_norm < 1e-6
+
+
+def test_the_divergence_pulls_back_to_the_starting_policy(tiny, policy):
+    """The learner is made with the starting policy; the policy then goes away, and KL alone brings it back."""
+    learner = make_learner(policy, loss=make_loss(kl=1.0, policy_gradient=False))
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=noise)
+    groups = roll_out(tiny, policy, SILENT)
+    found = [learner.learn(groups, step)[0].kl for step in range(15)]
+    assert found[0] > 0.05
+    assert found[-1] < found[0] / 2
+
+
+def test_the_gradient_of_the_divergence_is_its_slope(tiny, policy):
+    """By a finite difference along the gradient, of k3 as it is defined."""
+    learner = make_learner(policy, loss=make_loss(kl=1.0, policy_gradient=False), max_grad_norm=1e9)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=noise)
+    start, groups = copy.deepcopy(policy), roll_out(tiny, policy, SILENT)
+    rollouts = [rollout for group in groups for rollout in group]
+    parts = ([rollout.prompt_tokens for rollout in rollouts], [rollout.tokens for rollout in rollouts], 1.0)
+    norm = learner.learn(groups, 0)[0].grad_norm
+    gradients = {name: weight.grad for name, weight in policy.named_parameters()}
+
+    def divergence(distance: float) -> float:
+        moved = copy.deepcopy(start)
+        with torch.no_grad():
+            for name, weight in moved.named_parameters():
+                weight += distance * gradients[name] / norm
+            logprobs, mask = completion_logprobs(moved, *parts)
+            difference = (completion_logprobs(learner.objective.reference, *parts)[0] - logprobs).double()
+            return float((difference.exp() - difference - 1)[mask].mean())
+
+    slope = (divergence(0.01) - divergence(-0.01)) / 0.02
+    assert slope == pytest.approx(norm, rel=0.01)
+
+
+def test_rows_without_signal_are_computed_where_another_term_is_on(tiny, policy):
+    groups = roll_out(tiny, policy, [MIXED[0], SILENT[1]])
+    rows = [row for group in make_learner(policy)._weigh(groups, 0) for row in group]
+    for loss, expected in ((make_loss(), 4), (make_loss(kl=0.1), 8), (make_loss(entropy=0.1), 8)):
+        assert len(make_learner(model.load(tiny), loss=loss).objective.used(rows)) == expected
+
+
+def test_truncated_completions_take_no_part_where_they_are_masked(tiny, policy):
+    groups = roll_out(tiny, policy, MIXED)
+    cut = [[replace(rollout, finish="length") for rollout in group] for group in groups]
+    before = weights(policy)
+    masked = make_loss(mask_truncated=True, entropy=0.1)
+    assert make_learner(policy, loss=masked).learn(cut, 0)[1] == 0
+    assert same(before, weights(policy))
+    assert make_learner(policy, loss=make_loss(entropy=0.1)).learn(cut, 0)[1] == 1
+
+
+# --- rejection sampling ---
+
+
+def test_rejection_sampling_makes_rewarded_completions_likelier_and_sees_no_others(tiny, policy):
+    groups = roll_out(tiny, policy, MIXED)
+    right = [rollout for group in groups for rollout in group if rollout.reward]
+    parts = ([rollout.prompt_tokens for rollout in right], [rollout.tokens for rollout in right], 1.0)
+    ends = []
+    for dropped in (False, True):
+        trained = model.load(tiny)
+        kept = [[rollout for rollout in group if rollout.reward or not dropped] for group in groups]
+        make_learner(trained, loss=make_loss(variant="rft")).learn(kept, 0)
+        ends.append(weights(trained))
+    assert same(*ends)
+    trained.load_state_dict(ends[0])
+    with torch.no_grad():
+        before, after = (completion_logprobs(each, *parts)[0].sum() for each in (policy, trained))
+    assert after > before + 0.1
+
+
+def test_rejection_sampling_learns_from_groups_that_are_all_right_and_none_that_are_all_wrong(tiny, policy):
+    learner = make_learner(policy, loss=make_loss(variant="rft"))
+    assert learner.learn(roll_out(tiny, policy, [[1.0] * 4] * 2), 0)[1] == 1
+    assert learner.learn(roll_out(tiny, policy, [[0.0] * 4] * 2), 1)[1] == 0
+
+
+def test_rejection_sampling_with_replay_learns_when_nothing_new_is_rewarded(tiny, policy):
+    learner = make_learner(policy, loss=make_loss(variant="rft"), reuse=Reuse(groups=2, window=4))
+    learner.learn(roll_out(tiny, policy, MIXED), 0)
+    statistics, updates = learner.learn(roll_out(tiny, policy, [[0.0] * 4] * 2, seed=2), 1)
+    assert updates == 1
+    assert 0 < statistics.logprob_gap < 1e-5  # of a new rollout, though none is learned from
+
+
+# --- the log-probability gap ---
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 3},
+        {"reuse": Reuse(groups=2, window=4, updates=3)},
+        {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.1)},
+        {"critic": Critic(learning_rate=0.01)},
+    ],
+)
+def test_at_a_tiny_learning_rate_sampler_and_trainer_agree_in_every_step(tiny, policy, temperature, settings):
+    learner = make_learner(policy, temperature, learning_rate=1e-12, **settings)
+    for step, rewards in enumerate((MIXED, SILENT, MIXED)):
+        statistics, updates = learner.learn(roll_out(tiny, policy, rewards, temperature, seed=step), step)
+        assert 0 <= statistics.logprob_gap < 1e-5
+        assert statistics.clipped == 0
+        assert updates or rewards is SILENT
+
+
+def test_the_gap_of_new_rollouts_shows_though_only_replayed_ones_are_computed(tiny, policy):
+    learner = make_learner(policy, learning_rate=1e-12, reuse=Reuse(groups=2, window=4))
+    learner.learn(roll_out(tiny, policy, MIXED), 0)
+    groups = roll_out(tiny, policy, SILENT, seed=2)
+    first = groups[0][0]
+    groups[0][0] = replace(first, logprobs=tuple(value - 0.25 for value in first.logprobs))
+    statistics, updates = learner.learn(groups, 1)
+    assert (updates, statistics.logprob_gap) == (1, pytest.approx(0.25, abs=1e-4))
+
+
+# --- refusals ---
+
+
+def test_a_reward_that_is_not_finite_is_no_silent_zero_step(tiny, policy):
+    before = weights(policy)
+    for variant in ("dapo", "rft"):
+        with pytest.raises(RewardError, match=r"step 4: sample 1 of prompt p1 has reward nan"):
+            make_learner(policy, loss=make_loss(variant=variant)).learn(
+                roll_out(tiny, policy, [[1.0, 0.0], [0.0, float("nan")]]), 3
+            )
+    assert same(before, weights(policy))
+
+
+# --- bfloat16 ---
+
+
+def test_a_bfloat16_policy_samples_learns_and_agrees_to_its_precision(tiny, policy):
+    learner = make_learner(policy, dtype="bfloat16", learning_rate=1e-4)
+    groups = roll_out(tiny, policy, MIXED)
+    statistics, updates = learner.learn(groups, 0)
+    assert updates == 1
+    assert 0 < statistics.logprob_gap < 0.1
+    assert {weight.dtype for weight in policy.parameters()} == {torch.bfloat16}
+    assert {master.dtype for master in learner.optimiser.masters} == {torch.float32}
+
+
+def test_a_bfloat16_policy_learns_what_a_float32_one_learns(tiny):
+    """After some updates, the masters are near the float32 policy, nearer than a bfloat16 step could bring them."""
+    policies = {dtype: model.load(tiny) for dtype in ("float32", "bfloat16")}
+    start = torch.cat([weight.flatten() for weight in weights(policies["float32"]).values()])
+    ends = {}
+    for dtype, policy in policies.items():
+        learner = make_learner(policy, dtype=dtype, learning_rate=1e-4)
+        groups = roll_out(tiny, model.load(tiny), MIXED)
+        for step in range(5):
+            learner.learn(groups, step)
+        ends[dtype] = torch.cat([master.detach().flatten() for master in learner.optimiser.masters])
+    moved = [ends[dtype] - start for dtype in ("float32", "bfloat16")]
+    assert torch.nn.functional.cosine_similarity(*moved, dim=0) > 0.8
+
+
+def test_a_saved_bfloat16_policy_is_loaded_by_transformers_and_by_the_sampler(tiny, policy, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    learner = make_learner(policy, dtype="bfloat16")
+    learner.learn(roll_out(tiny, policy, MIXED), 0)
+    model.save(policy, tmp_path / "saved", like=tiny)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    assert theirs.dtype == torch.bfloat16
+    assert all(torch.equal(weight, policy.state_dict()[name]) for name, weight in theirs.named_parameters())
+    again = model.load(tmp_path / "saved")
+    assert all(torch.equal(weight.bfloat16(), policy.state_dict()[name]) for name, weight in again.named_parameters())
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        ours = policy.logits(policy(ids)).float()
+        torch.testing.assert_close(ours, theirs(ids).logits.float(), atol=0.05, rtol=0.05)
+    drawn = [TorchEngine.from_folder(tmp_path / "saved").generate([[5, 6, 7]], 4, 1.0, 8, seed=3) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
+# --- resuming ---
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dtype": "bfloat16", "learning_rate": 1e-5},
+        {"epochs": 2, "minibatches": 2, "reuse": Reuse(groups=2, window=4)},
+        {"critic": Critic(learning_rate=0.01), "epochs": 2, "minibatches": 2},
+        {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4), "dtype": "bfloat16"},
+        {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.01)},
+        {"loss": make_loss(variant="rft"), "reuse": Reuse(groups=2, window=4, updates=2)},
+    ],
+)
+def test_a_restored_learner_goes_on_bit_for_bit(tiny, tmp_path, settings):
+    """Sampled anew in every step from the policy as it is, so that any difference would grow."""
+    whole, resumed = (make_learner(model.load(tiny), **settings) for _ in range(2))
+
+    def steps(learner: Learner, *places: int) -> list[Any]:
+        return [learner.learn(roll_out(tiny, learner.policy, MIXED, seed=step), step) for step in places]
+
+    steps(whole, 0, 1, 2)
+    torch.save(whole.state_dict(), tmp_path / "state.pt")
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert same(weights(whole.policy), weights(resumed.policy))
+    assert steps(whole, 3, 4) == steps(resumed, 3, 4)
+    assert same(weights(whole.policy), weights(resumed.policy))
+    masters = zip(whole.optimiser.masters, resumed.optimiser.masters, strict=True)
+    assert all(torch.equal(first, second) for first, second in masters)
