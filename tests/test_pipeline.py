@@ -70,7 +70,7 @@ def test_the_report_holds_every_figure_and_table(finished: Project) -> None:
     [
         ("figures/profile.py", "EXTRA = 1", {"profile_figure"}, {"train", "tables", "curves"}),
         ("selection/random_one.py", "EXTRA = 1", {"train", "evaluate"}, {"profile", "base"}),
-        ("selection/max_variance_one.py", "EXTRA = 1", set(), {"train", "evaluate"}),
+        ("selection/max_variance.py", "EXTRA = 1", set(), {"train", "evaluate"}),
         ("train.py", "EXTRA = 1", {"profile", "train"}, {"base", "data"}),
         ("evaluate.py", "EXTRA = 1", {"evaluate"}, {"train", "profile"}),
         ("train.py", "# A comment.", set(), {"train", "profile"}),

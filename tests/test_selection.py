@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
-import pkgutil
 from collections import Counter
 
 import pytest
 
-import dopr.selection
-from dopr.selection.selector import Outcome, Setup, check_options, make_selector, module_of, uses_history
-
-NAMES = sorted(
-    module.name
-    for module in pkgutil.iter_modules(dopr.selection.__path__)
-    if module.name != "selector" and not module.ispkg
+from dopr.offline import play
+from dopr.selection.parts.drawing import OptionError
+from dopr.selection.selector import (
+    Ask,
+    Outcome,
+    RewardError,
+    Setup,
+    built_in,
+    check_options,
+    make_selector,
+    module_of,
+    uses_history,
 )
+
+NAMES = built_in()
 POOL = tuple(f"p{i}" for i in range(12))
 HISTORY = {prompt: (0.0, i / 12, 0.5) for i, prompt in enumerate(POOL)}
 
 
+NEEDED = {"fixed": {"prompts": ["p3", "p8"]}, "speed": {"screening": 2}}
+ALWAYS = {"fixed", "lim", "one_shot"}  # the same choices for every seed
+
+
 def selector(name: str, pool: str | tuple[str, ...] = POOL, seed: int = 0, count: int = 1, history=None, **options):
-    return make_selector(name, Setup(tuple(pool), seed, count, history=history or {}), options)
+    return make_selector(name, Setup(tuple(pool), seed, count, 4, history=history or {}), options)
 
 
-def rewards_of(step: int, prompt: str) -> list[float]:
-    """A made-up group whose rewards depend on the step and the prompt."""
-    correct = (3 * step + 7 * int(prompt[1:])) % 5
-    return [1.0] * correct + [0.0] * (4 - correct)
+def default(name: str, seed: int = 0, count: int = 1):
+    """With fewer candidates than prompts, for the selectors that have candidates."""
+    few = {"candidates": 3} if "candidates" in inspect.signature(module(name).Selector).parameters else {}
+    return selector(name, seed=seed, count=count, history=HISTORY, **few, **NEEDED.get(name, {}))
 
 
-def play(chooser, steps: range) -> list[list[str]]:
-    """The choices of a selector that is told the made-up rewards."""
-    choices = []
-    for step in steps:
-        choices.append(chooser.select(step))
-        for prompt in choices[-1]:
-            chooser.observe(step, Outcome(prompt, tuple(rewards_of(step, prompt))))
-    return choices
+def module(name: str):
+    return importlib.import_module(module_of(name))
+
+
+def rewards_of(step: int, ask: Ask) -> tuple[float, ...]:
+    """Made-up rewards, which depend on the step and the prompt."""
+    correct = (3 * step + 7 * int(ask.prompt[1:])) % (ask.rollouts + 1)
+    return (1.0,) * correct + (0.0,) * (ask.rollouts - correct)
 
 
 # --- every selector ---
@@ -46,47 +58,68 @@ def play(chooser, steps: range) -> list[list[str]]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 3])
 def test_equal_seeds_and_observations_give_equal_choices(name, count):
-    first, second = (play(selector(name, count=count, history=HISTORY), range(25)) for _ in range(2))
+    first, second = (list(play(default(name, count=count), range(25), rewards_of)) for _ in range(2))
     assert first == second
-    assert all(len(choice) == count and set(choice) <= set(POOL) for choice in first)
+    assert all(ask.prompt in POOL for played in first for ask in played.asks)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "one_shot"])
-def test_another_seed_gives_other_choices(name):
-    runs = [play(selector(name, seed=seed, history=HISTORY, **few(name)), range(25)) for seed in (0, 1)]
-    assert runs[0] != runs[1]
+@pytest.mark.parametrize("name", NAMES)
+def test_another_seed_gives_other_choices_unless_they_are_fixed(name):
+    runs = [list(play(default(name, seed=seed), range(25), rewards_of)) for seed in (0, 1)]
+    assert (runs[0] == runs[1]) == (name in ALWAYS)
 
 
-def few(name: str) -> dict:
-    """Fewer candidates than prompts, for the selectors that have candidates."""
-    try:
-        check_options(name, {"candidates": 3})
-    except ValueError:
-        return {}
-    return {"candidates": 3}
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_step_costs_does_not_depend_on_rewards(name, count):
+    def cost(draw) -> list[int]:
+        return [
+            sum(ask.rollouts for ask in played.asks) for played in play(default(name, count=count), range(30), draw)
+        ]
+
+    costs = [cost(rewards_of), cost(lambda step, ask: (0.0,) * ask.rollouts), cost(lambda step, ask: mixed(ask))]
+    assert costs[0] == costs[1] == costs[2] == [4 * count] * 30
+
+
+def mixed(ask: Ask) -> tuple[float, ...]:
+    return tuple(float(i % 2) for i in range(ask.rollouts))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stop", [1, 10])
 def test_a_restored_selector_goes_on_as_if_never_stopped(name, stop):
-    whole = play(selector(name, count=2, history=HISTORY, **few(name)), range(30))
-    stopped = selector(name, count=2, history=HISTORY, **few(name))
-    before = play(stopped, range(stop))
-    resumed = selector(name, count=2, history=HISTORY, **few(name))
-    resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
-    play(stopped, range(stop, 20))  # must not reach into what was saved
-    assert before + play(resumed, range(stop, 30)) == whole
+    whole = list(play(default(name, count=2), range(30), rewards_of))
+    stopped = default(name, count=2)
+    before = list(play(stopped, range(stop), rewards_of))
+    state, held = json.loads(json.dumps(stopped.state_dict())), [before[-1].groups[i] for i in before[-1].fate.hold]
+    list(play(stopped, range(stop, 20), rewards_of, held))  # must not reach into what was saved
+    resumed = default(name, count=2)
+    resumed.load_state_dict(state)
+    assert before + list(play(resumed, range(stop, 30), rewards_of, held)) == whole
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_are_numbers_under_the_same_names_at_every_step(name):
-    chooser = selector(name, history=HISTORY)
+    chooser = default(name)
     names = set()
-    for step in range(3):
-        play(chooser, range(step, step + 1))
+    for _ in play(chooser, range(5), rewards_of):
         names.add(tuple(chooser.metrics()))
         assert all(isinstance(value, float) for value in chooser.metrics().values())
     assert len(names) == 1
+
+
+@pytest.mark.parametrize("rewards", [(1.0, float("nan")), (float("inf"),), ()])
+def test_rewards_that_are_no_numbers_are_refused(rewards):
+    with pytest.raises(RewardError, match=r"prompt p1: rewards .* are not all finite numbers"):
+        Outcome("p1", rewards)
+
+
+@pytest.mark.parametrize("name", ["dopr", "max_variance", "mopps", "ucb"])
+def test_a_choice_that_cannot_be_made_is_refused(name):
+    with pytest.raises(OptionError, match=f"{name}: 2 candidates are fewer than the 3 prompts of a step"):
+        selector(name, count=3, candidates=2)
+    with pytest.raises(OptionError, match=f"{name}: 13 prompts a step are more than the 12 of the pool"):
+        selector(name, count=13)
 
 
 # --- uniform ---
@@ -109,11 +142,13 @@ def test_uniform_covers_a_small_pool_several_times_in_one_step():
 
 def test_random_one_is_uniform_over_the_pool_and_ignores_rewards():
     chooser = selector("random_one", pool=POOL[:5])
-    counts = Counter(choice[0] for choice in play(chooser, range(2000)))
+    counts = Counter(played.asks[0].prompt for played in play(chooser, range(2000), lambda *_: (0.0,)))
     assert set(counts) == set(POOL[:5])
     # 400 expected each; 4 standard deviations are 4 * sqrt(2000 * 0.2 * 0.8) = 72.
     assert all(328 <= count <= 472 for count in counts.values())
     assert chooser.select(7) == selector("random_one", pool=POOL[:5]).select(7)
+    with pytest.raises(OptionError, match="6 prompts a step are more than the 5 of the pool"):
+        selector("random_one", pool=POOL[:5], count=6)
 
 
 def test_random_one_draws_distinct_prompts_within_a_step():
@@ -142,11 +177,11 @@ def test_one_shot_refuses_more_prompts_than_have_a_history():
         selector("one_shot", pool="abcde", history=RANKED, top=5)
 
 
-# --- max_variance_one ---
+# --- max_variance ---
 
 
-def test_max_variance_one_visits_every_prompt_first_and_then_the_highest_last_variance():
-    chooser = selector("max_variance_one", pool="abc", candidates=3)
+def test_max_variance_visits_every_prompt_first_and_then_the_highest_last_variance():
+    chooser = selector("max_variance", pool="abc", candidates=3)
     told = {"a": [1, 0, 0, 0], "b": [1, 1, 1, 0], "c": [0, 0, 0, 0]}  # variances 3/16, 3/16, 0
     first = []
     for step in range(3):
@@ -159,15 +194,15 @@ def test_max_variance_one_visits_every_prompt_first_and_then_the_highest_last_va
     assert [chooser.select(step) for step in range(10, 15)] == [["a"]] * 5
 
 
-def test_max_variance_one_takes_the_best_several():
-    chooser = selector("max_variance_one", pool="abcd", count=2, candidates=4)
+def test_max_variance_takes_the_best_several():
+    chooser = selector("max_variance", pool="abcd", count=2, candidates=4)
     for prompt, correct in {"a": 0, "b": 1, "c": 2, "d": 4}.items():
         chooser.observe(0, Outcome(prompt, tuple([1.0] * correct + [0.0] * (4 - correct))))
     assert chooser.select(1) == ["c", "b"]
 
 
 def test_ties_go_to_the_candidate_drawn_first_and_not_to_file_order():
-    chooser = selector("max_variance_one", candidates=12)
+    chooser = selector("max_variance", candidates=12)
     firsts = Counter(chooser.select(step)[0] for step in range(200))
     assert len(firsts) == 12
 
@@ -176,7 +211,8 @@ def test_ties_go_to_the_candidate_drawn_first_and_not_to_file_order():
 
 
 def test_every_selector_is_found_by_the_name_of_its_file():
-    assert {"dopr", "max_variance_one", "one_shot", "random_one", "uniform"} <= set(NAMES)
+    assert {"dopr", "max_variance", "one_shot", "random_one", "uniform"} <= set(NAMES)
+    assert not {"selector", "parts"} & set(NAMES)
     assert [module_of(name) for name in NAMES] == [f"dopr.selection.{name}" for name in NAMES]
 
 
@@ -201,8 +237,7 @@ def test_an_unknown_option_is_named_with_the_nearest_known_one():
 
 def test_the_profile_counts_for_the_selectors_that_read_it():
     readers = {name for name in NAMES if uses_history(name, {})}
-    assert readers >= {"one_shot", "dopr"}
-    assert not readers & {"uniform", "random_one", "max_variance_one"}
+    assert readers == {"one_shot", "dopr", "lim"}
     assert not uses_history("dopr", {"prior_rollouts": 0})
     assert uses_history("dopr", {"prior_rollouts": 2})
     assert uses_history("one_shot", {"top": 4})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from dopr.selection.parts.drawing import EVERY
-from dopr.selection.selector import Outcome, Setup, make_selector
+from dopr.offline import play
+from dopr.selection.parts.drawing import EVERY, OptionError
+from dopr.selection.selector import Ask, Outcome, Setup, make_selector
 
 
 def selector(name: str, pool: str | tuple[str, ...], seed: int = 0, count: int = 1, history=None, **options):
@@ -156,3 +158,183 @@ def test_shared_volatility_is_the_same_for_candidates_and_for_the_whole_pool(for
         asked = 2 + sum(w * n for w, (_, _, (_, n)) in zip(weights, told, strict=True))
         assert value == pytest.approx(np.sqrt(right / asked * (1 - right / asked)), rel=1e-4)
     assert chooser.estimate.volatility(EVERY, 61)[few] == pytest.approx(chooser.estimate.volatility(few, 61), rel=1e-5)
+
+
+# --- other estimates of volatility ---
+
+
+def test_moving_average_of_the_unbiased_variance_by_hand():
+    """1000: u = 3/16 * 4/3 = 1/4, so v stays 1/4. Then 1111: v = 1/8, V = .3536. Profile 0, 1/2: v = 1/8 at first."""
+    chooser = selector("dopr", "ab", history={"b": (0.0, 0.5)}, volatility="ema", rate=0.5)
+    assert [volatility(chooser, prompt) for prompt in "ab"] == pytest.approx([0.5, np.sqrt(1 / 8)])
+    tell(chooser, 0, "a", "1000")
+    assert volatility(chooser, "a") == pytest.approx(0.5)
+    tell(chooser, 1, "a", "1111")
+    assert volatility(chooser, "a") == pytest.approx(np.sqrt(1 / 8))
+    tell(chooser, 2, "a", "1")  # one reward alone says nothing of the variance
+    assert volatility(chooser, "a") == pytest.approx(np.sqrt(1 / 8))
+
+
+def test_historical_variance_grows_with_the_visits():
+    chooser = selector("dopr", "ab", history={"a": (0.0, 1.0)}, volatility="history")
+    assert [volatility(chooser, prompt) for prompt in "ab"] == [0.5, 0.5]
+    told = [0.0, 1.0]
+    for rewards in ("1100", "1000", "1111"):
+        tell(chooser, 0, "a", rewards)
+        told.append(rewards.count("1") / 4)
+        assert volatility(chooser, "a") == pytest.approx(np.std(told))
+    tell(chooser, 0, "b", "1111")
+    assert volatility(chooser, "b") == 0.5  # one visit has no variance
+
+
+def test_beta_posterior_by_hand():
+    """Profile 1/2 with 4 pseudo-rewards: Beta(3, 3). 1111: Beta(7, 3). 0000 with forgetting 1/2: Beta(5, 7)."""
+    chooser = selector("dopr", "a", history={"a": (0.5,)}, volatility="beta", forgetting=0.5, prior_rollouts=4)
+    for rewards, mean in ((None, 1 / 2), ("1111", 7 / 10), ("0000", 5 / 12)):
+        if rewards:
+            tell(chooser, 0, "a", rewards)
+        assert volatility(chooser, "a") == pytest.approx(np.sqrt(mean * (1 - mean)))
+
+
+# --- other explorations ---
+
+
+def test_epsilon_is_the_share_of_random_choices():
+    history = {"a": (0.5,), "b": (0.0,), "c": (0.0,)}
+    options = {"candidates": 3, "explore": "epsilon", "history": history}
+    greedy = selector("dopr", "abc", exploration=0, **options)
+    assert [greedy.select(step) for step in range(9)] == [["a"]] * 9
+    third = selector("dopr", "abc", exploration=0.3, **options)
+    counts = Counter(third.select(step)[0] for step in range(2000))
+    assert abs(counts["b"] + counts["c"] - 400) <= 72  # 2/3 of .3; 4 standard deviations
+
+
+def test_thompson_chooses_by_draws_from_the_posterior():
+    history = {"a": (0.5,), "b": (0.0,), "c": (0.25,)}
+    sure = selector("dopr", "abc", candidates=3, history=history, explore="thompson", prior_rollouts=10000)
+    assert [sure.select(step) for step in range(20)] == [["a"]] * 20
+    unsure = selector("dopr", "abc", candidates=3, history=history, explore="thompson", prior_rollouts=4)
+    counts = Counter(unsure.select(step)[0] for step in range(300))
+    assert counts["a"] > counts["c"] > counts["b"] > 0
+    # The mean of p (1 - p) over Beta(3, 3) is 3 * 3 / (6 * 7).
+    drawn = [unsure.scores(0, np.array([0]), np.random.default_rng(i))[0] ** 2 for i in range(2000)]
+    assert np.mean(drawn) == pytest.approx(9 / 42, abs=0.005)
+
+
+def test_without_exploration_there_is_no_bonus():
+    chooser = selector("dopr", "ab", explore="none", exploration=3)
+    assert scores(chooser, 100).tolist() == [0.5, 0.5]
+    chooser.select(100)
+    assert chooser.metrics() == {"volatility": 0.5, "exploration": 0}
+
+
+def test_a_temperature_draws_in_proportion_to_the_exponential_of_the_score():
+    """Scores 1/2 and 0 at temperature 1/2: odds e to 1, a share of .7311."""
+    history = {"a": (0.5,), "b": (0.0,)}
+    for candidates in (2, "all"):
+        chooser = selector(
+            "dopr", "ab", candidates=candidates, history=history, explore="none", temperature=0.5, prior_rollouts=8
+        )
+        counts = Counter(chooser.select(step)[0] for step in range(2000))
+        assert abs(counts["a"] - 1462) <= 80  # 4 standard deviations
+
+
+def test_exploration_fades_with_the_entropy_within_its_limits():
+    chooser = selector("dopr", "a", entropy=[0.75, 1.5])
+    plain = selector("dopr", "a").bonus(9, EVERY)[0]
+    for entropy, factor in ((2.0, 1.0), (1.8, 0.9), (0.5, 0.75), (9.0, 1.5)):
+        for _ in range(16):
+            chooser.observe(9, Outcome("a", (1.0, 0.0), entropy))
+        assert chooser.scale.factor == pytest.approx(factor)
+    chooser = selector("dopr", "a", entropy=[0.75, 1.5])
+    assert chooser.bonus(9, EVERY)[0] == plain
+    with pytest.raises(OptionError, match="needs the policy's entropy, which is nan here"):
+        tell(chooser, 0, "a", "10")
+
+
+# --- the whole pool ---
+
+
+def test_the_whole_pool_competes_and_ties_are_broken_at_random():
+    pool = "abcdefgh"
+    history = {"c": (0.5,), "e": (0.25,), **dict.fromkeys("abdfgh", (0.0,))}
+    chooser = selector("dopr", pool, history=history, candidates="all", count=2)
+    assert [chooser.select(step) for step in range(9)] == [["c", "e"]] * 9
+    third = selector("dopr", pool, history=history, candidates="all", count=3)
+    assert {third.select(step)[2] for step in range(60)} == set("abdfgh")
+
+
+# --- screening ---
+
+
+def rewards_by_prompt(step: int, ask: Ask) -> tuple[float, ...]:
+    """Half of a's rollouts are right, none of the others'."""
+    return tuple(float(ask.prompt == "a" and i % 2) for i in range(ask.rollouts))
+
+
+def test_screening_takes_turns_with_completing_the_chosen():
+    chooser = selector("dopr", "abcd", candidates=4, screening=2, exploration=0)
+    played = list(play(chooser, range(4), rewards_by_prompt))
+    for screened, completed in (played[:2], played[2:]):
+        assert sorted((ask.prompt, ask.rollouts) for ask in screened.asks) == [(p, 2) for p in "abcd"]
+        (held,) = screened.fate.hold
+        assert (screened.groups[held].prompt, screened.fate.train) == ("a", ())
+        assert completed.asks == [Ask("a", 6, joins=0)]
+        assert (completed.fate.train, completed.fate.hold) == ((0,), ())
+        assert completed.groups[0].rewards == (0, 1, 0, 1, 0, 1, 0, 1)
+
+
+def test_pipelined_screening_does_both_at_every_step():
+    chooser = selector("dopr", "abcd", candidates=4, screening=2, exploration=0, pipelined=True)
+    played = list(play(chooser, range(3), rewards_by_prompt))
+    assert [sum(ask.rollouts for ask in step.asks) for step in played] == [8, 14, 14]
+    assert [len(step.fate.train) for step in played] == [0, 1, 1]
+    assert [step.asks[0] for step in played[1:]] == [Ask("a", 6, joins=0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"screening": 8}, "screening 8 leaves nothing of a group of 8"),
+        ({"explore": "epsilon", "exploration": 2.0}, "exploration 2.0 is no probability"),
+        ({"explore": "thompson", "volatility": "ema"}, "thompson needs volatility window or beta, not ema"),
+        ({"entropy": (2.0, 1.0)}, r"entropy: \[2.0, 1.0\] must be two numbers"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        selector("dopr", "ab", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"volatility": "ema"},
+        {"volatility": "history"},
+        {"volatility": "beta", "forgetting": 0.7, "explore": "thompson"},
+        {"explore": "epsilon", "exploration": 0.5},
+        {"temperature": 0.2, "candidates": "all"},
+        {"entropy": [0.5, 2.0]},
+        {"similarity": "text", "forgetting": 0.9, "candidates": "all"},
+        {"similarity": "text", "forgetting": 0.9, "candidates": 2},
+    ],
+    ids=str,
+)
+def test_every_variant_goes_on_from_its_state_as_if_never_stopped(options):
+    def make():
+        history = {"a": (0.5, 0.25), "b": (1.0,)}
+        return selector("dopr", "abc", history=history, features=LIKE, **{"candidates": 2, **options})
+
+    def tell_all(chooser, steps: range) -> list[str]:
+        chosen = []
+        for step in steps:
+            chosen += chooser.select(step)
+            tell(chooser, step, chosen[-1], f"{(step * 37 + ord(chosen[-1])) % 16:04b}", entropy=1 + step % 3)
+        return chosen
+
+    whole, stopped, resumed = make(), make(), make()
+    expected = tell_all(whole, range(60))
+    before = tell_all(stopped, range(25))
+    resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
+    assert before + tell_all(resumed, range(25, 60)) == expected
+    assert resumed.state_dict() == whole.state_dict()

@@ -3,15 +3,19 @@
 Snakemake sees a rule's command, not the modules behind it. So each rule has as a parameter the hash of its script
 and of every dopr module that script imports, directly or not: editing one reruns the stages that use it and what
 follows, and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config and dopr.jobs, whose
-values are parameters of the rules themselves. Selectors are imported by name, so a rule adds the one it uses.
+values are parameters of the rules themselves. Selectors are imported by name, so a rule adds the one it uses; of one
+from another package its own module counts, and what that imports from dopr.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 from functools import cache
 from pathlib import Path
+
+from dopr.errors import UserError
 
 PACKAGE = Path(__file__).parent
 LEFT_OUT = {"dopr.config", "dopr.jobs"}
@@ -38,8 +42,18 @@ def closure(script: Path, *modules: str) -> set[str]:
 
 
 def _source(module: str) -> Path:
+    """The file of a module: of dopr, or of a package that an entry point names."""
+    if module.split(".")[0] != "dopr":
+        return _outside(module)
     path = PACKAGE.joinpath(*module.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _outside(module: str) -> Path:
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise UserError(f"module {module}, named by an entry point, has no source file; install its package again")
+    return Path(found.origin)
 
 
 @cache

@@ -12,12 +12,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from dopr.historical_variance import rank
-from dopr.selection.selector import Memoryless, Setup
+from dopr.selection.parts.fixed_set import FixedSet, highest
+from dopr.selection.selector import Setup
 
 
 @dataclass
-class Selector(Memoryless):
-    """The `top` highest-ranked prompts in turn; with fewer prompts than a step takes, they repeat as copies."""
+class Selector(FixedSet):
+    """The `top` highest-ranked prompts in turn."""
 
     setup: Setup
     top: Annotated[int, Field(gt=0)] = 1
@@ -25,11 +26,4 @@ class Selector(Memoryless):
     history_option: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        self.chosen = [row.prompt for row in rank(self.setup.history)][: self.top]
-        if len(self.chosen) < self.top:
-            raise ValueError(f"one_shot: top {self.top} asked for, but only {len(self.chosen)} prompts have a history")
-
-    def select(self, step: int) -> list[str]:
-        """Positions step * count onwards of the endlessly repeated set."""
-        start = step * self.setup.count
-        return [self.chosen[(start + i) % self.top] for i in range(self.setup.count)]
+        self.chosen = highest("one_shot", [row.prompt for row in rank(self.setup.history)], self.top)

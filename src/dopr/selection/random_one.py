@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from dopr.selection.parts.drawing import check_candidates, generator
 from dopr.selection.selector import Memoryless, Setup
 
 
@@ -15,8 +14,10 @@ class Selector(Memoryless):
 
     setup: Setup
 
+    def __post_init__(self) -> None:
+        check_candidates("random_one", "all", self.setup.count, len(self.setup.pool))
+
     def select(self, step: int) -> list[str]:
         """Uniform, without replacement within a step."""
-        rng = np.random.default_rng([self.setup.seed, step])
-        picks = rng.choice(len(self.setup.pool), size=self.setup.count, replace=False)
+        picks = generator(self.setup.seed, step).choice(len(self.setup.pool), size=self.setup.count, replace=False)
         return [self.setup.pool[i] for i in picks]

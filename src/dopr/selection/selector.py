@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
+import math
+import pkgutil
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from dopr.errors import suggestion
+from dopr.errors import UserError, suggestion
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]
+
+
+class RewardError(UserError):
+    """A reward that is no number; the message names the prompt."""
 
 
 def no_features(kind: str) -> Features:
@@ -60,11 +65,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats."""
+    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats.
+
+    Raises:
+        RewardError: there are no rewards, or one is not a finite number.
+    """
 
     prompt: str
     rewards: tuple[float, ...]
     entropy: float = float("nan")
+
+    def __post_init__(self) -> None:
+        if not self.rewards or not all(map(math.isfinite, self.rewards)):
+            raise RewardError(f"prompt {self.prompt}: rewards {self.rewards} are not all finite numbers")
 
     @property
     def informative(self) -> bool:
@@ -147,6 +160,13 @@ class Memoryless(Predictive):
         """Nothing to restore."""
 
 
+def built_in() -> list[str]:
+    """Names of the selectors that come with dopr."""
+    package = importlib.import_module("dopr.selection")
+    found = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in found if module.name != "selector" and not module.ispkg)
+
+
 def module_of(name: str) -> str:
     """The module that defines a selector; imported by name, so that one selector's code never touches another's.
 
@@ -154,8 +174,7 @@ def module_of(name: str) -> str:
         ValueError: there is none of that name.
     """
     module = f"dopr.selection.{name}"
-    found = importlib.util.find_spec(module) if name.isidentifier() and name != "selector" else None
-    if found is not None and found.submodule_search_locations is None:  # a module: packages hold what they share
+    if name in built_in():
         return module
     others = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name not in others:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-
+from dopr.selection.parts.drawing import Epochs
 from dopr.selection.selector import Memoryless, Setup
 
 
@@ -14,12 +13,12 @@ class Selector(Memoryless):
     """Every prompt once an epoch, each epoch in a new order; an epoch may end within a step."""
 
     setup: Setup
+    epochs: Epochs = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.epochs = Epochs(self.setup.seed, len(self.setup.pool))
 
     def select(self, step: int) -> list[str]:
         """The prompts at positions step * count to (step + 1) * count of the endless shuffled sequence."""
-        pool, count = self.setup.pool, self.setup.count
-        places = range(step * count, (step + 1) * count)
-        return [pool[self._order(place // len(pool))[place % len(pool)]] for place in places]
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.setup.seed, epoch]).permutation(len(self.setup.pool))
+        count = self.setup.count
+        return [self.setup.pool[self.epochs[position]] for position in range(step * count, (step + 1) * count)]

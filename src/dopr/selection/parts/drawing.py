@@ -56,3 +56,18 @@ def best(scores: Floats, places: Places, count: int, rng: np.random.Generator) -
     above, tied = np.flatnonzero(scores > edge), np.flatnonzero(scores == edge)
     filled = rng.choice(tied, size=count - len(above), replace=False)
     return np.concatenate([above[np.argsort(-scores[above], kind="stable")], filled])
+
+
+class Epochs:
+    """The endless sequence of a pool's places: every place once an epoch, each epoch in a new order."""
+
+    def __init__(self, seed: int, pool: int) -> None:
+        self.seed, self.pool = seed, pool
+        self.epoch, self.order = -1, np.zeros(0, np.int64)
+
+    def __getitem__(self, position: int) -> int:
+        """The place at a position of the sequence."""
+        epoch, rest = divmod(position, self.pool)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, generator(self.seed, epoch).permutation(self.pool)
+        return int(self.order[rest])

@@ -1,0 +1,111 @@
+"""Replay a recorded reward history with any selectors: no model, seconds instead of hours.
+
+HISTORY is a profile's history.json, a ledger.parquet, or the public acc_step_500.json of 1-shot RLVR. A selector is a
+name, or a name with options: dopr:candidates=all,exploration=0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dopr.errors import UserError
+from dopr.files import write_text
+from dopr.offline import CAVEAT, Replay, compare
+from dopr.recorded import Record, read_history
+from dopr.selection.selector import built_in, check_options
+
+SHARES = ("informative", "regret", "updates")  # shown in percent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    everything = [name for name in built_in() if name != "fixed"]
+    parser.add_argument("history", type=Path, help="the recorded history")
+    parser.add_argument("--selector", nargs="+", default=everything, metavar="NAME[:OPTION=VALUE,...]")
+    parser.add_argument("--steps", type=positive, default=500, help="steps of the replay")
+    parser.add_argument("--recorded-steps", type=positive, help="steps of the run that was recorded (default: --steps)")
+    parser.add_argument("--seeds", type=positive, default=20, help="number of seeds")
+    parser.add_argument("--group-size", type=positive, default=8, help="rollouts of a prompt")
+    parser.add_argument("--count", type=positive, default=1, help="prompts a step")
+    parser.add_argument("--profile", type=Path, help="the history that selectors are given (default: first visits)")
+    parser.add_argument("--profile-visits", type=positive, default=1, help="how many visits of it they are given")
+    parser.add_argument("--output", type=Path, help="write the numbers to this CSV file")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Replay, print a table, and write the numbers.
+
+    Raises:
+        UserError: the history cannot be read, or a selector or its options do not exist.
+    """
+    begin = time.perf_counter()
+    history = read_history(args.history)
+    record = Record(history, args.recorded_steps or args.steps)
+    profile = read_history(args.profile) if args.profile else history
+    given = {prompt: accuracies[: args.profile_visits] for prompt, accuracies in profile.items()}
+    selectors = {text: parse(text) for text in args.selector}
+    replay = Replay(record, args.steps, given, args.count, args.group_size)
+    frame = compare(replay, selectors, args.seeds)
+    print(table(frame))
+    print(f"\n{len(record.pool)} prompts, {args.steps} steps, {args.seeds} seeds, mean and 95 % interval over seeds.")
+    print(f"The best fixed choice has {100 * replay.best:.1f} % informative groups. {CAVEAT}")
+    print(f"{time.perf_counter() - begin:.1f} seconds")
+    if args.output:
+        write_text(args.output, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """A selector's name and checked options from NAME:OPTION=VALUE,...; values are JSON, or else plain text.
+
+    Raises:
+        UserError: it does not exist, or does not take them.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for pair in re.split(r",(?![^\[]*\])", rest) if rest else []:
+        option, _, value = pair.partition("=")
+        try:
+            options[option] = json.loads(value)
+        except ValueError:
+            options[option] = value
+    try:
+        check_options(name, options)
+    except ValueError as error:
+        raise UserError(f"--selector {text}: {error}") from None
+    return name, options
+
+
+def table(frame: pd.DataFrame) -> str:
+    """The comparison as a Markdown table, one selector a row."""
+    measures = list(dict.fromkeys(frame["measure"]))
+    heads = [f"{measure}, %" if measure in SHARES else measure for measure in measures]
+    lines = ["| selector | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(measures)]
+    for selector, rows in frame.groupby("selector", sort=False):
+        cells = [cell(row) for row in rows.itertuples()]
+        lines.append(f"| {selector} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(row: Any) -> str:
+    """`mean [low, high]`, or the mean alone where all seeds agree."""
+    scale, digits = (100, 1) if row.measure in SHARES else (1, 0)
+    mean, low, high = (f"{scale * value:.{digits}f}" for value in (row.mean, row.low, row.high))
+    return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def positive(text: str) -> int:
+    """A positive integer; for argparse's type=.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return int(text)
