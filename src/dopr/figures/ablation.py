@@ -69,7 +69,8 @@ def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
         for _, curve in others.groupby(["pool", "method"], sort=False):
             panel.plot(curve["rollouts"], curve["accuracy"], color=GREY, linewidth=0.5, alpha=0.35)
         _way(panel, trained[trained["method"] == method], pools)
-        panel.axhline(_base(frame), **BASE)
+        for pool in pools:
+            panel.axhline(_base(frame[frame["pool"] == pool]), **BASE)
         panel.set_title(label(method), loc="left")
     for panel in panels.flat[len(methods) :]:
         panel.set_axis_off()
@@ -96,8 +97,8 @@ def _way(panel: Axes, rows: pd.DataFrame, pools: Sequence[str]) -> None:
 
 
 def _base(frame: pd.DataFrame) -> float:
-    """Accuracy of the base policy."""
-    return float(frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].mean())
+    """Accuracy of the base policy in one pool's frame."""
+    return float(frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].iloc[0])
 
 
 def _handles() -> list[Line2D]:
