@@ -42,6 +42,7 @@ def test_the_shipped_configuration_survives_json(config):
         ("recipes.grpo.stepz", "steps"),
         ("recipes.grpo_reuse.reuse.widow", "window"),
         ("evaluate.sample", "samples"),
+        ("ablatoin", "ablation"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_known_one(raw, path, nearest):
@@ -182,6 +183,43 @@ def test_a_recipe_has_what_all_have_unless_it_says_otherwise(raw):
     recipe = Config.parse(raw).recipes["mine"]
     assert (recipe.epochs, recipe.learning_rate, recipe.steps) == (3, 0.25, 3)
     assert recipe.rollouts_per_step == 4 * raw["train"]["group_size"]
+
+
+def test_a_recipe_like_another_takes_what_it_leaves_out_from_it(raw, config):
+    place(raw, "recipes.mine", {"like": "dopr_reuse", "steps": 3, "options": {"window": 9}, "reuse": {"groups": 2}})
+    recipe, other = Config.parse(raw).recipes["mine"], config.recipes["dopr_reuse"]
+    assert recipe.options == {**other.options, "window": 9}
+    assert recipe.reuse == other.reuse.model_copy(update={"groups": 2})
+    changed = {"steps": 3, "options": recipe.options, "reuse": recipe.reuse}
+    assert recipe == other.model_copy(update=changed)
+
+
+def test_a_recipe_may_switch_off_what_the_other_has(raw):
+    place(raw, "recipes.mine", {"like": "dopr_reuse", "reuse": None})
+    assert Config.parse(raw).recipes["mine"].reuse is None
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        ("dorp", "recipes.mine.like: 'dorp' is not defined; did you mean 'dopr'?"),
+        ("mine", "recipes.mine.like: 'mine' is itself like 'mine'; name that one"),
+        ("yours", "recipes.mine.like: 'yours' is itself like 'grpo'; name that one"),
+    ],
+)
+def test_a_recipe_is_like_one_that_stands_by_itself(raw, like, message):
+    place(raw, "recipes.yours", {"like": "grpo"})
+    assert refusal(place(raw, "recipes.mine", {"like": like})) == f"mine.yaml: {message}"
+
+
+def test_a_misspelt_like_is_named(raw):
+    message = "mine.yaml: recipes.mine.lik: unknown key; did you mean 'like'?"
+    assert refusal(place(raw, "recipes.mine", {"lik": "dopr", "selector": "dopr", "steps": 3})) == message
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../train", "a b"])
+def test_the_name_of_an_ablation_is_the_name_of_a_folder(raw, name):
+    assert refusal(place(raw, "ablation", name)).startswith(f"mine.yaml: ablation: {name!r} is refused: ")
 
 
 def test_a_recipes_own_loss_changes_single_keys(raw):

@@ -11,13 +11,13 @@ import torch
 from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
-from dopr.config import Config, Critic, Recipe, Reuse, Sampling
+from dopr.config import Config, Critic, Recipe, Reuse, Reward, Sampling
 from dopr.ledger import Ledger
 from dopr.policy import model
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
-from dopr.selection.selector import Memoryless, Setup, make_selector
-from dopr.train import Run, SelectorError, train
+from dopr.selection.selector import Ask, Memoryless, Setup, make_selector
+from dopr.train import Run, SelectorError, roll_out, train
 from dopr.verify.grader import Grader
 
 STEPS = 6
@@ -179,3 +179,31 @@ def test_a_selector_that_names_an_unknown_prompt_is_refused(
     run = replace(make_run(boxing, tmp_path, pool, recipe, grader), selector=Wild())
     with pytest.raises(SelectorError, match="returned 1 unknown prompts of 1, such as 'p9'"):
         train(run)
+
+
+def test_a_random_reward_stands_beside_the_verdict_in_the_ledger(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    recipe = recipe.model_copy(update={"reward": Reward(kind="random")})
+    run = make_run(boxing, tmp_path, pool, recipe, grader)
+    train(run)
+    _, metrics, ledger = outcome(run, tmp_path)
+    pairs = {(row["verdict"], row["reward"]) for row in ledger}
+    assert {("correct", 0.0), ("correct", 1.0), ("wrong", 0.0), ("wrong", 1.0)} <= pairs
+    for row in metrics:
+        rewards = [entry["reward"] for entry in ledger if entry["step"] == row["step"] - 1]
+        assert row["reward"] == sum(rewards) / len(rewards)
+
+
+def test_with_wrong_labels_the_verdict_is_against_those(
+    boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
+) -> None:
+    recipe = recipe.model_copy(update={"reward": Reward(kind="wrong_label")})
+    run = make_run(boxing, tmp_path, pool, recipe, grader)
+    groups = roll_out(run, 0, [Ask(prompt.id, 16) for prompt in pool])
+    rollouts = [rollout for group in groups for rollout in group]
+    assert all(run.rewards.labels[rollout.prompt.id] != rollout.prompt.answer for rollout in rollouts)
+    against = [(run.rewards.labels[rollout.prompt.id], rollout.text) for rollout in rollouts]
+    assert [rollout.verdict for rollout in rollouts] == grader.grade(against)
+    truth = grader.grade([(rollout.prompt.answer, rollout.text) for rollout in rollouts])
+    assert [rollout.reward for rollout in rollouts] != [float(verdict == "correct") for verdict in truth]

@@ -6,13 +6,13 @@ object or raises ConfigError with one line that names the key, the value and the
 
 from __future__ import annotations
 
-import difflib
 import typing
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dopr.errors import UserError
+from dopr.errors import UserError, suggestion
+from dopr.inheritance import inherit, merge
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -109,6 +109,31 @@ class Reuse(Section):
     positive_only: bool = True
 
 
+class Reward(Section):
+    """What a rollout is rewarded for (dopr.rewards), and the keys of each kind; a key of another kind is refused."""
+
+    kind: Literal["verdict", "format", "random", "wrong_label", "noisy", "judge"] = "verdict"
+    probability: Share = 0.5
+    share: Share = 1.0
+    label: str | None = None
+    partial: Share = 0.3
+    spread: float = Field(default=0.2, ge=0)
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Reward:
+        keys: dict[str, set[str]] = {
+            "random": {"probability"},
+            "noisy": {"probability"},
+            "wrong_label": {"share", "label"},
+            "judge": {"partial", "spread"},
+        }
+        for name, field in Reward.model_fields.items():
+            if name != "kind" and name not in keys.get(self.kind, set()) and getattr(self, name) != field.default:
+                readers = [kind for kind, names in keys.items() if name in names]
+                raise ValueError(f"{name}: kind {self.kind} does not read it; remove it, or use {' or '.join(readers)}")
+        return self
+
+
 class Loss(Section):
     """What an update minimises: policy gradient + kl * KL - entropy * entropy, each averaged as the variant says.
 
@@ -184,6 +209,7 @@ class Recipe(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     critic: Critic | None = None
     reuse: Reuse | None = None
+    reward: Reward = Reward()
 
     @property
     def rollouts_per_step(self) -> int:
@@ -250,14 +276,6 @@ class Tune(Section):
     seeds: list[int]
 
 
-def overlay(defaults: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe with what it leaves to the defaults; its loss is filled in key by key."""
-    merged = {**defaults, **recipe}
-    if isinstance(defaults.get("loss"), dict) and isinstance(recipe.get("loss"), dict):
-        merged["loss"] = {**defaults["loss"], **recipe["loss"]}
-    return merged
-
-
 def distinct(values: list[int]) -> list[int]:
     """Refuse repeated values."""
     if len(set(values)) < len(values):
@@ -268,6 +286,7 @@ def distinct(values: list[int]) -> list[int]:
 class Config(Section):
     """The whole experiment."""
 
+    ablation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
@@ -287,14 +306,14 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """`train` holds what every recipe has unless it says otherwise."""
+        """`train` holds what every recipe has unless it, or the recipe it is like, says otherwise."""
         raw = dict(raw)
         defaults = raw.pop("train", None) or {}
         if not isinstance(defaults, dict):
             raise ValueError(f"train: {defaults!r} is no mapping; give keys and values")
         if isinstance(raw.get("recipes"), dict):
             raw["recipes"] = {
-                name: overlay(defaults, recipe) if isinstance(recipe, dict) else recipe
+                name: merge(defaults, inherit(name, recipe, raw["recipes"])) if isinstance(recipe, dict) else recipe
                 for name, recipe in raw["recipes"].items()
             }
         return raw
@@ -358,12 +377,6 @@ class Config(Section):
         raise ConfigError(f"{source}: {problems[0]}{more}")
 
 
-def suggestion(name: str, known: list[str]) -> str:
-    """`; did you mean 'x'?`, or the list of what is known."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"
-
-
 def _explain(problem: Any) -> str:
     """A pydantic error as `key: value is wrong; fix`."""
     path = ".".join(str(part) for part in problem["loc"])
@@ -389,5 +402,5 @@ def _known_keys(path: list[Any]) -> list[str]:
         for choice in typing.get_args(model):
             if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(model) is not dict:
                 model = choice
-    known = list(model.model_fields)
-    return [*known, "train"] if model is Config else known
+    added = {Config: ["train"], Recipe: ["like"]}  # keys that parsing replaces
+    return [*model.model_fields, *added.get(model, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable
 
@@ -18,3 +19,9 @@ def exit_with_one_line(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)  # as shells report it; the next run goes on
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """`; did you mean 'x'?`, or the list of what is known."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"

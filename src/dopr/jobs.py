@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dopr.config import Config, ConfigError, Recipe, suggestion
+from dopr.config import Config, ConfigError, Recipe
+from dopr.errors import suggestion
 from dopr.files import read_json
 from dopr.fingerprint import fingerprint
 from dopr.selection.selector import module_of, uses_history

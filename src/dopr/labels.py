@@ -1,4 +1,8 @@
-"""How methods are called in tables and figures; a name without an entry is shown as it is, without underscores."""
+"""How methods are called in tables and figures.
+
+A name without an entry is shown without underscores; if it begins with one that has an entry, by that one and the
+rest: `grpo_random` is "GRPO, random".
+"""
 
 from __future__ import annotations
 
@@ -40,5 +44,13 @@ def label(method: str) -> str:
     """The display name of a method."""
     name = counterpart(method)
     top = TOP.match(name)
-    shown = f"top {top[1]}" if top else LABELS.get(name, name.replace("_", " "))
+    shown = f"top {top[1]}" if top else LABELS.get(name) or _by_its_beginning(name)
     return shown + (" + reuse" if name != method else "")
+
+
+def _by_its_beginning(name: str) -> str:
+    known = [begin for begin in LABELS if name.startswith(f"{begin}_")]
+    if not known:
+        return name.replace("_", " ")
+    begin = max(known, key=len)
+    return f"{LABELS[begin]}, {name.removeprefix(begin)[1:].replace('_', ' ')}"

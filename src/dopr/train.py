@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from dopr.policy.optimiser import learning_rate
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics
 from dopr.records import Phase, Prompt, Rollout, derive_seed
+from dopr.rewards import Rewards
 from dopr.rollout.engine import Engine, Sample
 from dopr.selection.selector import Ask, Outcome, PromptSelector, Sorted
 from dopr.stopwatch import Stopwatch
@@ -64,6 +66,11 @@ class Run:
     held: list[Group] = field(default_factory=list)
     metrics: list[Metrics] = field(default_factory=list)
 
+    @cached_property
+    def rewards(self) -> Rewards:
+        """What completions are graded against, and what their verdicts earn."""
+        return Rewards(self.recipe.reward, self.seed, list(self.pool.values()))
+
 
 def train(run: Run) -> Stopwatch:
     """Train run.policy in place, from its last checkpoint on; returns the measured time of the whole run.
@@ -71,6 +78,7 @@ def train(run: Run) -> Stopwatch:
     Raises:
         SelectorError: the selector asked for prompts that do not exist.
         GraderError: too many verdicts are errors.
+        NoRewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
     recipe, watch = run.recipe, Stopwatch()
@@ -126,13 +134,14 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
 
     Raises:
         FloatingPointError: the sampler's log-probabilities are not finite.
+        NoRewardError: a reward does not lie within 0 and 1.
     """
     ids = [tuple(run.tokenizer.encode(run.pool[ask.prompt].text).ids) for ask in asks]
     samples = sample(run, step, asks, ids)
     texts = [[run.tokenizer.decode(list(drawn.tokens)) for drawn in group] for group in samples]
     verdicts = iter(
         run.grader.grade(
-            [(run.pool[ask.prompt].answer, text) for ask, group in zip(asks, texts, strict=True) for text in group]
+            [(run.rewards.labels[ask.prompt], text) for ask, group in zip(asks, texts, strict=True) for text in group]
         )
     )
     groups: list[Group] = []
@@ -141,7 +150,7 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
         group = []
         for j, drawn in enumerate(samples[i]):
             verdict = next(verdicts)
-            reward = float(verdict == "correct")
+            reward = run.rewards.reward(verdict, texts[i][j], step, i, prompt.id, first + j)
             group.append(
                 Rollout(
                     prompt, ids[i], first + j, drawn.tokens, drawn.logprobs, texts[i][j], drawn.finish, verdict, reward

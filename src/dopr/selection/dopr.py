@@ -33,7 +33,7 @@ from pydantic import Field
 from dopr.selection.parts.drawing import Floats, OptionError, Places, best, check_candidates, draw_candidates, generator
 from dopr.selection.parts.entropy import EntropyScale
 from dopr.selection.parts.similarity import Shared
-from dopr.selection.parts.volatility import Beta, Estimate, History, MovingAverage, Pseudo, Window
+from dopr.selection.parts.volatility import Beta, Estimate, History, MovingAverage, Nothing, Pseudo, Window
 from dopr.selection.selector import Ask, Outcome, Predictive, Setup, Sorted
 
 
@@ -46,7 +46,7 @@ class Selector(Predictive):
     exploration: Annotated[float, Field(ge=0)] = 0.5
     window: Annotated[int, Field(gt=0)] = 2
     prior_rollouts: Annotated[float, Field(ge=0)] = 8.0
-    volatility: Literal["window", "ema", "history", "beta"] = "window"
+    volatility: Literal["window", "ema", "history", "beta", "none"] = "window"
     rate: Annotated[float, Field(gt=0, le=1)] = 0.3
     forgetting: Annotated[float, Field(gt=0, le=1)] = 1.0
     similarity: Literal["none", "text", "hidden", "label"] = "none"
@@ -85,6 +85,8 @@ class Selector(Predictive):
             vectors = self.setup.features(self.similarity)
             prior = Pseudo(histories, self.prior_rollouts)
             return Shared(prior, vectors, self.bandwidth, self.forgetting, self.setup.group_size)
+        if self.volatility == "none":
+            return Nothing(len(self.setup.pool))
         if self.volatility == "window":
             return Window(Pseudo(histories, self.prior_rollouts), self.window)
         if self.volatility == "beta":

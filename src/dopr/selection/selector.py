@@ -27,8 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from dopr.config import suggestion
-from dopr.errors import UserError
+from dopr.errors import UserError, suggestion
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]

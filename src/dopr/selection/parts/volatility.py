@@ -9,6 +9,7 @@
              profile's visits (uncorrected, as their G is not known here), or at 1/4
     history  the standard deviation of the accuracies of all visits, the profile's first: the historical variance of
              1-shot RLVR (arXiv 2504.20571, Eq. 1), computed on line; with fewer than two visits, 1/2
+    none     0 for all: the control that leaves exploration alone
 
 All are 1/2 at most for group means, so that they share a scale. They hold one number a prompt, ready to be read:
 what a step costs does not grow with the visits.
@@ -197,6 +198,17 @@ class History(Estimate):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The moments beside the values."""
         return {"values": self.values, "moments": self.moments}
+
+
+class Nothing(Estimate):
+    """Visits are counted, and their rewards are not looked at."""
+
+    def __init__(self, prompts: int) -> None:
+        super().__init__(prompts)
+        self.values = np.zeros(prompts)
+
+    def learn(self, place: int, rewards: Sequence[float]) -> None:
+        """Nothing is learned."""
 
 
 class Pseudo:

@@ -1,0 +1,110 @@
+"""The methods of a control or an ablation: how accurate each ends, and how it got there.
+
+Drawn from the frame of dopr.figures.curves.collect, for any number of methods: each has a row above and a panel below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, log_axis, new_figure
+from dopr.labels import label
+
+ACROSS = 4  # panels in a row of curves
+ROW, PANEL, EDGE = 0.17, 1.15, 0.85  # heights in inches: of a method's row, of a row of panels, of axes and legend
+BASE: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Above, a panel a pool and a row a method: final accuracy with its 95 % interval, every seed, and the highest
+    mean on the way. Below, a panel a method: its curves in colour, the means of all others in grey."""
+    pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
+    above, below = EDGE + ROW * len(methods), 0.45 + PANEL * -(-len(methods) // ACROSS)
+    figure = new_figure(PAGE, above + below)
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, below])
+    _ends(top, frame, pools, methods)
+    _ways(bottom, frame, pools, methods)
+    return figure
+
+
+def _ends(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
+    panels = figure.subplots(1, len(pools), sharex=True, sharey=True, squeeze=False)[0]
+    for i, (panel, pool) in enumerate(zip(panels, pools, strict=True)):
+        rows = frame[frame["pool"] == pool]
+        for place, method in enumerate(methods):
+            _row(panel, place, rows[rows["method"] == method], PALETTE[1 + i])
+        panel.axvline(_base(rows), **BASE)
+        panel.set_title(f"{pool} pool", loc="left")
+        panel.set_xlabel("held-out accuracy (sampled)")
+        panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        panel.grid(visible=False, axis="y")
+    panels[0].set_yticks(range(len(methods)), [label(method) for method in methods])
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
+
+
+def _row(panel: Axes, place: int, rows: pd.DataFrame, colour: str) -> None:
+    """One method: the interval as a line, its mean as a dot, seeds as ticks, the highest mean as a hollow diamond."""
+    mean = rows[rows["seed"] == MEAN]
+    seeds = rows[(rows["seed"] != MEAN) & (rows["step"] == rows["step"].max())]["accuracy"]
+    last = mean.iloc[-1]
+    panel.plot([last["low"], last["high"]], [place, place], color=colour, linewidth=1, alpha=0.6)
+    panel.plot([mean["accuracy"].max()], [place], "D", color=colour, markerfacecolor="white", markersize=4.5)
+    panel.plot(seeds, [place] * len(seeds), "|", color=colour, markersize=7, markeredgewidth=0.8)
+    panel.plot([last["accuracy"]], [place], "o", color=colour)
+
+
+def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
+    panels = figure.subplots(-(-len(methods) // ACROSS), ACROSS, sharex=True, sharey=True, squeeze=False)
+    trained = frame[frame["rollouts"] > 0]  # the logarithm leaves out the base policy, which has a line of its own
+    for panel, method in zip(panels.flat, methods, strict=False):
+        others = trained[(trained["method"] != method) & (trained["seed"] == MEAN)]
+        for _, curve in others.groupby(["pool", "method"], sort=False):
+            panel.plot(curve["rollouts"], curve["accuracy"], color=GREY, linewidth=0.5, alpha=0.35)
+        _way(panel, trained[trained["method"] == method], pools)
+        for pool in pools:
+            panel.axhline(_base(frame[frame["pool"] == pool]), **BASE)
+        panel.set_title(label(method), loc="left")
+    for panel in panels.flat[len(methods) :]:
+        panel.set_axis_off()
+    panels[0, 0].set_xscale("log")
+    for column in range(min(ACROSS, len(methods))):  # the lowest panel of each column carries the numbers
+        lowest = panels[(len(methods) - 1 - column) // ACROSS, column]
+        log_axis(lowest.xaxis, each=(1,))
+        lowest.xaxis.set_tick_params(labelbottom=True)
+    panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0, 0].yaxis.set_major_locator(MaxNLocator(4))
+    figure.supxlabel("training rollouts", fontsize=8)
+    figure.supylabel("held-out accuracy", fontsize=8)
+
+
+def _way(panel: Axes, rows: pd.DataFrame, pools: Sequence[str]) -> None:
+    """A method's mean and seeds in each pool."""
+    for i, pool in enumerate(pools):
+        for seed, run in rows[rows["pool"] == pool].groupby("seed", sort=False):
+            bold = seed == MEAN
+            look: dict[str, Any] = (
+                {"linewidth": 1.2, "marker": MARKERS[i]} if bold else {"linewidth": 0.5, "alpha": 0.45}
+            )
+            panel.plot(run["rollouts"], run["accuracy"], color=PALETTE[1 + i], markersize=2, **look)
+
+
+def _base(frame: pd.DataFrame) -> float:
+    """Accuracy of the base policy in one pool's frame."""
+    return float(frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].iloc[0])
+
+
+def _handles() -> list[Line2D]:
+    return [
+        Line2D([], [], color="black", marker="o", linewidth=1, label="final mean, 95 % interval"),
+        Line2D([], [], color="black", marker="|", linestyle="", markersize=7, label="final, each seed"),
+        Line2D([], [], color="black", marker="D", markerfacecolor="white", linestyle="", label="highest mean"),
+        Line2D([], [], label="base policy", **BASE),
+    ]

@@ -1,0 +1,190 @@
+"""Rewards: each kind by hand, their random numbers, and what a run with them writes to its ledger."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from dopr.config import Config, ConfigError, Reward
+from dopr.records import Prompt, Verdict
+from dopr.rewards import RULES, NoRewardError, Rewards, wrong_labels
+
+BOX, BARE = r"so it is \boxed{4}", "so it is 4"
+COMPLETIONS: list[tuple[Verdict, str]] = [("correct", BOX), ("wrong", BOX), ("unparsed", BARE), ("timeout", BOX)]
+
+
+def rewards(seed: int = 0, **settings: object) -> Rewards:
+    return Rewards(Reward(**settings), seed, prompts())
+
+
+def prompts(*answers: str) -> list[Prompt]:
+    return [Prompt(f"p{i}", f"question {i}\n", answer, "chain1") for i, answer in enumerate(answers or "001234567")]
+
+
+def drawn(made: Rewards, verdict: Verdict, text: str = BOX, count: int = 4000) -> list[float]:
+    return [made.reward(verdict, text, 3, 0, "p0", sample) for sample in range(count)]
+
+
+# --- kinds without chance ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [1.0, 0.0, 0.0, 0.0]),
+        ({"kind": "wrong_label"}, [1.0, 0.0, 0.0, 0.0]),
+        ({"kind": "format"}, [1.0, 1.0, 0.0, 1.0]),
+        ({"kind": "random", "probability": 1.0}, [1.0, 1.0, 1.0, 1.0]),
+        ({"kind": "random", "probability": 0.0}, [0.0, 0.0, 0.0, 0.0]),
+        ({"kind": "noisy", "probability": 0.0}, [1.0, 0.0, 0.0, 0.0]),
+        ({"kind": "noisy", "probability": 1.0}, [0.0, 1.0, 1.0, 1.0]),
+        ({"kind": "judge", "partial": 0.25, "spread": 0.0}, [1.0, 0.25, 0.0, 0.25]),
+    ],
+    ids=lambda value: str(value.get("kind", "verdict")) if isinstance(value, dict) else "",
+)
+def test_what_a_completion_earns(settings: dict, expected: list[float]) -> None:
+    made = rewards(**settings)
+    assert [made.reward(verdict, text, 0, 0, "p0", 0) for verdict, text in COMPLETIONS] == expected
+
+
+@pytest.mark.parametrize("text", ["", r"\boxed{4", r"\boxed", "boxed{4}"])
+def test_an_incomplete_box_has_no_format(text: str) -> None:
+    assert rewards(kind="format").reward("unparsed", text, 0, 0, "p0", 0) == 0.0
+
+
+# --- kinds with chance ---
+
+
+def test_random_rewards_come_at_their_rate_whatever_the_verdict() -> None:
+    made = rewards(kind="random", probability=0.3)
+    right, wrong = drawn(made, "correct"), drawn(made, "wrong", BARE)
+    assert right == wrong
+    assert sum(right) / 4000 == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / 4000))
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.3, 0.5])
+def test_noise_turns_verdicts_round_at_its_rate(probability: float) -> None:
+    made = rewards(kind="noisy", probability=probability)
+    margin = 4 * math.sqrt(probability * (1 - probability) / 4000)
+    assert sum(drawn(made, "correct")) / 4000 == pytest.approx(1 - probability, abs=margin)
+    assert sum(drawn(made, "wrong")) / 4000 == pytest.approx(probability, abs=margin)
+
+
+def test_a_judge_is_noisy_about_its_grades_and_cut_off_at_both_ends() -> None:
+    made = rewards(kind="judge", partial=0.5, spread=0.1)
+    middle = drawn(made, "wrong")
+    mean = sum(middle) / 4000
+    assert mean == pytest.approx(0.5, abs=4 * 0.1 / math.sqrt(4000))
+    assert math.sqrt(sum((x - mean) ** 2 for x in middle) / 4000) == pytest.approx(0.1, rel=0.06)
+    right, none = drawn(made, "correct"), drawn(made, "unparsed", BARE)
+    assert max(right) == 1.0
+    assert min(none) == 0.0
+    # Half of the noise is cut off; the mean of the other half is 0.1 / sqrt(2 pi).
+    assert sum(right) / 4000 == pytest.approx(1 - 0.1 / math.sqrt(2 * math.pi), abs=0.005)
+    assert sum(none) / 4000 == pytest.approx(0.1 / math.sqrt(2 * math.pi), abs=0.005)
+
+
+@pytest.mark.parametrize("kind", ["random", "noisy", "judge"])
+def test_chance_depends_on_seed_and_place_alone(kind: str) -> None:
+    made = rewards(kind=kind)
+    places = [(step, group, "p0", sample) for step in range(4) for group in range(4) for sample in range(16)]
+    values = [made.reward("wrong", BOX, *place) for place in places]
+    again = {place: rewards(kind=kind).reward("wrong", BOX, *place) for place in reversed(places)}
+    assert values == [again[place] for place in places]
+    assert values != [rewards(1, kind=kind).reward("wrong", BOX, *place) for place in places]
+    # Neither the groups of a step nor the steps repeat each other, though prompt and sample are the same.
+    blocks = {tuple(values[start : start + 16]) for start in range(0, len(values), 16)}
+    assert len(blocks) == 16
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.01, 1.01, math.inf])
+def test_a_reward_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    monkeypatch.setitem(RULES, "judge", lambda *_: value)
+    with pytest.raises(NoRewardError, match=r"reward judge gave .* at \(7, 0, 'p0', 2\); it must lie within 0 and 1"):
+        rewards(kind="judge").reward("wrong", BOX, 7, 0, "p0", 2)
+
+
+# --- wrong labels ---
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 10), (0.9, 18), (1.0, 20)])
+def test_a_share_of_the_pool_gets_another_prompts_answer(share: float, count: int) -> None:
+    pool = prompts(*(str(i % 7) for i in range(20)))
+    wrong = wrong_labels(pool, share, None, 0)
+    assert len(wrong) == count
+    answers = {prompt.id: prompt.answer for prompt in pool}
+    assert all(label != answers[prompt] and label in answers.values() for prompt, label in wrong.items())
+
+
+def test_wrong_labels_are_fixed_by_the_seed_and_grow_with_the_share() -> None:
+    pool = prompts(*map(str, range(40)))
+    half, most = wrong_labels(pool, 0.5, None, 3), wrong_labels(pool, 0.9, None, 3)
+    assert half.items() <= most.items()
+    assert half == wrong_labels(pool, 0.5, None, 3)
+    assert half.keys() != wrong_labels(pool, 0.5, None, 4).keys()
+
+
+def test_every_other_answer_is_given_and_about_equally_often() -> None:
+    labels = [wrong_labels(prompts("a", "b", "c", "d"), 1.0, None, seed)["p1"] for seed in range(600)]
+    counts = {answer: labels.count(answer) for answer in sorted(set(labels))}
+    assert set(counts) == {"a", "c", "d"}
+    assert max(abs(count - 200) for count in counts.values()) < 4 * math.sqrt(600 * 2 / 9)
+
+
+def test_a_given_label_is_wrong_for_all() -> None:
+    wrong = wrong_labels(prompts("4", "5", "6"), 1.0, "4", 0)
+    assert wrong["p1"] == wrong["p2"] == "4"
+    assert wrong["p0"] in {"5", "6"}
+
+
+def test_a_pool_with_one_answer_needs_a_label() -> None:
+    with pytest.raises(NoRewardError, match="'4' is the pool's only answer; give another `label`"):
+        wrong_labels(prompts("4", "4"), 1.0, None, 0)
+    assert wrong_labels(prompts("4", "4"), 1.0, "9292725", 0) == {"p0": "9292725", "p1": "9292725"}
+
+
+def test_only_wrong_labels_change_what_is_graded_against() -> None:
+    truth = {prompt.id: prompt.answer for prompt in prompts()}
+    for kind in ("verdict", "format", "random", "noisy", "judge"):
+        assert rewards(kind=kind).labels == truth
+    labels = rewards(kind="wrong_label", share=1.0).labels
+    assert labels.keys() == truth.keys()
+    assert all(labels[prompt] != truth[prompt] for prompt in truth)
+
+
+# --- configuration ---
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ({"kind": "randm"}, "reward.kind: 'randm' is refused: input should be 'verdict', 'format'"),
+        ({"kind": "noisy", "probability": 1.5}, "reward.probability: 1.5 is refused: input should be less than"),
+        ({"kind": "noisy", "probability": math.nan}, "reward.probability: nan is refused: input should be"),
+        ({"kind": "judge", "spread": -1}, "reward.spread: -1 is refused: input should be greater than"),
+        ({"kind": "noisy", "share": 0.3}, "reward: share: kind noisy does not read it; remove it, or use wrong_label"),
+        ({"label": "4"}, "reward: label: kind verdict does not read it; remove it, or use wrong_label"),
+        ({"probabilty": 0.3}, "reward.probabilty: unknown key; did you mean 'probability'?"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_named(raw: dict, reward: dict, message: str) -> None:
+    raw["recipes"]["grpo"]["reward"] = reward
+    with pytest.raises(ConfigError) as caught:
+        Config.parse(raw)
+    assert str(caught.value).startswith(f"config.yaml: recipes.grpo.{message}")
+
+
+def test_rules_stay_in_range_for_any_settings() -> None:
+    rng = random.Random(0)
+    for kind in RULES:
+        for _ in range(200):
+            keys = {
+                "random": {"probability": rng.random()},
+                "noisy": {"probability": rng.random()},
+                "judge": {"partial": rng.random(), "spread": 10 * rng.random()},
+            }
+            made = rewards(kind=kind, **keys.get(kind, {}))
+            verdict, text = rng.choice(COMPLETIONS)
+            assert 0 <= made.reward(verdict, text, rng.randrange(99), 0, "p1", 0) <= 1
