@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dopr.policy.layout import read_together
 from dopr.policy.transformer import Transformer
 
 
@@ -18,17 +19,13 @@ def completion_logprobs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities [rows, longest completion] in float32 at the sampling temperature, and which are real.
 
-    Rows are padded on the right, where a causal model needs no mask; what lies beyond a completion is masked out.
+    Each distinct prompt is read once, for all its completions (see dopr.policy.layout); what lies beyond a completion
+    is masked out, and 0.
     """
-    rows = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    starts = torch.tensor([len(prompt) for prompt in prompts])
+    reading = read_together(prompts, completions)
+    hidden = policy.read(reading.layout).index_select(0, reading.before)
+    scores = (policy.logits(hidden).float() / temperature).log_softmax(-1)
     lengths = torch.tensor([len(completion) for completion in completions])
-    steps = torch.arange(int(lengths.max()))
-    mask = steps < lengths[:, None]
-    places = (starts[:, None] + steps).clamp_max(longest - 1)
-    hidden = policy(ids)
-    before = hidden.gather(1, (places - 1)[..., None].expand(-1, -1, hidden.shape[-1]))
-    scores = (policy.logits(before).float() / temperature).log_softmax(-1)
-    return scores.gather(-1, ids.gather(1, places)[..., None]).squeeze(-1), mask
+    found = scores.gather(1, reading.targets[:, None])[: int(lengths.sum()), 0]
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    return found.new_zeros(mask.shape).masked_scatter(mask, found), mask
