@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dopr.config import Critic as Settings
 from dopr.config import Recipe
-from dopr.policy.logprobs import completion_states
+from dopr.policy.logprobs import completion_states, in_rows
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Estimate, Weighted, padded
@@ -44,7 +44,7 @@ class ValueNetwork(nn.Module):
         """The value before each completion token [rows, longest completion], and which are real."""
         prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
         hidden, _, mask = completion_states(self.trunk, prompts, completions)
-        return self.head(hidden).squeeze(-1), mask
+        return in_rows(self.head(hidden).squeeze(-1), mask), mask
 
 
 class Critic:
