@@ -52,7 +52,7 @@ class Learner:
             if used:
                 unchecked = not done and not any(row.fresh for row in used)
                 gap = self._spot_check(groups) if unchecked else 0.0
-                found = update(self.policy, self.optimiser, rows, self.objective, step, share)
+                found = update(self.policy, self.optimiser, rows, self.objective, share, step)
                 done.append(replace(found, value_loss=value_loss, logprob_gap=max(gap, found.logprob_gap)))
         if self.replay:
             for group in fresh:
