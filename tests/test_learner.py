@@ -15,10 +15,10 @@ from tokenizers import Tokenizer
 from dopr.config import Critic, Loss, Recipe, Reuse, Sampling
 from dopr.policy import model
 from dopr.policy.advantages import RewardError
-from dopr.policy.learner import Learner, split
+from dopr.policy.learner import Learner, split, summary
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.transformer import Transformer
-from dopr.policy.update import Weighted
+from dopr.policy.update import UpdateStatistics, Weighted
 from dopr.records import Rollout
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_rollouts import make_rollout
@@ -160,12 +160,18 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
     ] * 3
 
 
-def test_epochs_on_the_same_rollouts_are_held_by_the_clip(tiny, policy):
+def test_passes_over_the_same_rollouts_are_held_by_the_clip(tiny, policy):
     """On policy nothing is clipped; after many passes at a high rate, much is."""
     groups = roll_out(tiny, policy, MIXED)
-    learner = make_learner(policy, epochs=12, learning_rate=0.01)
-    assert learner.learn(groups, 0)[0].clipped == 0
-    assert make_learner(policy).learn(groups, 1)[0].clipped > 0.2
+    assert make_learner(policy, learning_rate=0.01).learn(groups, 0)[0].clipped == 0
+    assert make_learner(model.load(tiny), learning_rate=0.01, epochs=12).learn(groups, 0)[0].clipped > 0.1
+
+
+def test_a_steps_statistics_are_means_over_its_updates_but_for_the_gap():
+    first, second = UpdateStatistics(1.0, 0.0, 1e-6, 0.25, 3.0), UpdateStatistics(3.0, 0.5, 0.7, 0.75, 1.0)
+    assert summary([first, second]) == UpdateStatistics(2.0, 0.25, 1e-6, 0.5, 2.0)
+    assert summary([first]) == first
+    assert summary([]) == UpdateStatistics()
 
 
 # --- which terms ---

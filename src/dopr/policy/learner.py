@@ -36,7 +36,7 @@ class Learner:
         self.objective = Objective(recipe.loss, sampling.temperature, sampling.max_new_tokens, reference)
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
-        """The optimiser steps of one training step; the statistics of the first, and how many there were.
+        """The optimiser steps of one training step; their statistics, and how many there were.
 
         A mini-batch that no term can learn from makes no step. Weight decay acts in the steps there are.
 
@@ -57,7 +57,7 @@ class Learner:
         if self.replay:
             for group in fresh:
                 self.replay.add(group)
-        return (done[0] if done else UpdateStatistics()), len(done)
+        return summary(done), len(done)
 
     def _weigh(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[Weighted]]:
         """The rollouts with their advantages, of the group or from the critic."""
@@ -109,6 +109,17 @@ class Learner:
             self.critic.load_state_dict(state["critic"])
         if self.replay:
             self.replay.load_state_dict(state["replay"])
+
+
+def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:
+    """Means over a step's updates, but for the log-probability gap: the first's, before the policy moved."""
+    if not done:
+        return UpdateStatistics()
+
+    def mean(name: str) -> float:
+        return sum(getattr(statistics, name) for statistics in done) / len(done)
+
+    return UpdateStatistics(mean("grad_norm"), mean("clipped"), done[0].logprob_gap, mean("kl"), mean("value_loss"))
 
 
 def split(rows: Sequence[Weighted], count: int, seed: int) -> list[list[Weighted]]:
