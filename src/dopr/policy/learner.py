@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -116,10 +116,16 @@ def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:
     if not done:
         return UpdateStatistics()
 
-    def mean(name: str) -> float:
-        return sum(getattr(statistics, name) for statistics in done) / len(done)
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(done)
 
-    return UpdateStatistics(mean("grad_norm"), mean("clipped"), done[0].logprob_gap, mean("kl"), mean("value_loss"))
+    return UpdateStatistics(
+        grad_norm=mean(each.grad_norm for each in done),
+        clipped=mean(each.clipped for each in done),
+        logprob_gap=done[0].logprob_gap,
+        kl=mean(each.kl for each in done),
+        value_loss=mean(each.value_loss for each in done),
+    )
 
 
 def split(rows: Sequence[Weighted], count: int, seed: int) -> list[list[Weighted]]:
