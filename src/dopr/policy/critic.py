@@ -4,9 +4,9 @@ The simplest form that is PPO: a network of its own, the starting policy's trunk
 zero, in float32. The only reward is the rollout's, at its last token; a completion cut at the token limit counts as
 ended there. Advantages are whitened over the batch. The value loss is clipped as in PPO's first implementation.
 
-PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571), run with verl; which settings it had there is not
-public. Departures from common practice: the KL term is in the loss and not in the reward, and replayed rollouts are
-valued anew when they are drawn.
+PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571); its settings there are not known to us. Departures from
+common practice: the KL term is in the loss and not in the reward, and replayed rollouts are valued anew when they are
+drawn.
 """
 
 from __future__ import annotations
