@@ -269,11 +269,12 @@ class Evaluate(Section):
 
 
 class Tune(Section):
-    """The learning-rate search on validation questions; never run with the experiment itself."""
+    """The learning-rate search on validation questions; never run with the experiment itself. pools: none is all."""
 
     methods: list[str]
     learning_rates: list[Annotated[float, Field(gt=0)]]
     seeds: list[int]
+    pools: list[str] = []
 
 
 def distinct(values: list[int]) -> list[int]:
@@ -330,6 +331,7 @@ class Config(Section):
             ("pools", self.pools, pools),
             ("complexity.pools", self.complexity.pools, self.pools),
             ("ratio.panels", [pool for members in self.ratio.panels.values() for pool in members], self.pools),
+            ("tune.pools", self.tune.pools, self.pools),
             ("ratio.drawn", self.ratio.drawn, self.methods),
         ):
             for name in names:

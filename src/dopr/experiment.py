@@ -110,7 +110,8 @@ class Experiment:
     def tuning_runs(self) -> Iterator[str]:
         """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
         tune = self.config.tune
-        for pool, method, rate, seed in product(self.config.pools, tune.methods, tune.learning_rates, tune.seeds):
+        pools = tune.pools or self.config.pools
+        for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
             yield f"{pool}/{method}@{rate}/{seed}"
 
     def sweep(self) -> None:
