@@ -164,6 +164,35 @@ rule profile_figure:
         "python scripts/plot_profile.py --pool {wildcards.pool} --output {params.path} 2> >(tee {log} >&2)"
 
 
+rule replay_figure:
+    input:
+        "results/profile/{pool}/history.json",
+    output:
+        pdf="results/figures/replay_{pool}.pdf",
+        csv="results/figures/replay_{pool}.csv",
+        png=report(
+            "results/figures/replay_{pool}.png",
+            caption="../workflow/report/replay.rst",
+            category="2. Training and selection",
+            labels={"figure": "selectors replayed, {pool} pool"},
+        ),
+    log:
+        "results/logs/figures/replay_{pool}.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=experiment.jobs.code("plot_replay"),
+        group_size=experiment.config.recipes[experiment.config.profile].group_size,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_replay.py --pool {wildcards.pool} --group-size {params.group_size}"
+        " --output {params.path} 2> >(tee {log} >&2)"
+
+
 rule complexity_figure:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.complexity_runs()),
@@ -284,7 +313,7 @@ rule bounds:
 rule figures:
     input:
         expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds"]),
-        expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile"], pool=POOLS),
+        expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
         "results/figures/training.png",
         "results/figures/informative.png",
         "results/figures/complexity.png",

@@ -2,10 +2,11 @@
 
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
-from dopr.figures.curves import NAMES, collect, draw
+from dopr.figures.curves import collect, draw
 from dopr.figures.style import save
 from dopr.options import results_parser
 from dopr.results import Results
+from dopr.spending import NAMES
 
 
 def main() -> None:

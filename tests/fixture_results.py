@@ -150,6 +150,7 @@ def _metrics(ledger: pd.DataFrame, settings: Method, rng: np.random.Generator) -
             "reward": rewards.mean(axis=(1, 2)),
             "signal": spread.mean(axis=1),
             "updated": spread.any(axis=1).astype(float),
+            "updates": spread.any(axis=1).cumsum(),
             "entropy": 0.8 * np.exp(-steps / settings.steps) + 0.02 * rng.random(settings.steps),
             "length": by_step["completion_tokens"].mean().to_numpy(),
             "grad_norm": rng.random(settings.steps),

@@ -20,7 +20,7 @@ from dopr.selection.selector import Outcome, Setup, make_selector
 from project import ROOT, SMOKE, Project
 
 FILES = {path.stem: path for path in sorted((ROOT / "experiments").glob("*.yaml"))}
-OVERLAYS = [name for name, path in FILES.items() if name != "smoke"]
+OVERLAYS = [name for name, path in FILES.items() if "ablation:" in path.read_text()]
 PAGE = ROOT / "docs/ablations.md"
 OWN = ("reward", "loss", "weight_decay", "options", "steps")  # what an overlay's recipe may change
 

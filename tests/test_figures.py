@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 import dopr
 from dopr.comparison import compare
-from dopr.figures import complexity, curves, informative, profile, selection, training
+from dopr.figures import complexity, curves, informative, profile, ranking, replay, selection, training
 from dopr.figures.style import COLUMN, looks, new_figure, save
 from dopr.results import Results
 from fixture_results import make_results
@@ -25,7 +25,7 @@ from fixture_results import make_results
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
 LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
 SEEDS = [0, 1, 2]
-MODULES = (training, profile, selection, complexity, informative)
+MODULES = (training, profile, selection, complexity, informative, ranking, replay)
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
@@ -68,6 +68,8 @@ def made(results: Results, comparisons) -> dict[str, tuple[Figure, pd.DataFrame]
         "selection": selection.collect(results, "easy", METHODS, SEEDS),
         "complexity": complexity.collect(results, ladder, LADDER, [1, 100], 0.05),
         "informative": informative.collect(results, ["easy", "hard"], METHODS, SEEDS, 100),
+        "ranking": ranking.collect(results.history("easy"), list(results.history("easy"))[:3], 1),
+        "replay": replay.collect(results, "easy", 4, 30, 3),
     }
     draw = {
         "rollouts": lambda frame: curves.draw(frame, "rollouts"),
@@ -94,7 +96,7 @@ def written(figures, results, comparisons, tmp_path_factory) -> tuple[Path, Path
 
 def test_each_figure_is_a_pdf_a_png_and_its_numbers(written):
     names = {path.name for path in written[0].iterdir()}
-    figures = {"rollouts", "cpu", "training", "profile", "selection", "complexity", "informative"}
+    figures = {"rollouts", "cpu", *map(name_of, MODULES)}
     assert {name for name in names if name.endswith(".pdf")} == {f"{name}.pdf" for name in figures}
     assert {name for name in names if name.endswith(".png")} == {f"{name}.png" for name in figures}
     assert {name for name in names if name.endswith(".csv")} == {
@@ -187,6 +189,7 @@ PROGRAMS = {
     "plot_profile.py": ["--pool", "easy"],
     "plot_selection.py": ["--pools", "easy", *COMMON],
     "plot_complexity.py": ["--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"],
+    "plot_replay.py": ["--pool", "easy", "--group-size", "4", "--steps", "20", "--seeds", "2"],
     "plot_informative.py": ["--pools", "easy", *COMMON],
 }
 

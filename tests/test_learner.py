@@ -1,88 +1,29 @@
-"""The updates of a training step: how many, on which rows, with which terms, in which number format."""
+"""The updates of a training step: how many, on which rows, with which terms."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer
 
-from dopr.config import Critic, Loss, Recipe, Reuse, Sampling
+from dopr.config import Critic, Reuse
 from dopr.policy import model
 from dopr.policy.advantages import RewardError
-from dopr.policy.learner import Learner, split
+from dopr.policy.learner import split, summary
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.transformer import Transformer
-from dopr.policy.update import Weighted
+from dopr.policy.update import UpdateStatistics, Weighted
 from dopr.records import Rollout
-from dopr.rollout.torch_engine import TorchEngine
+from fixture_learner import MIXED, SILENT, make_learner, make_loss, roll_out, same, weights
 from fixture_rollouts import make_rollout
-
-LIMIT = 16
-
-
-def make_loss(**changes: Any) -> Loss:
-    return Loss(**{"variant": "dapo", "clip_low": 0.2, "clip_high": 0.2, "advantage_epsilon": 1e-4, **changes})
-
-
-def make_learner(policy: Transformer, temperature: float = 1.0, seed: int = 0, **changes: Any) -> Learner:
-    fields: dict[str, Any] = {
-        "selector": "uniform",
-        "group_size": 4,
-        "prompts_per_step": 2,
-        "steps": 10,
-        "learning_rate": 1e-3,
-        "warmup_steps": 0,
-        "betas": (0.9, 0.99),
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "loss": make_loss(),
-    }
-    sampling = Sampling(temperature=temperature, max_new_tokens=LIMIT)
-    return Learner(policy, Recipe(**{**fields, **changes}), sampling, seed)
 
 
 @pytest.fixture
 def policy(tiny: Path) -> Transformer:
     return model.load(tiny)
-
-
-def roll_out(
-    tiny: Path, policy: Transformer, rewards: Sequence[Sequence[float]], temperature: float = 1.0, seed: int = 1
-) -> list[list[Rollout]]:
-    """Groups really sampled from the policy, with made-up rewards."""
-    tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine.from_folder(tiny)
-    engine.load_weights(policy.state_dict())
-    ids = [tuple(tokenizer.encode(f"compute 1 + {i}\n").ids) for i in range(len(rewards))]
-    samples = engine.generate(ids, len(rewards[0]), temperature, LIMIT, seed)
-    return [
-        [
-            make_rollout(
-                f"p{i}",
-                sample=j,
-                prompt_tokens=ids[i],
-                tokens=drawn.tokens,
-                logprobs=drawn.logprobs,
-                finish=drawn.finish,
-                reward=rewards[i][j],
-            )
-            for j, drawn in enumerate(group)
-        ]
-        for i, group in enumerate(samples)
-    ]
-
-
-def weights(policy: Transformer) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().clone() for name, weight in policy.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 def mean_entropy(policy: Transformer, groups: list[list[Rollout]], temperature: float = 1.0) -> float:
@@ -92,10 +33,6 @@ def mean_entropy(policy: Transformer, groups: list[list[Rollout]], temperature: 
             policy, [r.prompt_tokens for r in rollouts], [r.tokens for r in rollouts], temperature
         )
     return float(entropy[mask].mean())
-
-
-MIXED = [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
-SILENT = [[1.0] * 4, [0.0] * 4]
 
 
 # --- how many updates ---
@@ -160,12 +97,28 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
     ] * 3
 
 
-def test_epochs_on_the_same_rollouts_are_held_by_the_clip(tiny, policy):
+def test_every_mini_batch_is_told_its_share_of_the_tokens_of_its_pass(tiny, policy):
+    """By which dapo averages: two mini-batches have half each, however many tokens fell to them."""
+    new = [Weighted(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+    total = sum(len(row.rollout.tokens) for row in new)
+    for count in (1, 2, 3):
+        assert [share for _, share in make_learner(policy, minibatches=count)._batches(new, 0)] == [
+            total / count
+        ] * count
+
+
+def test_passes_over_the_same_rollouts_are_held_by_the_clip(tiny, policy):
     """On policy nothing is clipped; after many passes at a high rate, much is."""
     groups = roll_out(tiny, policy, MIXED)
-    learner = make_learner(policy, epochs=12, learning_rate=0.01)
-    assert learner.learn(groups, 0)[0].clipped == 0
-    assert make_learner(policy).learn(groups, 1)[0].clipped > 0.2
+    assert make_learner(policy, learning_rate=0.01).learn(groups, 0)[0].clipped == 0
+    assert make_learner(model.load(tiny), learning_rate=0.01, epochs=12).learn(groups, 0)[0].clipped > 0.1
+
+
+def test_a_steps_statistics_are_means_over_its_updates_but_for_the_gap():
+    first, second = UpdateStatistics(1.0, 0.0, 1e-6, 0.25, 3.0), UpdateStatistics(3.0, 0.5, 0.7, 0.75, 1.0)
+    assert summary([first, second]) == UpdateStatistics(2.0, 0.25, 1e-6, 0.5, 2.0)
+    assert summary([first]) == first
+    assert summary([]) == UpdateStatistics()
 
 
 # --- which terms ---
@@ -342,81 +295,3 @@ def test_a_reward_that_is_not_finite_is_no_silent_zero_step(tiny, policy):
                 roll_out(tiny, policy, [[1.0, 0.0], [0.0, float("nan")]]), 3
             )
     assert same(before, weights(policy))
-
-
-# --- bfloat16 ---
-
-
-def test_a_bfloat16_policy_samples_learns_and_agrees_to_its_precision(tiny, policy):
-    learner = make_learner(policy, dtype="bfloat16", learning_rate=1e-4)
-    groups = roll_out(tiny, policy, MIXED)
-    statistics, updates = learner.learn(groups, 0)
-    assert updates == 1
-    assert 0 < statistics.logprob_gap < 0.1
-    assert {weight.dtype for weight in policy.parameters()} == {torch.bfloat16}
-    assert {master.dtype for master in learner.optimiser.masters} == {torch.float32}
-
-
-def test_a_bfloat16_policy_learns_what_a_float32_one_learns(tiny):
-    """After some updates, the masters are near the float32 policy, nearer than a bfloat16 step could bring them."""
-    policies = {dtype: model.load(tiny) for dtype in ("float32", "bfloat16")}
-    start = torch.cat([weight.flatten() for weight in weights(policies["float32"]).values()])
-    ends = {}
-    for dtype, policy in policies.items():
-        learner = make_learner(policy, dtype=dtype, learning_rate=1e-4)
-        groups = roll_out(tiny, model.load(tiny), MIXED)
-        for step in range(5):
-            learner.learn(groups, step)
-        ends[dtype] = torch.cat([master.detach().flatten() for master in learner.optimiser.masters])
-    moved = [ends[dtype] - start for dtype in ("float32", "bfloat16")]
-    assert torch.nn.functional.cosine_similarity(*moved, dim=0) > 0.8
-
-
-def test_a_saved_bfloat16_policy_is_loaded_by_transformers_and_by_the_sampler(tiny, policy, tmp_path):
-    from transformers import AutoModelForCausalLM
-
-    learner = make_learner(policy, dtype="bfloat16")
-    learner.learn(roll_out(tiny, policy, MIXED), 0)
-    model.save(policy, tmp_path / "saved", like=tiny)
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
-    assert theirs.dtype == torch.bfloat16
-    assert all(torch.equal(weight, policy.state_dict()[name]) for name, weight in theirs.named_parameters())
-    again = model.load(tmp_path / "saved")
-    assert all(torch.equal(weight.bfloat16(), policy.state_dict()[name]) for name, weight in again.named_parameters())
-    ids = torch.tensor([[5, 6, 7, 8]])
-    with torch.no_grad():
-        ours = policy.logits(policy(ids)).float()
-        torch.testing.assert_close(ours, theirs(ids).logits.float(), atol=0.05, rtol=0.05)
-    drawn = [TorchEngine.from_folder(tmp_path / "saved").generate([[5, 6, 7]], 4, 1.0, 8, seed=3) for _ in range(2)]
-    assert drawn[0] == drawn[1]
-
-
-# --- resuming ---
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"dtype": "bfloat16", "learning_rate": 1e-5},
-        {"epochs": 2, "minibatches": 2, "reuse": Reuse(groups=2, window=4)},
-        {"critic": Critic(learning_rate=0.01), "epochs": 2, "minibatches": 2},
-        {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4), "dtype": "bfloat16"},
-        {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.01)},
-        {"loss": make_loss(variant="rft"), "reuse": Reuse(groups=2, window=4, updates=2)},
-    ],
-)
-def test_a_restored_learner_goes_on_bit_for_bit(tiny, tmp_path, settings):
-    """Sampled anew in every step from the policy as it is, so that any difference would grow."""
-    whole, resumed = (make_learner(model.load(tiny), **settings) for _ in range(2))
-
-    def steps(learner: Learner, *places: int) -> list[Any]:
-        return [learner.learn(roll_out(tiny, learner.policy, MIXED, seed=step), step) for step in places]
-
-    steps(whole, 0, 1, 2)
-    torch.save(whole.state_dict(), tmp_path / "state.pt")
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert same(weights(whole.policy), weights(resumed.policy))
-    assert steps(whole, 3, 4) == steps(resumed, 3, 4)
-    assert same(weights(whole.policy), weights(resumed.policy))
-    masters = zip(whole.optimiser.masters, resumed.optimiser.masters, strict=True)
-    assert all(torch.equal(first, second) for first, second in masters)

@@ -50,6 +50,12 @@ def test_the_learning_rate_rises_linearly_and_stays():
     assert learning_rate(recipe(learning_rate=0.8, warmup_steps=0), 0) == 0.8
 
 
+def test_the_learning_rate_falls_linearly_where_asked_to():
+    settings = recipe(learning_rate=0.8, warmup_steps=2, steps=4, final_rate=0.5)
+    # Factors of the fall: 1, 7/8, 6/8, 5/8; the first step is half warmed up.
+    assert [learning_rate(settings, at) for at in range(4)] == pytest.approx([0.4, 0.7, 0.6, 0.5])
+
+
 def test_in_float32_it_is_torchs_adamw_bit_for_bit():
     ours, theirs = make_network(), make_network()
     optimiser = make_optimiser(ours, weight_decay=0.1)

@@ -53,7 +53,8 @@ def fresh_rows(tiny, prompts, temperature: float = 1.0, advantages=(1.5, -0.5, -
 def step(policy, rows, temperature: float = 1.0, at: int = 0, **changes):
     settings = recipe(**changes)
     optimiser = Optimiser(policy, settings, settings.learning_rate, torch.float32)
-    return update(policy, optimiser, rows, Objective(settings.loss, temperature, 24, None), at)
+    objective = Objective(settings.loss, temperature, 24, None)
+    return update(policy, optimiser, rows, objective, objective.tokens(rows), at)
 
 
 def total(policy, row: Weighted, temperature: float = 1.0) -> float:

@@ -11,7 +11,11 @@ from collections.abc import Sequence
 
 from dopr.errors import exit_with_one_line
 
-COMMANDS = {"replay": "dopr.commands.replay"}  # name -> module
+COMMANDS = {  # name -> module
+    "bench-selection": "dopr.commands.bench_selection",
+    "ranking": "dopr.commands.ranking",
+    "replay": "dopr.commands.replay",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

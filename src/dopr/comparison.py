@@ -1,9 +1,12 @@
-"""Every method of one pool, resampled together: the same questions for all, seeds drawn for each on its own."""
+"""Every method of one pool (or of several, shown as one), resampled together.
+
+A replicate has the same questions for all methods; seeds are drawn for each method on its own, within each pool.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,8 @@ from numpy.typing import NDArray
 from dopr.files import DataError
 from dopr.records import derive_seed
 from dopr.results import Results
-from dopr.scores import Evaluation, load_evaluation
-from dopr.statistics import Curve, FloatArray, even_weights, question_weights, redraw_weights, resampled_curve
+from dopr.scores import Evaluation, load_evaluation, pooled
+from dopr.statistics import Curve, FloatArray, even_weights, question_weights, resampled_curve, stratified_weights
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ class Comparison:
         """Names of the benchmarks, sorted; the same for every method."""
         return next(iter(self.evaluations.values())).benchmarks
 
+    def only(self, methods: Sequence[str]) -> Comparison:
+        """The same comparison of some of its methods."""
+        return replace(self, evaluations={method: self.evaluations[method] for method in methods})
+
     def curve(self, method: str, benchmarks: Sequence[str] | None = None, greedy: bool = False) -> Curve:
         """Sampled (or greedy) accuracy of a method: the mean over benchmarks (all, or those named) of their means.
 
@@ -42,9 +49,8 @@ class Comparison:
         evaluation = self.evaluations[method]
         chosen = self._members(evaluation, benchmarks)
         redrawn = self.questions[:, chosen]
-        seeds = redraw_weights(
-            len(evaluation.seeds), len(redrawn), derive_seed("bootstrap", "seeds", self.pool, method)
-        )
+        drawn = derive_seed("bootstrap", "seeds", self.pool, method)
+        seeds = stratified_weights(evaluation.pools, len(redrawn), drawn)
         return resampled_curve(
             evaluation.rollouts,
             values[:, :, chosen],
@@ -62,13 +68,26 @@ class Comparison:
         return np.isin(evaluation.benchmark, [evaluation.benchmarks.index(name) for name in names])
 
 
-def compare(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int], replicates: int) -> Comparison:
+def compare(
+    results: Results,
+    pool: str,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    replicates: int,
+    members: Sequence[str] = (),
+) -> Comparison:
     """Load the runs of some methods on a pool and draw the questions of each replicate.
+
+    members: the pools that are shown as one under the name `pool`; none: it is a pool itself. The interval then holds
+    for these pools and their starting policies: they are not redrawn.
 
     Raises:
         DataError: a run is missing or damaged, or the methods were not evaluated on the same questions.
     """
-    evaluations = {method: load_evaluation(results, pool, method, seeds) for method in methods}
+    evaluations = {
+        method: pooled(pool, [load_evaluation(results, member, method, seeds) for member in members or [pool]])
+        for method in methods
+    }
     first = evaluations[methods[0]]
     for method, evaluation in evaluations.items():
         if (evaluation.questions, evaluation.samples) != (first.questions, first.samples):

@@ -199,6 +199,7 @@ class Recipe(Section):
     steps: PositiveInt
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
+    final_rate: Share = 1.0  # the learning rate falls linearly to this share of itself at the last step
     betas: tuple[Share, Share]
     weight_decay: float = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
@@ -235,6 +236,20 @@ class Complexity(Section):
     confidence: Share
 
 
+class Ratio(Section):
+    """The comparison with reuse off and on and selection off and on.
+
+    panels: shown name -> pools that repeat one experiment with other starting policies and draws. control,
+    control_reuse: the methods that draw prompts blindly, what selectors without and with reuse are measured against.
+    drawn: the methods of the figure; the tables have all.
+    """
+
+    panels: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    control: str = "random_one"
+    control_reuse: str = "random_one_reuse"
+    drawn: list[str] = []
+
+
 class Evaluate(Section):
     """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all."""
 
@@ -254,11 +269,12 @@ class Evaluate(Section):
 
 
 class Tune(Section):
-    """The learning-rate search on validation questions; never run with the experiment itself."""
+    """The learning-rate search on validation questions; never run with the experiment itself. pools: none is all."""
 
     methods: list[str]
     learning_rates: list[Annotated[float, Field(gt=0)]]
     seeds: list[int]
+    pools: list[str] = []
 
 
 def distinct(values: list[int]) -> list[int]:
@@ -285,6 +301,7 @@ class Config(Section):
     recipes: dict[str, Recipe]
     complexity: Complexity
     evaluate: Evaluate
+    ratio: Ratio = Ratio()
     tune: Tune
 
     @model_validator(mode="before")
@@ -313,6 +330,9 @@ class Config(Section):
             ("tune.methods", self.tune.methods, recipes),
             ("pools", self.pools, pools),
             ("complexity.pools", self.complexity.pools, self.pools),
+            ("ratio.panels", [pool for members in self.ratio.panels.values() for pool in members], self.pools),
+            ("tune.pools", self.tune.pools, self.pools),
+            ("ratio.drawn", self.ratio.drawn, self.methods),
         ):
             for name in names:
                 if name not in known:

@@ -69,6 +69,32 @@ class Experiment:
         config = self.config
         return options({"--pools": config.pools, "--methods": config.methods, "--seeds": config.seeds})
 
+    def ratio_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the comparison by reuse and selection."""
+        pools = [pool for members in self.config.ratio.panels.values() for pool in members]
+        for pool, method, seed in product(pools, self.config.methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
+
+    def ratio_options(self) -> str:
+        """The options of the comparison by reuse and selection."""
+        config = self.config
+        named: dict[str, Sequence[object]] = {
+            "--panels": [
+                f"{name.replace(' ', '_')}={','.join(members)}" for name, members in config.ratio.panels.items()
+            ],
+            "--methods": config.methods,
+            "--seeds": config.seeds,
+            "--reference": [config.evaluate.reference],
+            "--controls": [f"{method}={self._control(method)}" for method in config.methods],
+            "--drawn": config.ratio.drawn or config.methods,
+            "--targets": config.evaluate.targets,
+        }
+        return options(named)
+
+    def _control(self, method: str) -> str:
+        ratio = self.config.ratio
+        return ratio.control_reuse if self.jobs.recipe(method).reuse else ratio.control
+
     def table_options(self) -> str:
         """The tables' options beyond pools, methods and seeds."""
         evaluate, groups = self.config.evaluate, self.config.data.benchmarks
@@ -84,7 +110,8 @@ class Experiment:
     def tuning_runs(self) -> Iterator[str]:
         """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
         tune = self.config.tune
-        for pool, method, rate, seed in product(self.config.pools, tune.methods, tune.learning_rates, tune.seeds):
+        pools = tune.pools or self.config.pools
+        for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
             yield f"{pool}/{method}@{rate}/{seed}"
 
     def sweep(self) -> None:

@@ -18,7 +18,7 @@ from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
 COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict")
-METRICS = ("step", "rollouts", "tokens", "reward", "signal", "updated", "entropy", "length")
+METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length")
 SECONDS = ("step", "cpu_seconds", "wall_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 

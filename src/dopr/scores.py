@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,18 @@ FAULTS = ("truncated", "unparsed", "timeout", "error")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All checkpoints of one method's runs on one pool. S seeds, C checkpoints (the first is the base), Q questions.
+    """All checkpoints of one method's runs. S runs, C checkpoints (the first is the base), Q questions.
 
+    name: of the pool, or of the pools that are shown as one. pools, seeds: of each run, shape (S,).
     steps, rollouts: training spent at each checkpoint, shape (C,). tokens: likewise, shape (S, C).
     benchmarks: names, sorted. benchmark: index into them of each question, shape (Q,). questions: ids, shape (Q,).
     samples: sampled completions a question. correct: how many were, shape (S, C, Q). greedy: 0 or 1, same shape.
     faults: share of the sampled completions with each of FAULTS, same shape.
     """
 
-    pool: str
+    name: str
     method: str
+    pools: tuple[str, ...]
     seeds: tuple[int, ...]
     steps: IntArray
     rollouts: FloatArray
@@ -38,6 +40,12 @@ class Evaluation:
     correct: IntArray
     greedy: FloatArray
     faults: dict[str, FloatArray]
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs: their seeds, with the pool where there are several."""
+        alone = len(set(self.pools)) == 1
+        return [str(s) if alone else f"{pool}/{s}" for pool, s in zip(self.pools, self.seeds, strict=True)]
 
     @property
     def sampled(self) -> FloatArray:
@@ -64,6 +72,7 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
     return Evaluation(
         pool,
         method,
+        (pool,) * len(seeds),
         tuple(seeds),
         first.steps,
         first.rollouts,
@@ -75,6 +84,32 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
         np.stack([run.correct.to_numpy(dtype=np.int64) for run in runs]),
         np.stack([run.greedy.to_numpy(dtype=np.float64) for run in runs]),
         {name: np.stack([run.faults[name] for run in runs]) for name in FAULTS},
+    )
+
+
+def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
+    """One method's runs on several pools as one, under a name.
+
+    Raises:
+        DataError: they differ in checkpoints, questions or samples.
+    """
+    first = evaluations[0]
+    for other in evaluations:
+        same = (first.questions, first.samples) == (other.questions, other.samples)
+        if not (same and np.array_equal(first.rollouts, other.rollouts)):
+            raise DataError(
+                f"{first.method}: its runs on {first.name} and {other.name} differ in checkpoints, questions or "
+                "samples; evaluate both again with one configuration"
+            )
+    return replace(
+        first,
+        name=name,
+        pools=tuple(pool for evaluation in evaluations for pool in evaluation.pools),
+        seeds=tuple(seed for evaluation in evaluations for seed in evaluation.seeds),
+        tokens=np.concatenate([evaluation.tokens for evaluation in evaluations]),
+        correct=np.concatenate([evaluation.correct for evaluation in evaluations]),
+        greedy=np.concatenate([evaluation.greedy for evaluation in evaluations]),
+        faults={fault: np.concatenate([e.faults[fault] for e in evaluations]) for fault in FAULTS},
     )
 
 

@@ -11,6 +11,7 @@ three seeds have only ten different resamples. Show every seed beside the interv
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,17 @@ def redraw_weights(count: int, replicates: int, seed: int) -> FloatArray:
     """Weights of `count` equal things drawn with replacement; shape (replicates, count), rows sum to 1."""
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
     return np.asarray(drawn / count, dtype=np.float64)
+
+
+def stratified_weights(strata: Sequence[str], replicates: int, seed: int) -> FloatArray:
+    """Weights of things redrawn within their stratum, each stratum keeping its share; shape (replicates, things)."""
+    labels = np.asarray(strata)
+    weights = np.zeros((replicates, len(labels)))
+    for i, name in enumerate(dict.fromkeys(strata)):
+        within = labels == name
+        count = int(within.sum())
+        weights[:, within] = redraw_weights(count, replicates, seed + i) * count / len(labels)
+    return weights
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
 from dopr.config import Recipe, Sampling, Verify
+from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.policy import model
@@ -76,8 +77,11 @@ class TrainingJob:
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
-        setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history)
-        policy = model.load(self.base)
+        tokenizer = Tokenizer.from_file(str(self.base / "tokenizer.json"))
+        features = partial(
+            prompt_features, prompts=list(pool.values()), policy=model.load(self.base), tokenizer=tokenizer
+        )
+        setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
         return Run(
             name=self.name,
             phase=self.phase,
@@ -85,8 +89,8 @@ class TrainingJob:
             recipe=recipe,
             sampling=Sampling(**settings["rollout"]),
             pool=pool,
-            policy=policy,
-            tokenizer=Tokenizer.from_file(str(self.base / "tokenizer.json")),
+            policy=model.load(self.base),
+            tokenizer=tokenizer,
             engine=TorchEngine.from_folder(self.base),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,

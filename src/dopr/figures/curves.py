@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,13 +11,9 @@ from matplotlib.ticker import PercentFormatter
 
 from dopr.comparison import Comparison
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, legend_below, letter, log_axis, looks, new_figure
-from dopr.files import DataError
 from dopr.results import Results
-from dopr.scores import Evaluation
+from dopr.spending import NAMES, Spending, spent
 from dopr.statistics import FloatArray, interval
-
-Spending = Literal["rollouts", "tokens", "cpu_seconds"]
-NAMES = {"rollouts": "training rollouts", "tokens": "training tokens", "cpu_seconds": "CPU-seconds of training"}
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
@@ -38,38 +32,13 @@ def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending)
     )
 
 
-def spent(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArray:
-    """What each seed had spent at each checkpoint, shape (seeds, checkpoints).
-
-    Raises:
-        DataError: a run's measured seconds end before its last checkpoint.
-    """
-    if axis == "tokens":
-        return evaluation.tokens
-    if axis == "rollouts":
-        return np.tile(evaluation.rollouts, (len(evaluation.seeds), 1))
-    return np.stack([_cpu_seconds(results, evaluation, seed) for seed in evaluation.seeds])
-
-
-def _cpu_seconds(results: Results, evaluation: Evaluation, seed: int) -> FloatArray:
-    laps = results.seconds(evaluation.pool, evaluation.method, seed)
-    at = dict(zip(laps["step"].tolist(), laps["cpu_seconds"].tolist(), strict=True)) | {0: 0.0}
-    missing = [step for step in evaluation.steps.tolist() if step not in at]
-    if missing:
-        run = f"train/{evaluation.pool}/{evaluation.method}/{seed}"
-        raise DataError(f"{run}/seconds.csv: has no row for step {missing[0]}, which was evaluated; train it again")
-    return np.array([at[step] for step in evaluation.steps.tolist()], dtype=np.float64)
-
-
 def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spending) -> pd.DataFrame:
     curve, evaluation = comparison.curve(method), comparison.evaluations[method]
     low, high = interval(curve.replicates)
     names = {"pool": comparison.pool, "method": method}
     frames = [
-        pd.DataFrame(
-            {**names, "seed": str(seed), "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]}
-        )
-        for i, seed in enumerate(evaluation.seeds)
+        pd.DataFrame({**names, "seed": run, "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]})
+        for i, run in enumerate(evaluation.runs)
     ]
     mean = {"seed": MEAN, "step": evaluation.steps, axis: places.mean(axis=0), "accuracy": curve.mean}
     return pd.concat([pd.DataFrame({**names, **mean, "low": low, "high": high}), *frames], ignore_index=True)
@@ -82,7 +51,7 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
     panels = figure.subplots(1, len(pools), sharey=True, squeeze=False)[0]
     for panel, pool in zip(panels, pools, strict=True):
-        _panel(panel, frame[frame["pool"] == pool], axis)
+        draw_panel(panel, frame[frame["pool"] == pool], axis, methods)
         panel.set_title(f"{pool} pool", loc="left")
     panels[0].set_ylabel("held-out accuracy (sampled)")
     letter(panels)
@@ -90,8 +59,9 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     return figure
 
 
-def _panel(panel: Axes, frame: pd.DataFrame, axis: Spending) -> None:
-    shown = looks(list(frame["method"].unique()))
+def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Spending, methods: Sequence[str]) -> None:
+    """Draw the rows of one pool; `methods` are all those of the figure, so that a method looks the same everywhere."""
+    shown = looks(methods)
     for method, rows in frame.groupby("method", sort=False):
         look = shown[str(method)]
         trained = rows[rows[axis] > 0]  # the logarithm leaves out the base policy, which has a line of its own

@@ -4,9 +4,9 @@ The simplest form that is PPO: a network of its own, the starting policy's trunk
 zero, in float32. The only reward is the rollout's, at its last token; a completion cut at the token limit counts as
 ended there. Advantages are whitened over the batch. The value loss is clipped as in PPO's first implementation.
 
-PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571), run with verl; which settings it had there is not
-public. Departures from common practice: the KL term is in the loss and not in the reward, and replayed rollouts are
-valued anew when they are drawn.
+PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571); its settings there are not known to us. Departures from
+common practice: the KL term is in the loss and not in the reward, and replayed rollouts are valued anew when they are
+drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dopr.config import Critic as Settings
 from dopr.config import Recipe
-from dopr.policy.logprobs import completion_states
+from dopr.policy.logprobs import completion_states, in_rows
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Estimate, Weighted, padded
@@ -44,7 +44,7 @@ class ValueNetwork(nn.Module):
         """The value before each completion token [rows, longest completion], and which are real."""
         prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
         hidden, _, mask = completion_states(self.trunk, prompts, completions)
-        return self.head(hidden).squeeze(-1), mask
+        return in_rows(self.head(hidden).squeeze(-1), mask), mask
 
 
 class Critic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ class Learner:
         self.objective = Objective(recipe.loss, sampling.temperature, sampling.max_new_tokens, reference)
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
-        """The optimiser steps of one training step; the statistics of the first, and how many there were.
+        """The optimiser steps of one training step; their statistics, and how many there were.
 
         A mini-batch that no term can learn from makes no step. Weight decay acts in the steps there are.
 
@@ -52,12 +52,12 @@ class Learner:
             if used:
                 unchecked = not done and not any(row.fresh for row in used)
                 gap = self._spot_check(groups) if unchecked else 0.0
-                found = update(self.policy, self.optimiser, rows, self.objective, step, share)
+                found = update(self.policy, self.optimiser, rows, self.objective, share, step)
                 done.append(replace(found, value_loss=value_loss, logprob_gap=max(gap, found.logprob_gap)))
         if self.replay:
             for group in fresh:
                 self.replay.add(group)
-        return (done[0] if done else UpdateStatistics()), len(done)
+        return summary(done), len(done)
 
     def _weigh(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[Weighted]]:
         """The rollouts with their advantages, of the group or from the critic."""
@@ -109,6 +109,23 @@ class Learner:
             self.critic.load_state_dict(state["critic"])
         if self.replay:
             self.replay.load_state_dict(state["replay"])
+
+
+def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:
+    """Means over a step's updates, but for the log-probability gap: the first's, before the policy moved."""
+    if not done:
+        return UpdateStatistics()
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(done)
+
+    return UpdateStatistics(
+        grad_norm=mean(each.grad_norm for each in done),
+        clipped=mean(each.clipped for each in done),
+        logprob_gap=done[0].logprob_gap,
+        kl=mean(each.kl for each in done),
+        value_loss=mean(each.value_loss for each in done),
+    )
 
 
 def split(rows: Sequence[Weighted], count: int, seed: int) -> list[list[Weighted]]:

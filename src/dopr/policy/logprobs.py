@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dopr.policy.layout import read_together
 from dopr.policy.transformer import Transformer
 
 
@@ -19,7 +20,7 @@ def completion_logprobs(
     """Log-probabilities [rows, longest completion] in float32 at the sampling temperature, and which are real."""
     hidden, tokens, mask = completion_states(policy, prompts, completions)
     scores = (policy.logits(hidden).float() / temperature).log_softmax(-1)
-    return scores.gather(-1, tokens[..., None]).squeeze(-1), mask
+    return in_rows(scores.gather(-1, tokens[:, None]).squeeze(-1), mask), mask
 
 
 def logprobs_and_entropy(
@@ -32,25 +33,24 @@ def logprobs_and_entropy(
     hidden, tokens, mask = completion_states(policy, prompts, completions)
     scores = (policy.logits(hidden).float() / temperature).log_softmax(-1)
     entropy = -(scores.exp() * scores).sum(-1)
-    return scores.gather(-1, tokens[..., None]).squeeze(-1), entropy, mask
+    return in_rows(scores.gather(-1, tokens[:, None]).squeeze(-1), mask), in_rows(entropy, mask), mask
 
 
 def completion_states(
     policy: Transformer, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The hidden state before each completion token [rows, longest completion, hidden size], the tokens, and which
-    are real.
+    """The hidden state before each completion token [tokens, hidden size], row after row, the tokens, and which places
+    [rows, longest completion] they have.
 
-    Rows are padded on the right, where a causal model needs no mask; what lies beyond a completion is masked out.
+    Each distinct prompt is read once, for all its completions (see dopr.policy.layout, also for the spare tokens at
+    the end).
     """
-    rows = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    starts = torch.tensor([len(prompt) for prompt in prompts])
+    reading = read_together(prompts, completions)
     lengths = torch.tensor([len(completion) for completion in completions])
-    steps = torch.arange(int(lengths.max()))
-    mask = steps < lengths[:, None]
-    places = (starts[:, None] + steps).clamp_max(longest - 1)
-    hidden = policy(ids)
-    before = hidden.gather(1, (places - 1)[..., None].expand(-1, -1, hidden.shape[-1]))
-    return before, ids.gather(1, places), mask
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    return policy.read(reading.layout).index_select(0, reading.before), reading.targets, mask
+
+
+def in_rows(values: Tensor, mask: Tensor) -> Tensor:
+    """Values [tokens], row after row, at their places [rows, longest], with zeros behind."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)

@@ -60,26 +60,25 @@ class Extent:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """loss: scalar. clipped: share of tokens at which the clip is active. kl, entropy: means over tokens, or 0."""
+    """loss: scalar. clipped: share of tokens at which the clip is active. kl: mean over tokens, 0 where it is off."""
 
     loss: Tensor
     clipped: float
     kl: float
-    entropy: float
 
 
 def minibatch_loss(tokens: Tokens, extent: Extent, settings: Loss) -> LossTerms:
     """The loss as `settings` say; terms that are off are not computed."""
     variant, mask = VARIANTS[settings.variant], tokens.mask
-    values, active, kl, entropy = torch.zeros_like(tokens.logprobs), torch.zeros_like(mask), 0.0, 0.0
+    values, active, kl = torch.zeros_like(tokens.logprobs), torch.zeros_like(mask), 0.0
     if settings.policy_gradient:
         values, active = variant.surrogate(tokens, settings)
     if tokens.reference is not None:
         divergence = k3(tokens.logprobs, tokens.reference)
         values, kl = values + settings.kl * divergence, masked_mean(divergence, mask)
     if tokens.entropy is not None:
-        values, entropy = values - settings.entropy * tokens.entropy, masked_mean(tokens.entropy, mask)
-    return LossTerms(variant.average(values, mask, extent), masked_mean(active, mask), kl, entropy)
+        values = values - settings.entropy * tokens.entropy
+    return LossTerms(variant.average(values, mask, extent), masked_mean(active, mask), kl)
 
 
 def k3(logprobs: Tensor, reference: Tensor) -> Tensor:

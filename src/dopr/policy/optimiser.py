@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from dopr.config import Recipe
 
 
-def warm_up(recipe: Recipe, step: int) -> float:
-    """The factor of every learning rate: linear over recipe.warmup_steps, then 1; steps count from 0."""
-    return min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+def schedule(recipe: Recipe, step: int) -> float:
+    """The factor of every learning rate, steps counted from 0: it rises linearly over recipe.warmup_steps, and from
+    first to last step it falls linearly towards recipe.final_rate."""
+    warm = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    return warm * (1.0 - (1.0 - recipe.final_rate) * step / recipe.steps)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """The policy's learning rate at a step."""
-    return recipe.learning_rate * warm_up(recipe, step)
+    return recipe.learning_rate * schedule(recipe, step)
 
 
 class Optimiser:
@@ -50,7 +52,7 @@ class Optimiser:
                 f"step {step + 1}: the loss is {loss.item()} and its gradient norm {norm}; lower learning_rate"
             )
         for group in self.adam.param_groups:
-            group["lr"] = self.rate * warm_up(self.recipe, step)
+            group["lr"] = self.rate * schedule(self.recipe, step)
         self.adam.step()
         self._refresh()
         return norm

@@ -7,14 +7,16 @@ of a small policy twice the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import scaled_dot_product_attention, silu
 
 from dopr.architecture import rotary_angles
+from dopr.policy.layout import Layout, Part, rows_of
+from dopr.products import product
 
 
 class Attention(nn.Module):
@@ -31,14 +33,47 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(size, self.kv_heads * self.head_size, bias=biased)
         self.o_proj = nn.Linear(self.heads * self.head_size, size, bias=False)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """[rows, length, hidden size] in and out; cos and sin: [length, head size]."""
-        split = (*hidden.shape[:2], -1, self.head_size)
-        query, key, value = (p(hidden).view(split).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        grouped = self.heads != self.kv_heads
-        mixed = scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, parts: Sequence[Part]) -> Tensor:
+        """[tokens, hidden size] in and out; cos and sin: [tokens, 1, head size]."""
+        turned = self.heads + self.kv_heads
+        projected = product(hidden, *self._joined()).view(len(hidden), -1, self.head_size)
+        query, key = rotate(projected[:, :turned], cos, sin).tensor_split([self.heads], 1)
+        query, key, value = query.flatten(1), key.flatten(1), projected[:, turned:].flatten(1)
+        mixed = torch.cat([self._attend(part, query, key, value) for part in parts])
+        return product(mixed, self.o_proj.weight)
+
+    def _joined(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the query, key and value projections as one."""
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        biased = self.q_proj.bias is not None
+        bias = torch.cat([projection.bias for projection in projections]) if biased else None
+        return torch.cat([projection.weight for projection in projections]), bias
+
+    def _attend(self, part: Part, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[real queries, heads * head size] of one part."""
+        rows, most = part.queries.shape
+        query = query.index_select(0, part.queries.flatten()).view(rows, most, -1, self.head_size)
+        key, value = (
+            tensor.index_select(0, part.keys.flatten()).view(rows, -1, self.kv_heads, self.head_size).transpose(1, 2)
+            for tensor in (key, value)
+        )
+        if part.mask is None:
+            grouped = self.heads != self.kv_heads
+            mixed = scaled_dot_product_attention(query.transpose(1, 2), key, value, is_causal=True, enable_gqa=grouped)
+            mixed = mixed.transpose(1, 2)
+        else:
+            mixed = self._masked(query, key.flatten(0, 1), value.flatten(0, 1), part.mask)
+        return mixed.reshape(rows * most, -1).index_select(0, part.real)
+
+    def _masked(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """[rows, queries, heads, head size]; query heads that share a key head are stacked."""
+        rows, most, heads, size = query.shape
+        group = heads // self.kv_heads
+        stacked = (query * size**-0.5).view(rows, most, self.kv_heads, group, size).permute(0, 2, 3, 1, 4)
+        scores = torch.bmm(stacked.reshape(rows * self.kv_heads, group * most, size), key.transpose(1, 2))
+        scores.view(rows, self.kv_heads, group, most, -1).add_(mask)
+        mixed = torch.bmm(scores.softmax(-1), value).view(rows, self.kv_heads, group, most, size)
+        return mixed.permute(0, 3, 1, 2, 4)
 
 
 class Mlp(nn.Module):
@@ -53,7 +88,8 @@ class Mlp(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., hidden size] in and out."""
-        return self.down_proj(silu(self.gate_proj(hidden)) * self.up_proj(hidden))  # type: ignore[no-any-return]
+        gate, up = product(hidden, self.gate_proj.weight), product(hidden, self.up_proj.weight)
+        return product(silu(gate) * up, self.down_proj.weight)
 
 
 class Block(nn.Module):
@@ -66,9 +102,9 @@ class Block(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config["hidden_size"], config["rms_norm_eps"])
         self.mlp = Mlp(config)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """[rows, length, hidden size] in and out."""
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos, sin)
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, parts: Sequence[Part]) -> Tensor:
+        """[tokens, hidden size] in and out."""
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos, sin, parts)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))  # type: ignore[no-any-return]
 
 
@@ -105,16 +141,21 @@ class Transformer(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Normalised hidden states [rows, length, hidden size] of token ids [rows, length], padded on the right."""
-        length = ids.shape[1]
-        hidden = self.model.embed_tokens(ids)
-        cos, sin = (self.get_buffer(name)[:length].to(hidden.dtype) for name in ("cos", "sin"))
+        return self.read(rows_of(ids))[: ids.numel()].view(*ids.shape, -1)
+
+    def read(self, layout: Layout) -> Tensor:
+        """Normalised hidden states [tokens, hidden size]."""
+        hidden = self.model.embed_tokens(layout.tokens)
+        cos, sin = (self.get_buffer(name)[layout.positions, None].to(hidden.dtype) for name in ("cos", "sin"))
+        parts = [part.to(hidden.dtype) for part in layout.parts]
         for block in self.model.layers:
-            hidden = block(hidden, cos, sin)
+            hidden = block(hidden, cos, sin, parts)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., vocabulary] of hidden states."""
-        return linear(hidden, self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
+        weight = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        return product(hidden.flatten(0, -2), weight).view(*hidden.shape[:-1], -1)
 
 
 def rotate(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

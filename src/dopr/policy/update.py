@@ -83,19 +83,19 @@ def update(
     optimiser: Optimiser,
     rows: Sequence[Weighted],
     objective: Objective,
+    share: float,
     step: int,
-    share: float | None = None,
 ) -> UpdateStatistics:
     """One step on the mini-batch `rows`, of which one must be used (see Objective.used).
 
-    share: tokens of the whole batch / number of mini-batches; None where `rows` are the whole batch.
+    share: tokens of the whole batch / number of mini-batches.
 
     Raises:
         FloatingPointError: an advantage, a stored log-probability, the loss or its gradient is not finite.
     """
-    used, tokens = objective.used(rows), objective.tokens(rows)
+    used = objective.used(rows)
     batch = collect(policy, used, objective, step)
-    extent = Extent(len(rows), tokens, tokens if share is None else share, objective.limit)
+    extent = Extent(len(rows), objective.tokens(rows), share, objective.limit)
     terms = minibatch_loss(batch, extent, objective.loss)
     norm = optimiser.step(terms.loss, step)
     fresh = torch.tensor([row.fresh for row in used])[:, None] & batch.mask

@@ -132,7 +132,8 @@ class Selector(Predictive):
         if rest and not self.pipelined:
             return rest
         drawn = draw_candidates(generator(self.setup.seed, step), self.candidates, len(self.setup.pool))
-        return rest + [Ask(prompt, self.screening) for prompt in np.asarray(self.setup.pool, object)[drawn]]
+        places = range(len(self.setup.pool)) if isinstance(drawn, slice) else drawn
+        return rest + [Ask(self.setup.pool[place], self.screening) for place in places]
 
     def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
         """Whole groups are trained on; of screened ones the best are held, and the others discarded."""

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from dopr.selection.parts.drawing import best, check_candidates, draw_candidates, generator
+from dopr.selection.parts.drawing import best, check_candidates, draw_candidates, draw_rates, generator
 from dopr.selection.parts.volatility import Beta, Pseudo
 from dopr.selection.selector import Outcome, Predictive, Setup
 
@@ -45,7 +45,7 @@ class Selector(Predictive):
         rng = generator(self.setup.seed, step)
         drawn = draw_candidates(rng, self.candidates, len(self.setup.pool))
         successes, trials = self.posterior.counts(drawn)
-        rates = rng.beta(successes, trials - successes)
+        rates = draw_rates(successes, trials - successes, rng)
         return [self.setup.pool[i] for i in best(-np.abs(rates - self.target), drawn, self.setup.count, rng)]
 
     def observe(self, step: int, outcome: Outcome) -> None:

@@ -1,10 +1,13 @@
 """SPEED-RL (arXiv 2506.09016): a few rollouts screen each prompt, and only prompts of intermediate difficulty go on.
 
-A new prompt gets `screening` rollouts. If its accuracy lies strictly between `low` and `high`, the next step completes
-its group, beside the screening of new prompts; complete groups are trained on once `count` are there, and what
-exceeds the batch waits in a buffer, as published. Departure: a step costs count * group_size rollouts, whatever the
-rewards: first held prompts are completed, as many as fit, and what is left screens new ones in GRPO's order. So a
-group may mix rollouts of two policies, where an update came in between, and a buffered one is of an older policy.
+A new prompt gets `screening` rollouts: by default half a group, or the largest part that divides it. If its accuracy
+lies strictly between `low` and `high`, the next step completes its group, beside the screening of new prompts;
+complete groups are trained on once `count` are there, and what exceeds the batch waits in a buffer, as published. One
+rollout alone is never between 0 and 1, so groups need at least four.
+
+Departure: a step costs count * group_size rollouts, whatever the rewards: first held prompts are completed, as many as
+fit, and what is left screens new ones in GRPO's order. So a group may mix rollouts of two policies, where an update
+came in between, and a buffered one is of an older policy.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class Selector(Predictive):
     """Complete what passed the screening; screen new prompts with the rest of the budget."""
 
     setup: Setup
-    screening: Annotated[int, Field(gt=0)] = 4
+    screening: Annotated[int, Field(ge=0)] = 0
     low: Share = 0.0
     high: Share = 1.0
     epochs: Epochs = field(init=False, repr=False)
@@ -35,6 +38,7 @@ class Selector(Predictive):
 
     def __post_init__(self) -> None:
         size = self.setup.group_size
+        self.screening = self.screening or max(part for part in range(1, size) if size % part == 0)
         if size % self.screening or self.screening == size:
             raise OptionError(
                 f"speed: screening {self.screening} must divide the group size {size} and be smaller, so that every "

@@ -31,6 +31,7 @@ class Selector(Predictive):
     places: dict[str, int] = field(init=False, repr=False)
     visits: Floats = field(init=False, repr=False)
     paid: Floats = field(init=False, repr=False)
+    total: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         pool = self.setup.pool
@@ -47,13 +48,14 @@ class Selector(Predictive):
     def index(self, places: Places) -> Floats:
         """UCB1's index of the prompts at `places`; infinite where never visited."""
         visits = self.visits[places]
-        width = self.exploration * math.sqrt(2 * math.log(max(1.0, float(self.visits.sum()))))
+        width = self.exploration * math.sqrt(2 * math.log(max(1.0, self.total)))
         known = np.maximum(visits, 1.0)
         return np.where(visits > 0, 4 * self.paid[places] / known + width / np.sqrt(known), np.inf)
 
     def observe(self, step: int, outcome: Outcome) -> None:
         """Count the visit and its variance."""
         place = self.places[outcome.prompt]
+        self.total += 1
         self.visits[place] += 1
         self.paid[place] += np.var(outcome.rewards)
 
@@ -65,3 +67,4 @@ class Selector(Predictive):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of state_dict, for a selector that has seen nothing yet."""
         self.visits[state["places"]], self.paid[state["places"]] = state["visits"], state["paid"]
+        self.total = float(sum(state["visits"]))

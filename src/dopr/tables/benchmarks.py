@@ -68,7 +68,7 @@ def _scores(evaluation: Evaluation, pass_at: Sequence[int]) -> pd.DataFrame:
     shape = (seeds, checkpoints, benchmarks)
     s, c, b = (index.ravel() for index in np.indices(shape))
     columns = {
-        "pool": evaluation.pool,
+        "pool": evaluation.name,
         "method": evaluation.method,
         "seed": np.array(evaluation.seeds)[s],
         "step": evaluation.steps[c],

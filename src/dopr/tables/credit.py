@@ -15,12 +15,21 @@ from dopr.tables.typeset import Table
 # What differs, the method without it, the method with it.
 CAUSES = (
     ("small batches", "grpo", "random_one"),
+    ("smaller batches alone", "grpo", "grpo_small"),
     ("selection without a profile", "random_one", "dopr_cold"),
     ("selection with a profile", "random_one", "dopr"),
+    ("selection by similar prompts (text)", "random_one", "dopr_text"),
+    ("selection by similar prompts (hidden states)", "random_one", "dopr_hidden"),
     ("reuse, one prompt a step", "random_one", "random_one_reuse"),
     ("reuse, GRPO", "grpo", "grpo_reuse"),
-    ("selection under reuse", "random_one_reuse", "dopr_reuse"),
+    ("selection without a profile, under reuse", "random_one_reuse", "dopr_cold_reuse"),
+    ("selection with a profile, under reuse", "random_one_reuse", "dopr_reuse"),
+    ("selection by similar prompts (text), under reuse", "random_one_reuse", "dopr_text_reuse"),
+    ("selection by similar prompts (hidden states), under reuse", "random_one_reuse", "dopr_hidden_reuse"),
     ("all together", "grpo", "dopr_reuse"),
+    ("all together, similar prompts (text)", "grpo", "dopr_text_reuse"),
+    ("all together, similar prompts (hidden states)", "grpo", "dopr_hidden_reuse"),
+    ("all together, against GRPO with reuse", "grpo_reuse", "dopr_text_reuse"),
 )
 
 

@@ -52,10 +52,20 @@ def best(scores: Floats, places: Places, count: int, rng: np.random.Generator) -
     """
     if not isinstance(places, slice):
         return places[np.argsort(-scores, kind="stable")[:count]]
-    edge = scores.max() if count == 1 else np.partition(scores, -count)[-count]
+    if count == 1:
+        return rng.choice(np.flatnonzero(scores == scores.max()), size=1)
+    edge = np.partition(scores, -count)[-count]
     above, tied = np.flatnonzero(scores > edge), np.flatnonzero(scores == edge)
     filled = rng.choice(tied, size=count - len(above), replace=False)
     return np.concatenate([above[np.argsort(-scores[above], kind="stable")], filled])
+
+
+def draw_rates(successes: Floats, failures: Floats, rng: np.random.Generator) -> Floats:
+    """A draw from each Beta(successes, failures); most are Beta(1, 1) in a large pool, which is uniform, and cheap."""
+    rates = rng.random(len(successes))
+    known = np.flatnonzero((successes != 1) | (failures != 1))
+    rates[known] = rng.beta(successes[known], failures[known])
+    return rates
 
 
 class Epochs:

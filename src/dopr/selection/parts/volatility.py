@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dopr.selection.parts.drawing import EVERY, Floats, OptionError, Places
+from dopr.selection.parts.drawing import EVERY, Floats, OptionError, Places, draw_rates
 
 HIGHEST = 0.5  # standard deviation of a fair coin
 Histories = Sequence[tuple[float, ...]]
@@ -232,6 +232,6 @@ def deviation(successes: Floats, trials: Floats) -> Floats:
 
 def thompson(successes: Floats, trials: Floats, pseudo: float, rng: np.random.Generator) -> Floats:
     """sqrt(p (1 - p)) with p drawn from Beta(successes + pseudo, failures + pseudo)."""
-    mean = rng.beta(successes + pseudo, np.maximum(0.0, trials - successes) + pseudo)
+    mean = draw_rates(successes + pseudo, np.maximum(0.0, trials - successes) + pseudo, rng)
     spread: Floats = np.sqrt(mean * (1 - mean))
     return spread

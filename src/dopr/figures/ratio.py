@@ -1,0 +1,43 @@
+"""Reuse off and on, selection off and on: accuracy against training rollouts, a row for each, a column a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dopr.comparison import Comparison
+from dopr.figures.curves import collect as collect_curves
+from dopr.figures.curves import draw_panel
+from dopr.figures.style import PAGE, legend_below, letter, new_figure
+from dopr.labels import counterpart
+from dopr.results import Results
+
+ROWS = ("without reuse", "with reuse")
+
+
+def collect(results: Results, comparisons: Sequence[Comparison], reference: str) -> pd.DataFrame:
+    """The rows of dopr.figures.curves, each with the row of panels it is drawn in; the reference is in both."""
+    frame = collect_curves(results, comparisons, "rollouts")
+    reuse = frame["method"].map(lambda method: counterpart(method) != method)
+    placed = frame.assign(row=reuse.map({False: ROWS[0], True: ROWS[1]}))
+    again = placed[placed["method"] == reference].assign(row=ROWS[1])
+    return pd.concat([placed, again], ignore_index=True)
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Means with their 95 % interval, every run a thin line; colours and markers are those of the selectors."""
+    pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
+    shown = list({counterpart(method): method for method in reversed(methods)}.values())[::-1]
+    figure = new_figure(PAGE, 4.6 + 0.17 * -(-len(shown) // 4))
+    grid = figure.subplots(2, len(pools), sharey=True, sharex=True, squeeze=False)
+    for panels, row in zip(grid, ROWS, strict=True):
+        for panel, pool in zip(panels, pools, strict=True):
+            draw_panel(panel, frame[(frame["pool"] == pool) & (frame["row"] == row)], "rollouts", methods)
+            panel.set_title(f"{pool}, {row}", loc="left")
+            panel.label_outer()
+        panels[0].set_ylabel("held-out accuracy (sampled)")
+    letter(grid.ravel())
+    legend_below(figure, shown, 4)
+    return figure

@@ -1,0 +1,73 @@
+"""Faster products: exact to rounding, gradients included, and the switch as it was afterwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from dopr import products
+from dopr.products import fast_products, onednn_is_exact, product, round_up
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("rows", [3, 700])
+def test_products_and_their_gradients_are_those_of_double_precision(rows, biased):
+    values = [normal(rows, 96), normal(80, 96), normal(80)][: 3 if biased else 2]
+    outer = normal(rows, 80)
+    assert (rows * 96 * 80 >= products.WORTH_IT) is (rows == 700)
+
+    def results(call, dtype):
+        leaves = [value.detach().to(dtype, copy=True).requires_grad_() for value in values]
+        result = call(*leaves)
+        result.backward(outer.to(dtype))
+        return [result.detach(), *(leaf.grad for leaf in leaves)]
+
+    for ours, exact in zip(results(product, torch.float32), results(linear, torch.float64), strict=True):
+        torch.testing.assert_close(ours.double(), exact, atol=2e-4, rtol=1e-5)
+
+
+def test_the_switch_is_left_as_it_was_also_after_an_error():
+    before = products.SWITCH.fp32_precision
+    with fast_products():
+        assert products.SWITCH.fp32_precision == ("bf16" if onednn_is_exact() else before)
+    assert products.SWITCH.fp32_precision == before
+    with pytest.raises(RuntimeError), fast_products():
+        linear(torch.zeros(2, 3), torch.zeros(2, 4))
+    assert products.SWITCH.fp32_precision == before
+
+
+def test_where_rounding_shows_nothing_is_switched(monkeypatch):
+    onednn_is_exact.cache_clear()
+    monkeypatch.setattr(products, "_error", lambda *size: 2e-3)
+    before = products.SWITCH.fp32_precision
+    with fast_products():
+        assert products.SWITCH.fp32_precision == before
+    onednn_is_exact.cache_clear()
+
+
+def test_the_trial_sees_rounding_to_bfloat16(monkeypatch):
+    """The same numbers, rounded to bfloat16 before they are multiplied, as a processor with matrix units does."""
+    exact = torch.Tensor.__matmul__
+
+    def rounded(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        if left.dtype == torch.float64:
+            return exact(left, right)
+        return exact(left.bfloat16().float(), right.bfloat16().float())
+
+    assert max(products._error(*size) for size in products.SIZES) < 1e-5
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert min(products._error(*size) for size in products.SIZES) > 1e-5
+
+
+@pytest.mark.parametrize(("count", "rounded"), [(1, 32), (32, 32), (33, 64), (600, 608), (1023, 1024), (8600, 8704)])
+def test_row_counts_are_rounded_up_to_few_sizes(count, rounded):
+    assert round_up(count) == rounded
+
+
+def test_rounding_wastes_little():
+    assert all(n <= round_up(n) <= max(n + 31, n * 1.0625) for n in range(1, 20000))

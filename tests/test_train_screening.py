@@ -1,0 +1,60 @@
+"""Selectors that hold and discard groups, in the real training loop: what is counted, and a stop changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dopr.config import Recipe
+from dopr.records import Prompt
+from dopr.train import train
+from dopr.verify.grader import Grader
+from test_train import (  # noqa: F401
+    STEPS,
+    StoppedError,
+    assert_same,
+    boxing,
+    grader,
+    make_run,
+    outcome,
+    pool,
+    recipe,
+)
+
+RECIPES = {
+    "dapo": {"selector": "dapo", "options": {}, "prompts_per_step": 2},
+    "speed": {"selector": "speed", "options": {"screening": 4}, "prompts_per_step": 2},
+    "turns": {"selector": "dopr", "options": {"candidates": 3, "screening": 4}},
+    "pipelined": {"selector": "dopr", "options": {"candidates": 3, "screening": 4, "pipelined": True}},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_stopped_and_resumed_it_ends_the_same_and_every_rollout_is_in_the_ledger(
+    boxing: Path,  # noqa: F811
+    tmp_path: Path,
+    pool: list[Prompt],  # noqa: F811
+    recipe: Recipe,  # noqa: F811
+    grader: Grader,  # noqa: F811
+    name: str,
+) -> None:
+    changed = recipe.model_copy(update=RECIPES[name])
+    whole = make_run(boxing, tmp_path / "whole", pool, changed, grader)
+    train(whole)
+    with pytest.raises(StoppedError):
+        train(make_run(boxing, tmp_path / "parts", pool, changed, grader, stop_at=4))
+    resumed = make_run(boxing, tmp_path / "parts", pool, changed, grader)
+    train(resumed)
+    expected = outcome(whole, tmp_path / "whole")
+    assert_same(expected, outcome(resumed, tmp_path / "parts"))
+    _, metrics, ledger = expected
+    assert len(ledger) == metrics[-1]["rollouts"]
+    assert 0 < metrics[-1]["updates"] <= STEPS
+    spent = Counter(row["step"] for row in ledger)
+    each = [spent[step] for step in range(STEPS)]
+    assert each == {"turns": [12, 12] * 3, "pipelined": [12] + [24] * 5}.get(name, [32] * 6)
+    if name == "turns":  # two of three candidates are discarded, and one is held, at every other step
+        phases = Counter((row["step"] % 2, row["phase"]) for row in ledger)
+        assert phases == {(0, "held"): 12, (0, "discarded"): 24, (1, "train"): 36}
