@@ -1,4 +1,4 @@
-"""The overlays in experiments/: each is complete, changes what it says and nothing else, and shares what it can."""
+"""Controls and ablations in experiments/: each is complete, changes what it says alone, and shares what it can."""
 
 from __future__ import annotations
 
