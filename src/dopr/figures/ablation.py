@@ -80,7 +80,7 @@ def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
         log_axis(lowest.xaxis, each=(1,))
         lowest.xaxis.set_tick_params(labelbottom=True)
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panels[0, 0].yaxis.set_major_locator(MaxNLocator(4))
+    panels[0, 0].yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     figure.supxlabel("training rollouts", fontsize=8)
     figure.supylabel("held-out accuracy", fontsize=8)
 
