@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dopr.errors import exit_with_one_line
 
-COMMANDS: dict[str, str] = {}  # name -> module
+COMMANDS: dict[str, str] = {"bench-step": "dopr.bench_step"}  # name -> module
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
