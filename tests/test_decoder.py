@@ -75,6 +75,6 @@ def test_new_weights_replace_the_old_ones_everywhere(decoder, reference):
 
 
 def test_positions_beyond_the_context_are_an_error(decoder):
-    cache = decoder.new_cache(torch.tensor([0]), 65)
+    decoder.new_cache(torch.tensor([0, 1]), 64)
     with pytest.raises(IndexError):
-        decoder.forward(torch.zeros(1, 65, dtype=torch.long), cache)
+        decoder.new_cache(torch.tensor([0, 1]), 65)

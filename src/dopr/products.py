@@ -28,6 +28,9 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """rows [rows, inner] @ weight [columns, inner] transposed, + bias; large ones, and their gradients, by oneDNN."""
     large = len(rows) * weight.numel() >= WORTH_IT
     if large and rows.device.type == "cpu" and rows.dtype == torch.float32 and onednn_is_exact():
+        if torch.is_inference_mode_enabled():  # without what the gradient needs
+            with fast_products():
+                return linear(rows, weight, bias)
         return _Product.apply(rows, weight, bias)  # type: ignore[no-any-return]
     return linear(rows, weight, bias)
 

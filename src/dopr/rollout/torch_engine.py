@@ -19,6 +19,7 @@ from dopr.rollout.engine import Sample
 
 MOST_ROWS = 512  # in one batch: beyond, a cache outgrows the processor's, and gains nothing
 KEEP_SHARE = 0.75  # rows are compacted once fewer than this share of them are unfinished
+ROWS_IN = 8  # rows left are a multiple of this: oneDNN compiles a kernel for each number (see dopr.products)
 
 
 class TorchEngine:
@@ -26,7 +27,8 @@ class TorchEngine:
 
     def __init__(self, decoder: Decoder, end_tokens: Sequence[int]) -> None:
         self.decoder = decoder
-        self.end_tokens = torch.tensor(list(end_tokens))
+        self.goes_on = torch.ones(len(decoder.embedding), dtype=torch.bool)  # for each token
+        self.goes_on[list(end_tokens)] = False
 
     @classmethod
     def from_folder(cls, folder: Path) -> TorchEngine:
@@ -37,7 +39,7 @@ class TorchEngine:
         """Take over a state dict (see Engine)."""
         self.decoder.load_weights(weights)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[list[Sample]]:
@@ -84,12 +86,13 @@ class TorchEngine:
             token, logprob = _draw(logits, temperature, generator)
             drawn[position].index_copy_(0, rows, token)
             logprobs[position].index_copy_(0, rows, logprob)
-            going &= torch.isin(token, self.end_tokens, invert=True)
+            going &= self.goes_on[token]
             left = int(going.sum())
             if left == 0 or position + 1 == max_new_tokens:
                 break
+            left = -(-left // ROWS_IN) * ROWS_IN
             if left < KEEP_SHARE * len(rows):
-                kept = going.nonzero().flatten()
+                kept = going.sort(descending=True, stable=True).indices[:left]
                 cache, rows, token, going = self.decoder.expand(cache, kept), rows[kept], token[kept], going[kept]
             logits = self.decoder.forward(token[:, None], cache)
         samples = self._cut(drawn.t(), logprobs.t())
@@ -97,7 +100,7 @@ class TorchEngine:
 
     def _cut(self, drawn: Tensor, logprobs: Tensor) -> list[Sample]:
         """Samples from what was drawn [samples, positions], each up to its first end token."""
-        ended = torch.isin(drawn, self.end_tokens)
+        ended = ~self.goes_on[drawn]
         stopped = ended.any(-1)
         lengths = torch.where(stopped, ended.int().argmax(-1) + 1, drawn.shape[-1])
         return [
