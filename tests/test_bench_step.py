@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dopr.cli import main
 from dopr.commands import bench_step
 from dopr.commands.bench_step import (
     ENDS,
@@ -16,7 +17,6 @@ from dopr.commands.bench_step import (
     prompt_numbers,
     prompt_tokens,
 )
-from dopr.cli import main
 from dopr.policy import model
 from dopr.rollout.torch_engine import TorchEngine
 
