@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from dopr.config import Recipe
+from dopr.config import Loss, Recipe, Sampling
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.errors import UserError
 from dopr.policy import model
@@ -54,7 +54,8 @@ SHAPE: dict[str, Any] = {
 PROMPT, NEW, PROMPTS, RATE = 25, 64, 64, 1e-6
 ENDS = {"fixed": 1e-9, "random": 0.024}  # probability of the end token: never, and 33 tokens in the mean
 SIDES = ("TRL, defaults", "TRL, best", "dopr")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Dtype = Literal["float32", "bfloat16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 
 
 class BenchmarkError(UserError):
@@ -68,7 +69,7 @@ class Case:
     prompts: int
     samples: int
     ends: str
-    dtype: str
+    dtype: Dtype
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROMPTSxSAMPLES:ENDS",
         help="prompts x completions, and how completions end (fixed or random)",
     )
-    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -116,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
 
 
-def parse(shape: str, dtype: str) -> Case:
+def parse(shape: str, dtype: Dtype) -> Case:
     """A case from `16x8:fixed`.
 
     Raises:
@@ -169,9 +170,9 @@ def take_turn(side: str, case: Case, folder: Path, steps: int, turn: int) -> lis
 
 def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
     """Steps as in dopr.train: weights to the engine, rollouts, rewards, and the learner's update."""
-    policy = model.load(folder).to(DTYPES[case.dtype])
+    policy = model.load(folder)
     engine = TorchEngine.from_folder(folder)
-    learner = Learner(policy, recipe(case, steps), 1.0, seed=0)
+    learner = Learner(policy, recipe(case, steps), Sampling(temperature=1.0, max_new_tokens=NEW), seed=0)
     numbers = prompt_numbers(case.prompts)
     laps = []
     for step in range(steps):
@@ -223,8 +224,8 @@ def recipe(case: Case, steps: int) -> Recipe:
         betas=(0.9, 0.999),
         weight_decay=0.0,
         max_grad_norm=1.0,
-        clip=0.2,
-        advantage_epsilon=1e-4,
+        loss=Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
+        dtype=case.dtype,
     )
 
 
