@@ -29,6 +29,8 @@ from dopr.tracking import Tracker
 from dopr.train import Metrics, Run, train
 from dopr.verify.grader import Grader
 
+IDLE = 25  # steps in a row without an update that a progress line speaks of
+
 
 @dataclass(frozen=True)
 class TrainingJob:
@@ -141,6 +143,8 @@ def report(progress: Progress, row: Metrics, watch: Stopwatch) -> None:
     step = int(row["step"])
     speed = row["tokens"] / max(1e-9, watch.laps[-1][2])
     text = f"{int(row['rollouts'])} rollouts, reward {row['reward']:.2f}, {speed / 1000:.1f}k tokens/s"
+    if row["idle"] >= IDLE:
+        text += f", no signal for {int(row['idle'])} steps"
     progress.report(step, text, watch.seconds_left(progress.steps))
 
 
