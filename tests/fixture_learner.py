@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from dopr.config import Loss, Recipe, Sampling
+from dopr.config import Sampling
 from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
+from dopr.recipe import Loss, Recipe
 from dopr.records import Rollout
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_rollouts import make_rollout

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dopr.config import Critic as Settings
-from dopr.config import Loss, Recipe
 from dopr.policy import model
 from dopr.policy.critic import Critic, advantages, value_loss, whitened
 from dopr.policy.update import Weighted
+from dopr.recipe import Critic as Settings
+from dopr.recipe import Loss, Recipe
 from fixture_rollouts import make_rollout
 
 

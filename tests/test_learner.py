@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from dopr.config import Critic, Reuse
 from dopr.policy import model
 from dopr.policy.advantages import RewardError
 from dopr.policy.learner import split, summary
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics, Weighted
+from dopr.recipe import Critic, Reuse
 from dopr.records import Rollout
 from fixture_learner import MIXED, SILENT, make_learner, make_loss, roll_out, same, weights
 from fixture_rollouts import make_rollout

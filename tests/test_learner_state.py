@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from dopr.config import Critic, Reuse
 from dopr.policy import model
 from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
+from dopr.recipe import Critic, Reuse
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.config import Loss
 from dopr.policy.loss import KL_MOST, VARIANTS, Extent, Tokens, k3, minibatch_loss
+from dopr.recipe import Loss
 from project import ROOT
 
 TRUE = torch.ones(1, 1, dtype=torch.bool)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 
 from dopr.checkpoint import RunState
-from dopr.config import Reuse
 from dopr.policy.replay import ReplayBuffer
 from dopr.policy.update import Weighted
+from dopr.recipe import Reuse
 from fixture_rollouts import make_rollout
 
 

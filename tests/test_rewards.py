@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from dopr.config import Config, ConfigError, Reward
+from dopr.config import Config, ConfigError
+from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
 from dopr.rewards import RULES, NoRewardError, Rewards, wrong_labels
 

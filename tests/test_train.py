@@ -11,9 +11,10 @@ import torch
 from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
-from dopr.config import Config, Critic, Recipe, Reuse, Reward, Sampling
+from dopr.config import Config, Sampling
 from dopr.ledger import Ledger
 from dopr.policy import model
+from dopr.recipe import Critic, Recipe, Reuse, Reward
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Ask, Memoryless, Setup, make_selector

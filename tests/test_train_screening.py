@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dopr.config import Recipe
+from dopr.recipe import Recipe
 from dopr.records import Prompt
 from dopr.train import train
 from dopr.verify.grader import Grader

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.config import Loss
 from dopr.policy import model
 from dopr.policy.advantages import group_advantages, overlong_penalty
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.loss import Extent, minibatch_loss
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Objective, Weighted, collect
+from dopr.recipe import Loss
 from fixture_rollouts import make_rollout
 
 TEMPERATURE, LIMIT, ROWS = 0.7, 12, 8

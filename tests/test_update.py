@@ -9,11 +9,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dopr.config import Loss, Recipe
 from dopr.policy import model
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.update import Objective, Weighted, update
+from dopr.recipe import Loss, Recipe
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_rollouts import make_rollout
 

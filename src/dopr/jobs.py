@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dopr.config import Config, ConfigError, Recipe
+from dopr.config import Config, ConfigError
 from dopr.errors import suggestion
 from dopr.files import read_json
 from dopr.fingerprint import fingerprint
+from dopr.recipe import Recipe
 from dopr.selection.selector import module_of, uses_history
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -24,8 +24,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from dopr.config import Reward
 from dopr.errors import UserError
+from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict, derive_seed
 from dopr.verify.answers import last_boxed
 

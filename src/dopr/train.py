@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dopr.checkpoint import RunState
-from dopr.config import Recipe, Sampling
+from dopr.config import Sampling
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
 from dopr.policy.optimiser import learning_rate
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics
+from dopr.recipe import Recipe
 from dopr.records import Phase, Prompt, Rollout, derive_seed
 from dopr.rewards import Rewards
 from dopr.rollout.engine import Engine, Sample

@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
-from dopr.config import Recipe, Sampling, Verify
+from dopr.config import Sampling, Verify
 from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
@@ -21,6 +21,7 @@ from dopr.policy import model
 from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.provenance import describe, write
+from dopr.recipe import Recipe
 from dopr.records import Phase
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Setup, make_selector

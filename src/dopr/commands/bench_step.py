@@ -27,12 +27,13 @@ from typing import Any, Literal
 
 import torch
 
-from dopr.config import Loss, Recipe, Sampling
+from dopr.config import Sampling
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.errors import UserError
 from dopr.policy import model
 from dopr.policy.learner import Learner
 from dopr.products import fast_products
+from dopr.recipe import Loss, Recipe
 from dopr.records import Prompt, Rollout, derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.threads import use_threads

@@ -16,9 +16,9 @@ from typing import Literal
 
 import torch
 
-from dopr.config import Loss
 from dopr.errors import UserError
 from dopr.policy.update import Weighted
+from dopr.recipe import Loss
 from dopr.records import Rollout
 
 

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dopr.config import Critic as Settings
-from dopr.config import Recipe
 from dopr.policy.logprobs import completion_states, in_rows
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Estimate, Weighted, padded
+from dopr.recipe import Critic as Settings
+from dopr.recipe import Recipe
 
 WHITENING_EPSILON = 1e-8  # added to the variance
 

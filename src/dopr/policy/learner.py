@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dopr.config import Recipe, Sampling
+from dopr.config import Sampling
 from dopr.policy.advantages import weigh
 from dopr.policy.critic import Critic
 from dopr.policy.logprobs import completion_logprobs
@@ -18,6 +18,7 @@ from dopr.policy.optimiser import Optimiser
 from dopr.policy.replay import ReplayBuffer
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Objective, UpdateStatistics, Weighted, update
+from dopr.recipe import Recipe
 from dopr.records import Rollout, derive_seed
 
 

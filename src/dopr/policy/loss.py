@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dopr.config import Loss
+from dopr.recipe import Loss
 
 KL_MOST = 10.0  # a token's KL estimate beyond this is cut, as in the 1-shot RLVR code
 LOG_RATIO_MOST = 20.0  # keeps exp finite; its KL estimate is beyond KL_MOST anyway

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dopr.config import Recipe
+from dopr.recipe import Recipe
 
 
 def schedule(recipe: Recipe, step: int) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dopr.config import Reuse
 from dopr.policy.update import Weighted
+from dopr.recipe import Reuse
 from dopr.records import Rollout, derive_seed
 
 

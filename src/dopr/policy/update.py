@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dopr.config import Loss
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
+from dopr.recipe import Loss
 from dopr.records import Rollout
 
 
