@@ -8,8 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 from dopr.config import Config
+from dopr.recipe import Recipe
 from dopr.tables.tuning import accuracy_curve, tuning_table
 from project import ROOT
 
@@ -57,3 +60,21 @@ def test_every_shipped_recipe_has_the_rate_that_the_search_chose(config: Config)
     assert set(chosen) == set(config.tune.methods)
     for name, recipe in config.recipes.items():
         assert recipe.learning_rate == chosen[SIBLINGS.get(name, name)], name
+
+
+def shape(recipe: Recipe) -> tuple[object, ...]:
+    """What a learning rate belongs to: everything of an update but the selector."""
+    reuse = None if recipe.reuse is None else tuple(recipe.reuse.model_dump().values())
+    return recipe.prompts_per_step, recipe.group_size, reuse, recipe.loss.variant
+
+
+def test_every_method_of_the_ratio_experiment_has_the_rate_of_its_batch_shape(raw: dict) -> None:
+    update_config(raw, yaml.safe_load((ROOT / "experiments/ratio.yaml").read_text()))
+    config = Config.parse(raw)
+    table = pd.read_csv(ROOT / "resources/ratio_learning_rates.csv")
+    chosen = table[table["best"]].set_index("method")["rate"].to_dict()
+    assert set(chosen) == set(config.tune.methods)
+    rates = {shape(config.recipes[method]): rate for method, rate in chosen.items()}
+    assert len(rates) == len(chosen)
+    for method in config.methods:
+        assert config.recipes[method].learning_rate == rates[shape(config.recipes[method])], method
