@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dopr.cli import make_parser
 from project import ROOT, Project
 
 PAGES = [
@@ -23,13 +24,18 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), r
 
 def commands(program: str) -> list[str]:
     """Commands of indented blocks, without their comments."""
-    lines = [line.strip().split("  #")[0].strip() for page in PAGES for line in page.read_text().splitlines()]
-    return sorted({line for line in lines if line.startswith(f"{program} ")})
+    lines = [line.split("  #")[0].rstrip() for page in PAGES for line in page.read_text().splitlines()]
+    return sorted({line[4:] for line in lines if line.startswith(f"    {program} ")})
 
 
 @pytest.mark.parametrize("command", commands("make"))
 def test_make_targets_exist(command: str) -> None:
     assert command.split()[1] in TARGETS
+
+
+@pytest.mark.parametrize("command", commands("dopr"))
+def test_dopr_commands_are_understood(command: str) -> None:
+    assert callable(make_parser().parse_args(shlex.split(command)[1:]).run)
 
 
 def test_make_is_used_in_the_readme() -> None:

@@ -21,6 +21,12 @@ COMMANDS = {  # name -> module
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run one subcommand; a mistake of the user costs one line."""
+    args = make_parser().parse_args(arguments)
+    exit_with_one_line(lambda: args.run(args))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands; what it returns has the subcommand's function as `run`."""
     parser = argparse.ArgumentParser(prog="dopr", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
@@ -29,5 +35,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         added = commands.add_parser(name, help=text.partition("\n")[0], description=text)
         command.add_arguments(added)
         added.set_defaults(run=command.run)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: args.run(args))
+    return parser
