@@ -126,3 +126,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     code, output = project.snakemake(*SMOKE)
     assert code == 0, output
     return project
+
+
+@pytest.fixture
+def edited(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished copy, to be changed; times of modification are kept."""
+    shutil.copytree(finished.folder, tmp_path / "edited")
+    return Project(tmp_path / "edited")

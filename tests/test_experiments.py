@@ -148,23 +148,23 @@ def test_an_overlay_plans_its_runs_and_its_figure_alone(finished: Project, name:
 
 
 @pytest.mark.slow
-def test_an_overlay_runs_and_leaves_the_experiment_as_it_was(finished: Project) -> None:
+def test_an_overlay_runs_and_leaves_the_experiment_as_it_was(edited: Project) -> None:
     """One method of an overlay is enough: the others differ in their recipes alone."""
     parts = ("figures", "tables", "train", "evaluate", "profile", "base")
-    before = finished.hashes(*parts)
-    (finished.folder / "few.yaml").write_text("methods: [grpo, grpo_random]\n")
-    code, output = finished.snakemake(*SMOKE, "experiments/controls.yaml", "few.yaml")
+    before = edited.hashes(*parts)
+    (edited.folder / "few.yaml").write_text("methods: [grpo, grpo_random]\n")
+    code, output = edited.snakemake(*SMOKE, "experiments/controls.yaml", "few.yaml")
     assert code == 0, output
-    assert before.items() <= finished.hashes(*parts).items()
-    code, output = finished.snakemake(*SMOKE)
+    assert before.items() <= edited.hashes(*parts).items()
+    code, output = edited.snakemake(*SMOKE)
     assert "Nothing to be done" in output
 
-    folder = finished.folder / "results/ablations/controls"
+    folder = edited.folder / "results/ablations/controls"
     assert (folder / "accuracy.pdf").read_bytes().startswith(b"%PDF")
     frame = pd.read_csv(folder / "accuracy.csv")
     assert list(frame["method"].unique()) == ["grpo", "grpo_random"]
     assert frame["accuracy"].between(0, 1).all()
-    ledger = pq.read_table(finished.folder / "results/train/easy/grpo_random/0/ledger.parquet").to_pandas()
+    ledger = pq.read_table(edited.folder / "results/train/easy/grpo_random/0/ledger.parquet").to_pandas()
     wrong = (ledger["verdict"] != "correct").to_numpy()
     assert set(ledger["reward"]) == {0.0, 1.0}
     assert ledger["reward"][wrong].mean() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(wrong.sum()))

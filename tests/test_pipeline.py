@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,13 +12,6 @@ import pytest
 from project import SMOKE, Project, edit
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def edited(finished: Project, tmp_path: Path) -> Project:
-    """A copy of the finished copy, to be changed; times of modification are kept."""
-    shutil.copytree(finished.folder, tmp_path / "edited")
-    return Project(tmp_path / "edited")
 
 
 def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
