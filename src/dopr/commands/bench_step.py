@@ -7,7 +7,7 @@ alternate, and time is that of the processor, so that other work on the machine 
 is left out.
 
 Where completions end at random, half the prompts have equal rewards for all of theirs. bfloat16: TRL keeps float32
-weights and computes in bfloat16 (its way); ours are bfloat16 altogether.
+weights and computes in bfloat16 (its way); here a bfloat16 copy of float32 weights computes.
 """
 
 from __future__ import annotations
