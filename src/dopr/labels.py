@@ -16,6 +16,7 @@ LABELS = {
     "dopr": "DoPR",
     "dopr_cold": "DoPR, no profile",
     "dopr_text": "DoPR, similar texts",
+    "dopr_text_rft": "DoPR, similar texts, RFT",
     "dopr_hidden": "DoPR, similar states",
     "dopr_label": "DoPR, labels (bound)",
     "grpo_small": "GRPO, small batch",

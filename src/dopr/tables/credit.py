@@ -26,9 +26,13 @@ CAUSES = (
     ("selection with a profile, under reuse", "random_one_reuse", "dopr_reuse"),
     ("selection by similar prompts (text), under reuse", "random_one_reuse", "dopr_text_reuse"),
     ("selection by similar prompts (hidden states), under reuse", "random_one_reuse", "dopr_hidden_reuse"),
+    ("selection by the generator's labels (bound), under reuse", "random_one_reuse", "dopr_label_reuse"),
+    ("rejection sampling, under reuse", "random_one_reuse", "rft_reuse"),
+    ("selection by similar prompts (text), with rejection sampling", "rft_reuse", "dopr_text_rft_reuse"),
     ("all together", "grpo", "dopr_reuse"),
     ("all together, similar prompts (text)", "grpo", "dopr_text_reuse"),
     ("all together, similar prompts (hidden states)", "grpo", "dopr_hidden_reuse"),
+    ("all together, with rejection sampling", "grpo", "dopr_text_rft_reuse"),
     ("all together, against GRPO with reuse", "grpo_reuse", "dopr_text_reuse"),
 )
 
