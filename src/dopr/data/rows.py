@@ -99,4 +99,4 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                 )
             yield rows.line_num, row
     except csv.Error as error:
-        raise DataError(f"{path}: row {rows.line_num}: not CSV ({error})") from None
+        raise DataError(f"{path}: row {rows.reader.line_num}: not CSV ({error})") from None
