@@ -28,6 +28,7 @@ class Source(Section):
     are numbered from 0. boxed: the answer field holds a worked solution, whose last box is the answer.
     suffix: what ends every question as the policy reads it, added where a row lacks it; no part of the question when
     questions are compared. unanswered: rows without an answer are kept, which never earn a reward, and not refused.
+    prompts: how many it holds, copies counted once; another number is refused.
     """
 
     file: Path | None = None
@@ -47,6 +48,7 @@ class Source(Section):
     boxed: bool = False
     suffix: str = ""
     unanswered: bool = False
+    prompts: PositiveInt | None = None
     about: str = ""
 
     @model_validator(mode="after")
@@ -123,7 +125,12 @@ class Data(Section):
 
 
 class PromptStyle(Section):
-    """How a question becomes what the policy reads: a template by name, and another system prompt than its own."""
+    """How a question becomes what the policy reads.
+
+    template: by name. system, suffix: another system prompt than the template's own, and what ends every question that
+    does not end with it.
+    """
 
     template: str = "plain"
     system: str | None = None
+    suffix: str | None = None

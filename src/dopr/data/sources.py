@@ -107,6 +107,10 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
                 f"{where}: row {number}: has the id of row {first}, {source.id} {prompt.id!r}; make it another"
             )
     prompts = [prompt for _, prompt in found.values()]
+    if source.prompts not in (None, len(prompts)):
+        raise DataError(
+            f"{where}: holds {len(prompts)} prompts, not {source.prompts}; get it again, or correct `prompts`"
+        )
     unanswered = [prompt.id for prompt in prompts if not prompt.answer]
     return Loaded(prompts, {**origin, "rows": len(rows), "copies": len(rows) - len(prompts), "unanswered": unanswered})
 

@@ -52,7 +52,7 @@ def make_template(style: PromptStyle, model: str | None) -> Template:
         DataError: there is no such template, or it has no place for a system prompt.
     """
     if style.template == OWN:
-        return Template(OWN, own_text(model, style.system))
+        return Template(OWN, own_text(model, style.system), style.suffix or "")
     known: dict[str, dict[str, str]] = read_json(KNOWN)
     if style.template not in known:
         raise DataError(f"prompt.template: there is no {style.template!r}{suggestion(style.template, [*known, OWN])}")
@@ -62,7 +62,8 @@ def make_template(style: PromptStyle, model: str | None) -> Template:
     system = found.get("system", "") if style.system is None else style.system
     if QUESTION in system:
         raise DataError(f"prompt.system: must not hold {QUESTION}")
-    return Template(style.template, found["text"].replace("{system}", system), found.get("suffix", ""))
+    suffix = found.get("suffix", "") if style.suffix is None else style.suffix
+    return Template(style.template, found["text"].replace("{system}", system), suffix)
 
 
 def own_text(model: str | None, system: str | None) -> str:
