@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dopr.config import Config, ConfigError
@@ -196,3 +198,42 @@ def test_the_data_job_writes_them_and_says_where_they_come_from(
     account = json.loads((project.folder / "results/data/provenance.json").read_text())["data"]
     assert account["sources"]["book"]["rows"] == 10
     assert len((project.folder / "results/data/three.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_a_model_and_data_of_ones_own_are_trained_and_evaluated_by_configuration_alone(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, tiny: Path
+) -> None:
+    project = Project.copy(tmp_path_factory.mktemp("own"))
+    shutil.copytree(tiny, tmp_path / "model")
+    (tmp_path / "model/chat_template.jinja").write_text("{% for m in messages %}how {{ m.content }} so {% endfor %}")
+    mine = {
+        "ablation": "mine",
+        "seeds": [0],
+        "pools": ["book"],
+        "methods": ["grpo"],
+        "base": {"model": str(tmp_path / "model")},
+        "prompt": {"template": "own"},
+        "rollout": {"max_new_tokens": 8},
+        "data": {
+            "sources": {
+                "book": {"file": rows(tmp_path / "book.jsonl", [f"compute {i} + 1" for i in range(6)])},
+                "exam": {"file": rows(tmp_path / "exam.jsonl", ["compute 8 + 1", "compute 9 + 1"])},
+            },
+            "benchmarks": {"in-domain": None, "harder": None, "cross-domain": None, "mine": ["exam"]},
+            "pools": {"easy": None, "hard": None, "book": {"source": "book"}},
+        },
+        "recipes": {"grpo": {"prompts_per_step": 4, "steps": 2, "group_size": 2}},
+        "complexity": {"pools": []},
+        "evaluate": {"rollouts": [8], "samples": 2, "pass_at": [1], "bootstrap": 20},
+    }
+    (project.folder / "mine.yaml").write_text(json.dumps(mine))
+    code, output = project.snakemake("--cores", "1", "--configfile", "mine.yaml")
+    assert code == 0, output
+    texts = [json.loads(line)["text"] for line in (project.folder / "results/data/book.jsonl").read_text().splitlines()]
+    assert texts == [f"how compute {i} + 1 so " for i in range(6)]
+    completions = pq.read_table(next((project.folder / "results/evaluate").rglob("completions.parquet")))
+    assert set(completions["benchmark"].to_pylist()) == {"exam"}
+    provenance = json.loads(next((project.folder / "results/train").rglob("provenance.json")).read_text())
+    assert provenance["settings"]["prompt"]["template"] == "own"
+    assert (project.folder / "results/ablations/mine/accuracy.png").is_file()

@@ -61,46 +61,60 @@ def make_dataset(data: Data, template: Template) -> Dataset:
         ValueError: a task family has too few questions.
     """
     sources = Sources(data)
-    drawn_test, drawn_validation = held_out(data)
-    excluded = questions_of(drawn_test, drawn_validation)
-    test = [p for name in data.group_of for p in (drawn_test[name] if name in drawn_test else sources.prompts(name))]
-    pools = {
-        name: choose(name, pool, sources.prompts(pool.source), data.seed)
-        if pool.source
-        else prompt_pool(name, pool, data.seed, excluded)
-        for name, pool in data.pools.items()
-    }
+    drawn, drawn_validation = held_out(data)
+    test = [p for name in data.group_of for p in (drawn[name] if name in drawn else sources.prompts(name))]
     validation = [prompt for prompts in drawn_validation.values() for prompt in prompts]
+    pools = all_pools(sources, questions_of(drawn, drawn_validation))
     if data.validation:
         chosen = validate_on(data.validation, sources, pools, test)
-        pools = {
-            name: without(prompts, sources, sources.questions(chosen)) if data.pools[name].source else prompts
-            for name, prompts in pools.items()
-        }
         validation += chosen
-    benchmark = {sources.question(prompt): prompt.family for prompt in test}
-    shared = {
-        name: dict(Counter(benchmark[question] for p in prompts if (question := sources.question(p)) in benchmark))
-        for name, prompts in pools.items()
-    }
+        pools = taken_out(pools, sources, sources.questions(chosen))
+    shared = overlap(pools, sources, test)
     if data.decontaminate:
-        pools = {name: without(prompts, sources, set(benchmark)) for name, prompts in pools.items()}
-    for name, prompts in pools.items():
-        if not prompts:
-            raise DataError(f"data.pools.{name}: no prompt is left; validation or data.decontaminate took all")
+        pools = taken_out(pools, sources, sources.questions(test))
     account = {
         "prompt": template.describe(),
         "sources": {name: loaded.origin for name, loaded in sources.loaded.items()},
         "benchmarks": dict(Counter(prompt.family for prompt in test)),
         "validation": dict(Counter(prompt.family for prompt in validation)),
-        "pools": {
-            name: {"prompts": len(prompts), "benchmark_questions": shared[name]} for name, prompts in pools.items()
-        },
+        "pools": {name: {"prompts": len(pools[name]), "benchmark_questions": shared[name]} for name in pools},
     }
     written = {name: [template.apply(prompt) for prompt in prompts] for name, prompts in pools.items()}
-    return Dataset(
-        [template.apply(prompt) for prompt in test], [template.apply(prompt) for prompt in validation], written, account
-    )
+    return Dataset([template.apply(p) for p in test], [template.apply(p) for p in validation], written, account)
+
+
+def all_pools(sources: Sources, excluded: set[str]) -> dict[str, list[Prompt]]:
+    """Every pool; those of task families hold none of the `excluded` questions."""
+    data = sources.data
+    return {
+        name: choose(name, pool, sources.prompts(pool.source), data.seed)
+        if pool.source
+        else prompt_pool(name, pool, data.seed, excluded)
+        for name, pool in data.pools.items()
+    }
+
+
+def overlap(pools: dict[str, list[Prompt]], sources: Sources, test: list[Prompt]) -> dict[str, dict[str, int]]:
+    """How many prompts of each pool are questions of each benchmark, where any are."""
+    benchmark = {sources.question(prompt): prompt.family for prompt in test}
+    found = {name: [benchmark.get(sources.question(p)) for p in prompts] for name, prompts in pools.items()}
+    return {name: dict(Counter(family for family in families if family)) for name, families in found.items()}
+
+
+def taken_out(pools: dict[str, list[Prompt]], sources: Sources, questions: set[str]) -> dict[str, list[Prompt]]:
+    """The pools without some questions; those of task families never had them.
+
+    Raises:
+        DataError: nothing is left of a pool.
+    """
+    left = {
+        name: without(prompts, sources, questions) if sources.data.pools[name].source else prompts
+        for name, prompts in pools.items()
+    }
+    empty = [name for name, prompts in left.items() if not prompts]
+    if empty:
+        raise DataError(f"data.pools.{empty[0]}: no prompt is left; data.validation or data.decontaminate took all")
+    return left
 
 
 def choose(name: str, pool: Pool, prompts: list[Prompt], seed: int) -> list[Prompt]:
