@@ -1,6 +1,7 @@
 rule data:
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
+        "results/data/provenance.json",
     log:
         "results/logs/data.log",
     conda:

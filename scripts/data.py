@@ -1,28 +1,42 @@
-"""Draw the benchmarks, the validation questions and the prompt pools of the embedded task."""
+"""Make the benchmarks, the validation questions and the prompt pools: drawn, or read from their sources."""
 
 import argparse
 from pathlib import Path
 
-from dopr.data.splits import held_out, prompt_pool, questions_of
+from tokenizers import Tokenizer
+
+from dopr.data.dataset import make_dataset
+from dopr.data.encoding import check_fit
+from dopr.data.templates import make_template
 from dopr.errors import exit_with_one_line
-from dopr.files import write_prompts
+from dopr.files import read_json, write_prompts
 from dopr.jobs import Jobs
+from dopr.provenance import describe, write
 
 
 def main() -> None:
-    """Write test.jsonl, validation.jsonl and one file a pool."""
+    """Write test.jsonl, validation.jsonl, one file a pool, and provenance.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
 
-    data = Jobs.load(args.config).config.data
-    test, validation = held_out(data)
-    for name, split in (("test", test), ("validation", validation)):
-        write_prompts(args.output / f"{name}.jsonl", [prompt for prompts in split.values() for prompt in prompts])
-    excluded = questions_of(test, validation)
-    for name, pool in data.pools.items():
-        write_prompts(args.output / f"{name}.jsonl", prompt_pool(name, pool, data.seed, excluded))
+    jobs = Jobs.load(args.config)
+    config = jobs.config
+    found = make_dataset(config.data, make_template(config.prompt, config.base.model))
+    splits = {"test": found.test, "validation": found.validation, **found.pools}
+    if config.base.model and Path(config.base.model).is_dir():
+        folder = Path(config.base.model)
+        context = read_json(folder / "config.json")["max_position_embeddings"]
+        everything = [prompt for prompts in splits.values() for prompt in prompts]
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        check_fit(everything, tokenizer, context, config.rollout.max_new_tokens)
+    for name, prompts in splits.items():
+        write_prompts(args.output / f"{name}.jsonl", prompts)
+    for name, pool in found.account["pools"].items():
+        for benchmark, count in pool["benchmark_questions"].items():
+            print(f"pool {name} holds {count} questions of {benchmark}; data.decontaminate takes them out")
+    write(args.output, {**describe(jobs.data(), config.data.seed, {}), "data": found.account})
 
 
 if __name__ == "__main__":

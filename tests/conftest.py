@@ -15,8 +15,9 @@ import pytest
 import torch
 import yaml
 
-from dopr.config import Config, Pool, Verify
+from dopr.config import Config, Verify
 from dopr.data.arithmetic import vocabulary
+from dopr.data.section import Pool
 from dopr.data.splits import prompt_pool
 from dopr.data.tokenizer import build_tokenizer
 from dopr.policy import model

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from dopr.config import Pool
+from dopr.data.section import Pool
 from dopr.data.splits import held_out, prompt_pool, questions_of
 from dopr.records import derive_seed
 from dopr.warm_start import examples

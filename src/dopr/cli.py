@@ -14,6 +14,7 @@ from dopr.errors import exit_with_one_line
 COMMANDS = {  # name -> module
     "bench-selection": "dopr.commands.bench_selection",
     "bench-step": "dopr.commands.bench_step",
+    "plan": "dopr.commands.plan",
     "ranking": "dopr.commands.ranking",
     "replay": "dopr.commands.replay",
 }

@@ -6,49 +6,21 @@ object or raises ConfigError with one line that names the key, the value and the
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dopr.data.section import Data, PromptStyle, Weights
 from dopr.errors import UserError, suggestion
 from dopr.inheritance import inherit, merge
 from dopr.recipe import Recipe
 from dopr.section import PositiveInt, Section, Share
 
-Weights = dict[str, Annotated[float, Field(gt=0)]]
-
 
 class ConfigError(UserError):
     """A configuration that cannot be run; the message is one line for the user."""
-
-
-class Pool(Section):
-    """A prompt pool: `size` prompts, of which a share can never earn a reward.
-
-    base_seed: seed of the warm-started policy that is trained on it; null is base.warm_start.seed.
-    """
-
-    size: PositiveInt
-    zero_signal: Share
-    families: Annotated[Weights, Field(min_length=1)]
-    zero_signal_family: str = "big1"
-    base_seed: int | None = None
-
-
-class Data(Section):
-    """Benchmarks by group, questions a benchmark, and the pools."""
-
-    seed: int
-    benchmarks: dict[str, list[str]]
-    questions: PositiveInt
-    validation_questions: PositiveInt
-    pools: dict[str, Pool]
-
-    @property
-    def group_of(self) -> dict[str, str]:
-        """Benchmark name -> group name."""
-        return {name: group for group, names in self.benchmarks.items() for name in names}
 
 
 class WarmStart(Section):
@@ -160,6 +132,7 @@ class Config(Section):
     methods: Annotated[list[str], Field(min_length=1)]
     seeds_per_job: PositiveInt
     data: Data
+    prompt: PromptStyle = PromptStyle()
     base: Base
     rollout: Sampling
     verify: Verify
@@ -219,7 +192,8 @@ class Config(Section):
         return self.base.model or f"results/base/{self.base.warm_start.seed if seed is None else seed}"
 
     def _fits_in_the_pools(self) -> None:
-        smallest = min(self.data.pools[name].size for name in self.pools)
+        sizes_known = [size for name in self.pools if (size := self.data.pools[name].size)]
+        smallest = min(sizes_known, default=sys.maxsize)  # of the others, the data job says
         wanted = max((count for count in self.complexity.methods if count != "all"), default=0)
         if wanted > smallest:
             raise ValueError(f"complexity.methods: {wanted} is more than the {smallest} prompts of the smallest pool")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dopr.data.encoding import encode_prompt
 from dopr.records import Prompt, derive_seed
 from dopr.rollout.engine import Engine
 from dopr.verify.grader import Grader
@@ -63,7 +64,7 @@ def evaluate(
     """One row a completion, as in SCHEMA; `seed` is the run's, so that runs differ in their evaluation noise too."""
     rows: list[dict[str, Any]] = []
     for mode, n, temperature in (("greedy", 1, 0.0), ("sampled", protocol.samples, protocol.temperature)):
-        prompts = [tokenizer.encode(question.text).ids for question in questions]
+        prompts = [encode_prompt(tokenizer, question.text) for question in questions]
         drawn = derive_seed(seed, "evaluate", mode, spent.step)
         samples = engine.generate(prompts, n, temperature, protocol.max_new_tokens, drawn)
         texts = [[tokenizer.decode(list(sample.tokens)) for sample in group] for group in samples]

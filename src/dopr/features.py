@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from dopr.data.encoding import encode_prompt
 from dopr.policy.transformer import Transformer
 from dopr.records import Prompt
 from dopr.selection.selector import Features
@@ -38,7 +39,7 @@ def prompt_features(kind: str, prompts: Sequence[Prompt], policy: Transformer, t
         case "text":
             return unit(text_features([prompt.text for prompt in prompts]))
         case "hidden":
-            hidden = hidden_features([tokenizer.encode(prompt.text).ids for prompt in prompts], policy)
+            hidden = hidden_features([encode_prompt(tokenizer, prompt.text) for prompt in prompts], policy)
             return unit(hidden - hidden.mean(axis=0))
         case "label":
             families = sorted({prompt.family for prompt in prompts})

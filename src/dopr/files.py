@@ -88,7 +88,9 @@ def read_prompts(path: Path) -> list[Prompt]:
                 f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again"
             ) from None
     if not prompts:
-        raise DataError(f"{path}: holds no prompts; delete it to have it made again")
+        raise DataError(
+            f"{path}: holds no prompts; delete it to have it made again, or see data.validation in docs/data.md"
+        )
     return prompts
 
 

@@ -2,9 +2,9 @@
 
 Snakemake sees a rule's command, not the modules behind it. So each rule has as a parameter the hash of its script
 and of every dopr module that script imports, directly or not: editing one reruns the stages that use it and what
-follows, and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config, dopr.recipe and
-dopr.jobs, whose values are parameters of the rules themselves. Selectors are imported by name, so a rule adds the one
-it uses; of one from another package its own module counts, and what that imports from dopr.
+follows, and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config, dopr.data.section,
+dopr.recipe and dopr.jobs, whose values are parameters of the rules themselves. Selectors are imported by name, so a
+rule adds the one it uses; of one from another package its own module counts, and what that imports from dopr.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from dopr.errors import UserError
 
 PACKAGE = Path(__file__).parent
-LEFT_OUT = {"dopr.config", "dopr.recipe", "dopr.jobs"}
+LEFT_OUT = {"dopr.config", "dopr.data.section", "dopr.recipe", "dopr.jobs"}
 
 
 def fingerprint(script: Path, *modules: str) -> str:

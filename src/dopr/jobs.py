@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dopr.config import Config, ConfigError
+from dopr.data.templates import OWN, make_template
 from dopr.errors import suggestion
 from dopr.files import read_json
 from dopr.fingerprint import fingerprint
@@ -61,8 +62,10 @@ class Jobs:
         return uses_history(recipe.selector, recipe.options)
 
     def data(self) -> Settings:
-        """Benchmarks and pools."""
-        return self._settings("data", data=self.config.data.model_dump(mode="json"))
+        """Benchmarks and pools, how prompts are written, and the model they must fit."""
+        config = self.config
+        fit = {"model": config.base.model, "max_new_tokens": config.rollout.max_new_tokens}
+        return self._settings("data", data=config.data.model_dump(mode="json"), prompt=self._prompt(), fit=fit)
 
     def base(self, seed: int) -> Settings:
         """The starting policy of a warm-start seed."""
@@ -82,7 +85,7 @@ class Jobs:
         config = self.config
         evaluate = {"samples": config.evaluate.samples, "temperature": config.evaluate.temperature}
         limits = {"max_new_tokens": config.rollout.max_new_tokens, "verify": config.verify.model_dump(mode="json")}
-        return self._settings("evaluate", **evaluate, **limits)
+        return self._settings("evaluate", **evaluate, **limits, prompt=self._prompt())
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""
@@ -102,9 +105,16 @@ class Jobs:
             recipe=recipe.model_dump(mode="json"),
             rollout=config.rollout.model_dump(mode="json"),
             verify=config.verify.model_dump(mode="json"),
+            prompt=self._prompt(),
             checkpoint_every=config.checkpoint_every,
             snapshot_steps=sorted(steps) if snapshots else [],
         )
+
+    def _prompt(self) -> Settings:
+        """How prompts are written, with the template's hash; that of a model's own is known to the data job alone."""
+        style = self.config.prompt
+        found = {} if style.template == OWN else make_template(style, None).describe()
+        return {**style.model_dump(mode="json"), **found}
 
     def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
         return {**values, "code": fingerprint(self.scripts / f"{script}.py", *modules)}

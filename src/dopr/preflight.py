@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from dopr.checkpoint import check_same_job
-from dopr.config import Config, ConfigError
+from dopr.config import Config, ConfigError, WarmStart
 from dopr.data.arithmetic import FAMILY, known_families
-from dopr.data.splits import held_out, prompt_pool, questions_of
-from dopr.files import read_json
+from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
+from dopr.data.splits import families_of, held_out, prompt_pool, questions_of
+from dopr.data.templates import OWN, make_template
+from dopr.files import DataError, read_json
 from dopr.jobs import Jobs
 from dopr.selection.selector import check_options
 
@@ -24,6 +26,7 @@ def open_config(raw: dict[str, Any]) -> Config:
     config = Config.parse(raw)
     check_selectors(config)
     check_families(config)
+    check_warm_start(config)
     check_data(config)
     check_base(config)
     return config
@@ -40,20 +43,38 @@ def check_selectors(config: Config) -> None:
 
 def check_families(config: Config) -> None:
     """Every task family named anywhere exists."""
-    warm_start = config.base.warm_start
-    named = {"data.benchmarks": list(config.data.group_of), "base.warm_start.gate_family": [warm_start.gate_family]}
-    named["base.warm_start.skill_families"] = list(warm_start.skill_families)
-    named["base.warm_start.habit_families"] = list(warm_start.habit_families)
+    named = {"data.benchmarks": families_of(config.data)}
     for name, pool in config.data.pools.items():
         named[f"data.pools.{name}.families"] = [*pool.families, pool.zero_signal_family]
+    if config.base.model is None:
+        named |= warm_start_families(config.base.warm_start)
     for key, families in named.items():
         for family in families:
             match = FAMILY.match(family)
             if not match or match[1] not in known_families():
+                sources = (
+                    f"; known sources are {', '.join(sources_of(config.data))}" if key == "data.benchmarks" else ""
+                )
                 raise ConfigError(
                     f"config.yaml: {key}: there is no task family {family!r}; known are "
-                    f"{', '.join(known_families())}, each with a level as in chain3"
+                    f"{', '.join(known_families())}, each with a level as in chain3{sources}"
                 )
+
+
+def warm_start_families(warm_start: WarmStart) -> dict[str, list[str]]:
+    """The task families that the embedded policy's making names, by key."""
+    return {
+        "base.warm_start.gate_family": [warm_start.gate_family],
+        "base.warm_start.skill_families": list(warm_start.skill_families),
+        "base.warm_start.habit_families": list(warm_start.habit_families),
+    }
+
+
+def check_warm_start(config: Config) -> None:
+    """The embedded policy, where it is the one in use, can be made and can read its prompts."""
+    warm_start = config.base.warm_start
+    if config.base.model is not None:
+        return
     styled = [*warm_start.habit_styles]
     for family in warm_start.habit_families:
         if family.rstrip("123456789") not in styled:
@@ -63,21 +84,34 @@ def check_families(config: Config) -> None:
             f"config.yaml: base.warm_start.heads: {warm_start.heads} heads do not divide hidden_size "
             f"{warm_start.hidden_size} into even parts"
         )
-    if config.base.model is None and config.rollout.max_new_tokens >= warm_start.max_length:
+    if config.rollout.max_new_tokens >= warm_start.max_length:
         raise ConfigError(
             f"config.yaml: rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit "
             f"base.warm_start.max_length {warm_start.max_length}"
         )
-    if warm_start.gate_family not in config.data.group_of:
+    if warm_start.gate_family not in families_of(config.data):
         raise ConfigError(f"config.yaml: base.warm_start.gate_family: {warm_start.gate_family!r} is no benchmark")
+    if config.prompt.template != "plain":
+        raise ConfigError(
+            f"config.yaml: prompt.template: the embedded policy reads plain prompts, not {config.prompt.template}; "
+            "give base.model"
+        )
 
 
 def check_data(config: Config) -> None:
-    """The benchmarks and pools can be drawn: no family is asked for more questions than it has."""
+    """Families have as many questions as are asked for; sources and the template exist, and so do local files."""
+    data = config.data
     try:
-        test, validation = held_out(config.data)
-        for name, pool in config.data.pools.items():
-            prompt_pool(name, pool, config.data.seed, questions_of(test, validation))
+        test, validation = held_out(data)
+        for name, pool in data.pools.items():
+            if pool.source is None:
+                prompt_pool(name, pool, data.seed, questions_of(test, validation))
+        if config.prompt.template != OWN:
+            make_template(config.prompt, None)
+        for name in used_sources(data):
+            check_source(source_named(data, name), mirror_of(data))
+    except DataError as error:
+        raise ConfigError(f"config.yaml: {error}") from None
     except ValueError as error:
         raise ConfigError(f"config.yaml: data: {error}") from None
 

@@ -12,16 +12,21 @@ Phase = Literal["profile", "train", "held", "discarded"]  # why a rollout was ge
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question with a verifiable answer. `text` is exactly what the policy reads."""
+    """A question with a verifiable answer. `text` is exactly what the policy reads.
+
+    family: its task family or source; of a benchmark's question, the benchmark. category: its subject, if known.
+    """
 
     id: str
     text: str
     answer: str
     family: str
+    category: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The prompt as one JSON object."""
-        return asdict(self)
+        """The prompt as one JSON object, without what is not known."""
+        fields = asdict(self)
+        return fields if self.category else {key: value for key, value in fields.items() if key != "category"}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
+from dopr.data.encoding import encode_prompt
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
@@ -137,7 +138,7 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
         FloatingPointError: the sampler's log-probabilities are not finite.
         NoRewardError: a reward does not lie within 0 and 1.
     """
-    ids = [tuple(run.tokenizer.encode(run.pool[ask.prompt].text).ids) for ask in asks]
+    ids = [tuple(encode_prompt(run.tokenizer, run.pool[ask.prompt].text)) for ask in asks]
     samples = sample(run, step, asks, ids)
     texts = [[run.tokenizer.decode(list(drawn.tokens)) for drawn in group] for group in samples]
     verdicts = iter(

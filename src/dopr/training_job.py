@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
 from dopr.config import Sampling, Verify
+from dopr.data.encoding import check_fit
 from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
@@ -81,6 +82,8 @@ class TrainingJob:
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
         tokenizer = Tokenizer.from_file(str(self.base / "tokenizer.json"))
+        context = read_json(self.base / "config.json")["max_position_embeddings"]
+        check_fit(pool.values(), tokenizer, context, settings["rollout"]["max_new_tokens"])
         features = partial(
             prompt_features, prompts=list(pool.values()), policy=model.load(self.base), tokenizer=tokenizer
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
 
@@ -33,32 +32,47 @@ def public_file(name: str, folder: Path | None = None, cache: Path = CACHE, list
     if name not in files:
         raise DataError(f"{listed}: does not list {name!r}; it lists {', '.join(files)}")
     entry, mirror = files[name], folder or os.environ.get(MIRROR)
-    if mirror:
-        path = Path(mirror) / entry["path"]
-        if not path.is_file():
+    path = Path(mirror) / entry["path"] if mirror else cache / name
+    if not path.is_file():
+        if mirror:
             raise DataError(f"{path}: no such file; get it from {entry['url']}, or leave the folder out")
-    else:
-        path = cache / name
-        if not path.is_file():
-            download(entry, path)
+        download(entry["url"], path, f"put the file into a folder as {entry['path']} and name that folder in {MIRROR}")
+    return checked(path, entry["sha256"], entry["url"])
+
+
+def fetched(url: str, digest: str, cache: Path = CACHE) -> Path:
+    """The path of a file that is downloaded into `cache`, once, whose content is what it should be.
+
+    Raises:
+        DataError: it cannot be downloaded, or has another hash than `digest`.
+    """
+    path = cache / f"{digest[:12]}-{url.rpartition('/')[2]}"
+    if not path.is_file():
+        download(url, path, "get it in another way and give its `file`")
+    return checked(path, digest, url)
+
+
+def checked(path: Path, digest: str, url: str) -> Path:
+    """The path of a file whose content has a hash.
+
+    Raises:
+        DataError: it has another one.
+    """
     found = sha256(path)
-    if found != entry["sha256"]:
-        raise DataError(f"{path}: has sha256 {found}, not {entry['sha256']}; delete it and get it from {entry['url']}")
+    if found != digest:
+        raise DataError(f"{path}: has sha256 {found}, not {digest}; delete it and get it from {url}")
     return path
 
 
-def download(entry: Mapping[str, str], path: Path) -> None:
-    """Fetch a listed file, whole or not at all.
+def download(url: str, path: Path, otherwise: str) -> None:
+    """Fetch a file, whole or not at all.
 
     Raises:
-        DataError: there is no answer, or it says that there is no such file.
+        DataError: there is no answer, or it says that there is no such file; ends with what to do otherwise.
     """
     try:
-        with urllib.request.urlopen(entry["url"], timeout=SECONDS) as answer:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
             content: bytes = answer.read()
     except (URLError, TimeoutError) as error:
-        raise DataError(
-            f"{entry['url']}: cannot be fetched ({error}); put the file into a folder as {entry['path']} and name that "
-            f"folder in {MIRROR}"
-        ) from None
+        raise DataError(f"{url}: cannot be fetched ({error}); {otherwise}") from None
     write_atomically(path, lambda temporary: temporary.write_bytes(content))

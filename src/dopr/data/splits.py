@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 
-from dopr.config import Data, Pool
 from dopr.data.arithmetic import Problem, draw_distinct
+from dopr.data.section import Data, Pool
+from dopr.data.sources import sources_of
 from dopr.records import Prompt, derive_seed
 
 Held = dict[str, list[Prompt]]
@@ -20,19 +21,25 @@ def as_prompt(problem: Problem, name: str) -> Prompt:
 
 
 def held_out(data: Data) -> tuple[Held, Held]:
-    """Test and validation prompts by benchmark; distinct from each other.
+    """Test and validation prompts of the benchmarks that are task families; distinct from each other.
 
     Raises:
         ValueError: a benchmark of an unknown family, or one with too few questions.
     """
     test: Held = {}
     validation: Held = {}
-    for family in data.group_of:
+    for family in families_of(data):
         rng = random.Random(derive_seed(data.seed, "held out", family))
         problems = draw_distinct(family, data.questions + data.validation_questions, rng, set())
         prompts = [as_prompt(problem, f"{family}-{i:03d}") for i, problem in enumerate(problems)]
         test[family], validation[family] = prompts[: data.questions], prompts[data.questions :]
     return test, validation
+
+
+def families_of(data: Data) -> list[str]:
+    """The benchmarks that are task families, and no sources."""
+    sources = sources_of(data)
+    return [name for name in data.group_of if name not in sources]
 
 
 def questions_of(*splits: Held) -> set[str]:
@@ -41,11 +48,12 @@ def questions_of(*splits: Held) -> set[str]:
 
 
 def prompt_pool(name: str, pool: Pool, seed: int, excluded: set[str]) -> list[Prompt]:
-    """A shuffled pool: the zero-signal share first, the rest by the weights of the families, rounded down in turn.
+    """A shuffled pool of families: the zero-signal share first, the rest by their weights, rounded down in turn.
 
     Raises:
         ValueError: a family has too few questions.
     """
+    assert pool.size is not None  # a pool of families has one
     rng = random.Random(derive_seed(seed, "pool", name))
     dead = round(pool.size * pool.zero_signal)
     counts = {pool.zero_signal_family: dead}

@@ -1,0 +1,69 @@
+"""How large a policy is: parameters, and bytes of cache a token, from its config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dopr.config import Config, WarmStart
+from dopr.data.arithmetic import vocabulary
+from dopr.data.tokenizer import build_tokenizer
+from dopr.errors import UserError
+from dopr.files import read_json
+
+KNOWN = Path(__file__).parents[3] / "resources" / "model_shapes.json"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """parameters: of the network. cache: numbers kept in the cache for each token. context: most tokens a sequence."""
+
+    parameters: int
+    cache: int
+    context: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        """Of a Llama or Qwen2, by its config.json."""
+        hidden, inner, layers = (config[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+        heads = config["num_attention_heads"]
+        head = config.get("head_dim") or hidden // heads
+        queries, keys = heads * head, config.get("num_key_value_heads", heads) * head
+        biased = config.get("attention_bias", config.get("model_type") == "qwen2")
+        attention = 2 * hidden * queries + 2 * hidden * keys + (queries + 2 * keys if biased else 0)
+        layer = attention + 3 * hidden * inner + 2 * hidden
+        embeddings = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings", False) else 2)
+        return cls(layers * layer + embeddings + hidden, 2 * layers * keys, config["max_position_embeddings"])
+
+
+def shape_of(config: Config) -> Shape:
+    """Of the starting policy: of a local folder, of a model listed in resources/model_shapes.json, or of the embedded.
+
+    Raises:
+        UserError: nothing is known of the model.
+    """
+    model = config.base.model
+    if model is None:
+        return Shape.of(embedded(config.base.warm_start))
+    if (Path(model) / "config.json").is_file():
+        return Shape.of(read_json(Path(model) / "config.json"))
+    known = read_json(KNOWN)
+    if model not in known:
+        raise UserError(f"base.model: nothing is known of the size of {model}; get it and name its folder")
+    return Shape.of(known[model])
+
+
+def embedded(shape: WarmStart) -> dict[str, Any]:
+    """The config.json of the warm-started policy, as far as its size goes."""
+    return {
+        "model_type": "qwen2",
+        "hidden_size": shape.hidden_size,
+        "intermediate_size": shape.intermediate_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "vocab_size": build_tokenizer(vocabulary()).get_vocab_size(),
+        "tie_word_embeddings": True,
+        "max_position_embeddings": shape.max_length,
+    }

@@ -1,0 +1,156 @@
+"""What a configuration comes to: jobs, rollouts and tokens of each rule that samples or trains.
+
+Rollouts are exact, as no selector's number of rollouts a step depends on rewards. Tokens of completions are an upper
+bound unless their mean length is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dopr.config import Config
+from dopr.data.sources import load_source, source_named
+from dopr.data.splits import families_of
+from dopr.errors import UserError
+from dopr.experiment import Experiment
+from dopr.jobs import Jobs
+from dopr.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Mean tokens of a prompt, and of a completion."""
+
+    prompt: float
+    completion: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one rule, or of one method of it.
+
+    at_once: completions that can be sampled together. trained: tokens that updates go over. snapshots: policies kept.
+    """
+
+    rule: str
+    jobs: int
+    method: str = ""
+    runs: int = 0
+    rollouts: int = 0
+    at_once: int = 0
+    prompt_tokens: float = 0
+    completion_tokens: float = 0
+    trained: float = 0
+    snapshots: int = 0
+
+
+def work_of(config: Config, lengths: Lengths) -> list[Work]:
+    """The rules' work, in their order, all of it: what lies on disk already is not taken off.
+
+    Raises:
+        UserError: the number of questions of a benchmark is unknown.
+    """
+    experiment = Experiment(config, Jobs(config), Path(), None)
+    runs = list(
+        dict.fromkeys([*experiment.compared_runs(), *([] if config.ablation else experiment.complexity_runs())])
+    )
+    bases = {config.base_of(pool) for pool in config.pools}
+    profiled = profiles(experiment)
+    questions = questions_of_benchmarks(config)
+    return [
+        Work("data", 1),
+        Work("store", 1),
+        *([Work("base", len(bases))] if config.base.model is None else []),
+        evaluation("evaluate_base", len(bases), len(bases), len(bases), config, questions, lengths),
+        *([training("profile", config.profile, profiled, len(profiled), experiment, lengths)] if profiled else []),
+        *(
+            training("train", method, group, batches(experiment, group), experiment, lengths)
+            for method, group in by_method(runs).items()
+        ),
+        evaluation(
+            "evaluate", batches(experiment, runs), len(runs), snapshots(experiment, runs), config, questions, lengths
+        ),
+    ]
+
+
+def profiles(experiment: Experiment) -> list[str]:
+    """POOL/RECIPE/SEED of every profiling run: of each pool, or in an overlay, where a method reads its history."""
+    config = experiment.config
+    if config.ablation and not any(map(experiment.jobs.needs_history, config.methods)):
+        return []
+    return [f"{pool}/{config.profile}/0" for pool in config.pools]
+
+
+def batches(experiment: Experiment, runs: list[str]) -> int:
+    """Jobs of some runs: seeds of a pool and method share one."""
+    pairs = {run.rpartition("/")[0] for run in runs}
+    return len(pairs) * -(-len(experiment.config.seeds) // experiment.config.seeds_per_job)
+
+
+def snapshots(experiment: Experiment, runs: list[str]) -> int:
+    """Policies that some runs keep for evaluation."""
+    return sum(len(experiment.jobs.train(run.split("/")[1])["snapshot_steps"]) for run in runs)
+
+
+def by_method(runs: list[str]) -> dict[str, list[str]]:
+    """POOL/METHOD/SEED by method."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        found.setdefault(run.split("/")[1], []).append(run)
+    return found
+
+
+def training(rule: str, method: str, runs: list[str], jobs: int, experiment: Experiment, lengths: Lengths) -> Work:
+    """The work of a method's training runs, or of profiling runs."""
+    recipe = experiment.jobs.recipe(method)
+    rollouts = len(runs) * recipe.steps * recipe.rollouts_per_step
+    trained = len(runs) * recipe.steps * trained_rows(recipe) * (lengths.prompt + lengths.completion)
+    return Work(
+        rule,
+        jobs,
+        method,
+        len(runs),
+        rollouts,
+        recipe.rollouts_per_step,
+        rollouts * lengths.prompt,
+        rollouts * lengths.completion,
+        trained,
+        snapshots(experiment, runs) if rule == "train" else 0,
+    )
+
+
+def trained_rows(recipe: Recipe) -> int:
+    """Completions that the updates of a step go over, at most: its own, and the replayed ones."""
+    replayed = recipe.reuse.updates * recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
+    return recipe.rollouts_per_step * recipe.epochs + replayed
+
+
+def evaluation(
+    rule: str, jobs: int, runs: int, policies: int, config: Config, questions: int, lengths: Lengths
+) -> Work:
+    """One greedy completion and the sampled ones of every question, for each policy."""
+    rollouts = policies * questions * (1 + config.evaluate.samples)
+    at_once = questions * config.evaluate.samples
+    return Work(rule, jobs, "", runs, rollouts, at_once, rollouts * lengths.prompt, rollouts * lengths.completion)
+
+
+def questions_of_benchmarks(config: Config) -> int:
+    """Questions of all benchmarks."""
+    families = families_of(config.data)
+    named = [name for name in config.data.group_of if name not in families]
+    return len(families) * config.data.questions + sum(source_size(config, name) for name in named)
+
+
+def source_size(config: Config, name: str) -> int:
+    """How many prompts a source holds.
+
+    Raises:
+        UserError: it does not say, and is no local file that could be counted.
+    """
+    source = source_named(config.data, name)
+    if source.prompts is not None:
+        return source.prompts
+    if source.file is None:
+        raise UserError(f"data.sources.{name}.prompts: missing; say how many prompts it holds")
+    return len(load_source(name, source, None).prompts)
