@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dopr.policy.advantages import RewardError, group_advantages, overlong_penalty, weigh
+from dopr.errors import RewardError
+from dopr.policy.advantages import group_advantages, overlong_penalty, weigh
 from dopr.recipe import Loss
 from fixture_rollouts import make_rollout
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dopr.errors import RewardError
 from dopr.policy import model
-from dopr.policy.advantages import RewardError
 from dopr.policy.learner import split, summary
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.transformer import Transformer

@@ -8,9 +8,10 @@ import random
 import pytest
 
 from dopr.config import Config, ConfigError
+from dopr.errors import RewardError
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
-from dopr.rewards import RULES, NoRewardError, Rewards, wrong_labels
+from dopr.rewards import RULES, Rewards, wrong_labels
 
 BOX, BARE = r"so it is \boxed{4}", "so it is 4"
 COMPLETIONS: list[tuple[Verdict, str]] = [("correct", BOX), ("wrong", BOX), ("unparsed", BARE), ("timeout", BOX)]
@@ -103,7 +104,7 @@ def test_chance_depends_on_seed_and_place_alone(kind: str) -> None:
 @pytest.mark.parametrize("value", [math.nan, -0.01, 1.01, math.inf])
 def test_a_reward_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     monkeypatch.setitem(RULES, "judge", lambda *_: value)
-    with pytest.raises(NoRewardError, match=r"reward judge gave .* at \(7, 0, 'p0', 2\); it must lie within 0 and 1"):
+    with pytest.raises(RewardError, match=r"reward judge gave .* at \(7, 0, 'p0', 2\); it must lie within 0 and 1"):
         rewards(kind="judge").reward("wrong", BOX, 7, 0, "p0", 2)
 
 
@@ -141,7 +142,7 @@ def test_a_given_label_is_wrong_for_all() -> None:
 
 
 def test_a_pool_with_one_answer_needs_a_label() -> None:
-    with pytest.raises(NoRewardError, match="'4' is the pool's only answer; give another `label`"):
+    with pytest.raises(RewardError, match="'4' is the pool's only answer; give another `label`"):
         wrong_labels(prompts("4", "4"), 1.0, None, 0)
     assert wrong_labels(prompts("4", "4"), 1.0, "9292725", 0) == {"p0": "9292725", "p1": "9292725"}
 

@@ -9,12 +9,12 @@ from collections import Counter
 
 import pytest
 
+from dopr.errors import RewardError
 from dopr.offline import play
 from dopr.selection.parts.drawing import OptionError
 from dopr.selection.selector import (
     Ask,
     Outcome,
-    RewardError,
     Setup,
     built_in,
     check_options,

@@ -11,6 +11,10 @@ class UserError(ValueError):
     """A problem the user can mend; the message names the file or key, the value, and what to change."""
 
 
+class RewardError(UserError):
+    """A reward that cannot be given, or that nothing can be learned from; the message names the prompt."""
+
+
 def exit_with_one_line(main: Callable[[], None]) -> None:
     """Run a program's main function; UserError and OSError become one line and exit code 1, and Ctrl-C is silent."""
     try:

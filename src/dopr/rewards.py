@@ -24,16 +24,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from dopr.errors import UserError
+from dopr.errors import RewardError
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict, derive_seed
 from dopr.verify.answers import last_boxed
 
 Rule = Callable[[Reward, Verdict, str, random.Random], float]
-
-
-class NoRewardError(UserError):
-    """Rewards that cannot be given; the message says why."""
 
 
 class Rewards:
@@ -54,12 +50,12 @@ class Rewards:
             place: what tells this rollout from all others of the run, such as step, group, prompt and sample.
 
         Raises:
-            NoRewardError: the rule gave another number.
+            RewardError: the rule gave another number.
         """
         rng = random.Random(derive_seed(self.seed, "reward", *place))
         value = RULES[self.settings.kind](self.settings, verdict, text, rng)
         if not 0 <= value <= 1:  # nan is not
-            raise NoRewardError(f"reward {self.settings.kind} gave {value} at {place}; it must lie within 0 and 1")
+            raise RewardError(f"reward {self.settings.kind} gave {value} at {place}; it must lie within 0 and 1")
         return value
 
 
@@ -70,7 +66,7 @@ def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: 
     answers. Answers are compared as text.
 
     Raises:
-        NoRewardError: a prompt has no other answer to get.
+        RewardError: a prompt has no other answer to get.
     """
     answers = sorted({prompt.answer for prompt in pool})
     place = {answer: i for i, answer in enumerate(answers)}
@@ -82,9 +78,7 @@ def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: 
             other = random.Random(derive_seed(seed, "wrong label", prompt.id)).randrange(len(answers) - 1)
             found[prompt.id] = answers[other + (other >= place[prompt.answer])]  # all but its own
         else:
-            raise NoRewardError(
-                f"reward wrong_label: {prompt.answer!r} is the pool's only answer; give another `label`"
-            )
+            raise RewardError(f"reward wrong_label: {prompt.answer!r} is the pool's only answer; give another `label`")
     return found
 
 

@@ -80,7 +80,7 @@ def train(run: Run) -> Stopwatch:
     Raises:
         SelectorError: the selector asked for prompts that do not exist.
         GraderError: too many verdicts are errors.
-        NoRewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
+        RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
     recipe, watch = run.recipe, Stopwatch()
@@ -136,7 +136,7 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
 
     Raises:
         FloatingPointError: the sampler's log-probabilities are not finite.
-        NoRewardError: a reward does not lie within 0 and 1.
+        RewardError: a reward does not lie within 0 and 1.
     """
     ids = [tuple(encode_prompt(run.tokenizer, run.pool[ask.prompt].text)) for ask in asks]
     samples = sample(run, step, asks, ids)

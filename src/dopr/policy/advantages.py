@@ -16,14 +16,10 @@ from typing import Literal
 
 import torch
 
-from dopr.errors import UserError
+from dopr.errors import RewardError
 from dopr.policy.update import Weighted
 from dopr.recipe import Loss
 from dopr.records import Rollout
-
-
-class RewardError(UserError):
-    """A reward that nothing can be learned from; the message names the rollout."""
 
 
 def weigh(groups: Sequence[Sequence[Rollout]], loss: Loss, limit: int, step: int) -> list[list[Weighted]]:

@@ -27,14 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from dopr.errors import UserError, suggestion
+from dopr.errors import RewardError, suggestion
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]
-
-
-class RewardError(UserError):
-    """A reward that is no number; the message names the prompt."""
 
 
 def no_features(kind: str) -> Features:
