@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
-    with EvaluationJob(args.name, Jobs.load(args.config).evaluate(), args.questions) as job:
+    jobs = Jobs.load(args.config)
+    with EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers) as job:
         if args.model:
             job.evaluate_model(args.model, args.output)
         else:

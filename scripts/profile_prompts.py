@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
-    settings = Jobs.load(args.pop("config")).profile()
-    job = TrainingJob(phase="profile", settings=settings, history=None, **args)
-    run_all([job])
+    jobs = Jobs.load(args.pop("config"))
+    job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
+    run_all([job], jobs.config.verify.workers)
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
     write_json(job.output / "history.json", history)

@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
     args = parser.parse_args()
     use_threads(args.threads)
-    settings = Jobs.load(args.config).train(args.method)
-    run_all(
+    jobs = Jobs.load(args.config)
+    settings = jobs.train(args.method)
+    runs = (
         TrainingJob(
             name=f"{args.name}/{seed}",
             phase="train",
@@ -41,6 +42,7 @@ def main() -> None:
         )
         for seed in args.seeds
     )
+    run_all(runs, jobs.config.verify.workers)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from dopr.verify.worker_process import WorkerProcess
 
 from dopr.config import Verify
 from dopr.verify.grader import BATCH, MAX_ANSWER, Grader, GraderError
-from dopr.verify.worker_process import WorkerProcess
 
 LENIENT = Verify(seconds=1, memory_mb=1024, max_error_share=1)
 ENDLESS = "9^{9^{9^9}}"

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dopr.errors import exit_with_one_line
 
 COMMANDS = {  # name -> module
+    "agreement": "dopr.commands.agreement",
+    "bench-grader": "dopr.commands.bench_grader",
     "bench-selection": "dopr.commands.bench_selection",
     "bench-step": "dopr.commands.bench_step",
+    "forms": "dopr.commands.forms",
     "plan": "dopr.commands.plan",
     "ranking": "dopr.commands.ranking",
     "replay": "dopr.commands.replay",

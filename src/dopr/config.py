@@ -17,6 +17,7 @@ from dopr.errors import UserError, suggestion
 from dopr.inheritance import inherit, merge
 from dopr.recipe import Recipe
 from dopr.section import PositiveInt, Section, Share
+from dopr.verify.section import Verify
 
 
 class ConfigError(UserError):
@@ -56,14 +57,6 @@ class Sampling(Section):
 
     temperature: float = Field(ge=0)
     max_new_tokens: PositiveInt
-
-
-class Verify(Section):
-    """Limits of the grader: seconds an answer, memory a worker, and the share of errors that stops a run."""
-
-    seconds: float = Field(gt=0)
-    memory_mb: PositiveInt
-    max_error_share: Share
 
 
 class Complexity(Section):

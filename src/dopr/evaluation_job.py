@@ -11,20 +11,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from dopr.config import Verify
 from dopr.evaluate import Protocol, Spent, accuracy, evaluate
 from dopr.files import DataError, read_prompts, write_atomically
 from dopr.progress import Progress
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
+from dopr.verify.section import Verify
 
 
 class EvaluationJob:
     """What to evaluate on, and how, with the grader that does it. Use as a context manager."""
 
-    def __init__(self, name: str, settings: dict[str, Any], questions: Path) -> None:
-        """`settings`: see dopr.jobs.
+    def __init__(self, name: str, settings: dict[str, Any], questions: Path, workers: int = 1) -> None:
+        """`settings`: see dopr.jobs; `workers` grade.
 
         Raises:
             DataError: the questions are missing or damaged.
@@ -32,7 +32,7 @@ class EvaluationJob:
         self.name = name
         self.questions = read_prompts(questions)
         self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
-        self.grader = Grader(Verify(**settings["verify"]))
+        self.grader = Grader(Verify(**settings["verify"], workers=workers))
 
     def __enter__(self) -> EvaluationJob:
         self.grader.__enter__()
@@ -43,7 +43,7 @@ class EvaluationJob:
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate one model folder as step 0."""
-        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output)
+        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output, self.grader.version)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
         """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
@@ -56,7 +56,8 @@ class EvaluationJob:
             raise DataError(f"{run}: holds no checkpoints; delete the folder to train it again")
         costs = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
         models = [(folder, spent(costs, folder)) for folder in folders]
-        write_completions([pq.read_table(base), self._rows(f"{self.name}/{seed}", seed, models)], output)
+        rows = self._rows(f"{self.name}/{seed}", seed, models)
+        write_completions([pq.read_table(base), rows], output, self.grader.version)
 
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
@@ -69,9 +70,9 @@ class EvaluationJob:
         return pa.concat_tables(tables)
 
 
-def write_completions(tables: Sequence[pa.Table], output: Path) -> None:
-    """Join tables into one compressed file."""
-    table = pa.concat_tables(tables).combine_chunks()
+def write_completions(tables: Sequence[pa.Table], output: Path, grader: str) -> None:
+    """Join tables into one compressed file, whose metadata names the grader's version."""
+    table = pa.concat_tables(tables).combine_chunks().replace_schema_metadata({"grader": grader})
     write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 

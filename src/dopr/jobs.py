@@ -70,7 +70,7 @@ class Jobs:
     def base(self, seed: int) -> Settings:
         """The starting policy of a warm-start seed."""
         warm_start = self.config.base.warm_start.model_copy(update={"seed": seed}).model_dump(mode="json")
-        return self._settings("base", warm_start=warm_start, verify=self.config.verify.model_dump(mode="json"))
+        return self._settings("base", warm_start=warm_start, verify=self._verify())
 
     def profile(self) -> Settings:
         """The profiling run: the same training loop with the profile's recipe and no snapshots."""
@@ -84,7 +84,7 @@ class Jobs:
         """The evaluation of any checkpoint."""
         config = self.config
         evaluate = {"samples": config.evaluate.samples, "temperature": config.evaluate.temperature}
-        limits = {"max_new_tokens": config.rollout.max_new_tokens, "verify": config.verify.model_dump(mode="json")}
+        limits = {"max_new_tokens": config.rollout.max_new_tokens, "verify": self._verify()}
         return self._settings("evaluate", **evaluate, **limits, prompt=self._prompt())
 
     def tune(self) -> Settings:
@@ -104,7 +104,7 @@ class Jobs:
             module_of(recipe.selector),
             recipe=recipe.model_dump(mode="json"),
             rollout=config.rollout.model_dump(mode="json"),
-            verify=config.verify.model_dump(mode="json"),
+            verify=self._verify(),
             prompt=self._prompt(),
             checkpoint_every=config.checkpoint_every,
             snapshot_steps=sorted(steps) if snapshots else [],
@@ -115,6 +115,10 @@ class Jobs:
         style = self.config.prompt
         found = {} if style.template == OWN else make_template(style, None).describe()
         return {**style.model_dump(mode="json"), **found}
+
+    def _verify(self) -> Settings:
+        """The grader without its number of workers, which changes no verdict."""
+        return self.config.verify.model_dump(mode="json", exclude={"workers"})
 
     def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
         return {**values, "code": fingerprint(self.scripts / f"{script}.py", *modules)}

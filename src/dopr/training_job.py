@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from dopr.checkpoint import RunState
-from dopr.config import Sampling, Verify
+from dopr.config import Sampling
 from dopr.data.encoding import check_fit
 from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
@@ -30,6 +30,7 @@ from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
 from dopr.train import Metrics, Run, train
 from dopr.verify.grader import Grader
+from dopr.verify.section import Verify
 
 IDLE = 25  # steps in a row without an update that a progress line speaks of
 
@@ -65,7 +66,7 @@ class TrainingJob:
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
         """
-        description = describe(self.settings, self.seed, self.inputs())
+        description = describe(self.settings, self.seed, self.inputs()) | {"grader": grader.version}
         state = RunState(self.state)
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
@@ -121,14 +122,14 @@ class TrainingJob:
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
-def run_all(jobs: Iterable[TrainingJob]) -> None:
-    """Run jobs with equal settings one after another, with one grader.
+def run_all(jobs: Iterable[TrainingJob], workers: int = 1) -> None:
+    """Run jobs with equal settings one after another, with one grader of `workers` processes.
 
     Raises:
         UserError: see TrainingJob.run.
     """
     jobs = list(jobs)
-    with Grader(Verify(**jobs[0].settings["verify"])) as grader:
+    with Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
         for job in jobs:
             job.run(grader)
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dopr.config import Verify, WarmStart
+from dopr.config import WarmStart
 from dopr.data.arithmetic import draw_mixture, solution, vocabulary
 from dopr.data.tokenizer import EOS, build_tokenizer
 from dopr.errors import UserError
@@ -32,6 +32,7 @@ from dopr.rollout.decoder import Decoder
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
+from dopr.verify.section import Verify
 
 IGNORED = -100
 BUCKETS = 8  # batches sorted by length together

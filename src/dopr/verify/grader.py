@@ -1,31 +1,31 @@
-r"""Grading by math-verify in a process that can be killed.
+r"""Grading in processes that can be killed, by the same rules for rewards and evaluation.
 
-On the main thread math-verify turns a hang into "wrong", and in a thread it cannot be stopped; so it runs in a worker
-process, which is killed and replaced when one answer takes longer than its limit. Verdicts:
+On the main thread math-verify turns a hang into "wrong", and in a thread it cannot be stopped; so it runs in workers,
+which are ended when a comparison outruns its limits (dopr.verify.pool). Verdicts:
 
-    correct, wrong    math-verify compared the last \boxed{} with the reference
-    unparsed          there is no \boxed{}, or its content is no mathematics
-    timeout           the comparison outran its time or memory limit
-    error             the grader itself failed; a run with many of these stops (see check_error_share)
+    correct, wrong    the answer was compared with the reference
+    unparsed          there is no answer where one is looked for, or it is empty, a program, or longer than any answer
+    timeout           the comparison outran its limit of time, memory or depth, or would: a tower of powers
+    error             the grader failed, or the reference says nothing; a run with many of these stops
+
+Profiles: math_verify (dopr.verify.mathematics), qwen_eval (dopr.verify.qwen_eval), deepscaler (dopr.verify.deepscaler).
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dopr.config import Verify
-from dopr.errors import UserError
 from dopr.records import Verdict
-from dopr.verify.answers import last_boxed
-from dopr.verify.worker_process import WorkerDiedError, WorkerProcess
+from dopr.verify.answers import final_answer, joined_boxes
+from dopr.verify.guards import is_no_answer
+from dopr.verify.pool import GraderError, Pool
+from dopr.verify.rules import EXTRACTION, STRICT_INTEGERS, grader_version
+from dopr.verify.section import Verify
 
-BATCH = 256  # pairs in flight: their verdicts always fit the pipe
-MAX_ANSWER = 2000  # characters; longer ones are not mathematics a person wrote
-
-
-class GraderError(UserError):
-    """Grading is broken: not the policy's fault, so the run must stop."""
+INTEGER = re.compile(r"-?[0-9]+")
+SEVERAL = re.compile(r",|;|\\pm|\band\b|\bor\b")
 
 
 class Grader:
@@ -33,15 +33,17 @@ class Grader:
 
     def __init__(self, limits: Verify) -> None:
         self.limits = limits
+        self.extraction = limits.extraction or EXTRACTION[limits.profile]
+        self.version = grader_version(limits.profile, limits.extraction)
         self.counts: Counter[Verdict] = Counter()
         self._known: dict[tuple[str, str], Verdict] = {}
-        self._worker = self._start()
+        self._pool = Pool(limits)
 
     def __enter__(self) -> Grader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker.kill()
+        self._pool.close()
 
     def grade(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
         """Verdicts of (reference, completion text) pairs, in order.
@@ -49,16 +51,48 @@ class Grader:
         Raises:
             GraderError: the grader cannot be started, or too large a share of its verdicts are errors.
         """
-        answers = [(reference, last_boxed(text)) for reference, text in pairs]
-        new = dict.fromkeys((r, a) for r, a in answers if a is not None and (r, a) not in self._known)
-        self._known.update(zip(new, self._compare(list(new)), strict=True))
-        verdicts: list[Verdict] = ["unparsed" if a is None else self._known[r, a] for r, a in answers]
+        verdicts = self._verdicts([(reference, self._answer(reference, text)) for reference, text in pairs])
         self.counts.update(verdicts)
         self._check_error_share()
         return verdicts
 
-    def _start(self) -> WorkerProcess:
-        return WorkerProcess(self.limits.memory_mb, 2 * self.limits.seconds + 1)
+    def unreadable(self, references: Iterable[str]) -> list[str]:
+        """The references that say nothing: against them every answer but the same text is an `error`."""
+        distinct = list(dict.fromkeys(references))
+        other = r"\text{no answer}"  # equal to no reference, so that the comparison has to read it
+        verdicts = self._verdicts([(reference, other) for reference in distinct])
+        return [reference for reference, verdict in zip(distinct, verdicts, strict=True) if verdict == "error"]
+
+    def _answer(self, reference: str, text: str) -> str | None:
+        """The answer in a completion; several boxes in a row are one list, if a list is asked for."""
+        answer = final_answer(text, self.extraction)
+        if answer is not None and SEVERAL.search(reference) and not SEVERAL.search(answer):
+            return joined_boxes(text) or answer
+        return answer
+
+    def _verdicts(self, answers: Sequence[tuple[str, str | None]]) -> list[Verdict]:
+        new: dict[tuple[str, str], None] = {}
+        for reference, answer in answers:
+            if answer is not None and (reference, answer) not in self._known:
+                verdict = self._at_once(reference, answer)
+                if verdict:
+                    self._known[reference, answer] = verdict
+                else:
+                    new[reference, answer] = None
+        self._known.update(zip(new, self._pool.compare(list(new)), strict=True))
+        return ["unparsed" if answer is None else self._known[reference, answer] for reference, answer in answers]
+
+    def _at_once(self, reference: str, answer: str) -> Verdict | None:
+        """The verdict of what needs no comparison, because every profile is certain to say the same; else None."""
+        if answer == reference and answer.strip():
+            return "correct"
+        if is_no_answer(answer):
+            return "unparsed"
+        if INTEGER.fullmatch(reference) and INTEGER.fullmatch(answer):
+            if significant(reference) == significant(answer):
+                return "correct"
+            return "wrong" if self.limits.profile in STRICT_INTEGERS else None
+        return None
 
     def _check_error_share(self) -> None:
         share = self.counts["error"] / max(1, self.counts.total())
@@ -68,24 +102,8 @@ class Grader:
                 f"verify.max_error_share = {self.limits.max_error_share}); its messages are in this job's log"
             )
 
-    def _compare(self, pairs: list[tuple[str, str]]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        while len(verdicts) < len(pairs):
-            batch = pairs[len(verdicts) : len(verdicts) + BATCH]
-            too_long = next((i for i, (_, answer) in enumerate(batch) if len(answer) > MAX_ANSWER), len(batch))
-            verdicts += self._ask(batch[:too_long]) if too_long else ["unparsed"]
-        return verdicts
 
-    def _ask(self, pairs: list[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of the first pairs: as many as fit the pipe, or up to an answer the worker did not survive."""
-        if not self._worker.is_ready():
-            raise GraderError("the grading worker does not answer; is math-verify installed in this environment?")
-        verdicts: list[Verdict] = []
-        try:
-            for _ in range(self._worker.send(pairs)):
-                verdicts.append(self._worker.receive(self.limits.seconds))
-        except (TimeoutError, WorkerDiedError) as failure:
-            verdicts.append("timeout" if isinstance(failure, TimeoutError) else "error")
-            self._worker.kill()
-            self._worker = self._start()
-        return verdicts
+def significant(integer: str) -> str:
+    """An integer without leading zeros; -0 is 0."""
+    digits = integer.lstrip("-").lstrip("0")
+    return "-" * (integer.startswith("-") and bool(digits)) + digits

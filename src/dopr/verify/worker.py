@@ -1,52 +1,94 @@
-r"""The process that runs math-verify. It reads `[reference, answer]` as JSON lines and answers each with a verdict.
+"""The processes that compare answers: a server that has math-verify loaded, and the workers it forks.
 
-It may hang or outgrow its memory on a hostile answer; whoever started it kills it then (dopr.verify.grader). Should
-that parent have been killed itself, the worker ends when its input closes, or when an alarm does it.
+    python -m dopr.verify.worker DESCRIPTOR PROFILE SECONDS MEMORY_MB
+
+The server waits on a socket, and for each descriptor it is sent, forks a worker that serves the connection behind it:
+a batch of `[reference, answer]` in, `[verdict, note]` out, one at a time. A fork takes milliseconds, so a worker is
+cheap to lose. A worker that outruns its limits is ended by the kernel, even in the middle of a multiplication, and
+whoever waits for it finds the connection closed. When the server's socket closes, it takes all its workers with it.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import os
 import resource
 import signal
+import socket
 import sys
+from multiprocessing.connection import Connection
+from typing import cast
 
-from math_verify import parse, verify
+from dopr.verify.guards import TooLargeError
+from dopr.verify.rules import Rule, load
+from dopr.verify.section import ProfileName
+
+MESSAGE = 32  # bytes of a message to or from the server, filled with spaces
+PATIENCE = 10  # seconds of waiting a worker is allowed for each second of computing
+EXPECTED = (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, AssertionError, RuntimeError)
 
 
-def grade(reference: str, answer: str) -> str:
-    r"""correct, wrong or unparsed, by math-verify; the reference is taken as LaTeX, the answer as \boxed{answer}.
+def judge(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
+    """The verdict of a pair, and what there is to say about an error."""
+    try:
+        return rule(reference, answer), ""
+    except (TooLargeError, MemoryError, RecursionError):
+        return "timeout", ""
+    except EXPECTED as error:
+        return "error", f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300]
 
-    Raises:
-        ValueError: the reference itself cannot be parsed.
-    """
-    gold = parse(f"${reference}$", parsing_timeout=None)
-    if not gold:
-        raise ValueError(f"reference answer {reference!r} cannot be parsed")
-    found = parse(f"\\boxed{{{answer}}}", parsing_timeout=None)
-    if not found:
-        return "unparsed"
-    return "correct" if verify(gold, found, timeout_seconds=None, raise_on_error=True) else "wrong"
+
+def serve(connection: Connection, rule: Rule, seconds: float, memory: int) -> None:
+    """Judge batches until the connection closes."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    while True:
+        try:
+            pairs = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        for reference, answer in pairs:
+            # No handlers: they would wait for the arithmetic to end. The default action ends the process.
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE * (seconds + 1))
+            verdict = judge(rule, reference, answer)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            connection.send_bytes(json.dumps(verdict).encode())
+
+
+def fork(descriptor: int, control: socket.socket, rule: Rule, seconds: float, memory: int) -> int:
+    """Start a worker; its process id."""
+    process = os.fork()
+    if process:
+        return process
+    control.close()
+    try:
+        serve(Connection(descriptor), rule, seconds, memory)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # nobody waits any more
+    finally:
+        os._exit(0)
 
 
 def main() -> None:
-    """Serve until the input closes. Arguments: memory limit in MB, and the seconds after which an answer is fatal."""
-    limit, seconds = int(sys.argv[1]) * 2**20, float(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not a handler: that would wait for the arithmetic to end
-    logging.disable(logging.WARNING)  # math-verify warns on every call that its own timeouts are off
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            verdict = grade(*json.loads(line))
-        except MemoryError:
-            verdict = "timeout"
-        except (ValueError, TypeError, ArithmeticError, RecursionError, AttributeError, NotImplementedError) as error:
-            print(f"grader: {type(error).__name__}: {error}"[:300], file=sys.stderr, flush=True)
-            verdict = "error"
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print(verdict, flush=True)
+    """Fork a worker for each descriptor; a message is the id of the process it replaces, or 0."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    seconds, memory = float(sys.argv[3]), int(sys.argv[4]) * 2**20
+    logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off
+    rule = load(cast(ProfileName, sys.argv[2]))
+    rule("0.5", r"\frac{3}{6}")  # what is compiled and cached here, every worker has
+    gc.freeze()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 1)
+        if not message:
+            os.killpg(0, signal.SIGKILL)  # the workers, and this
+        replaced = int(message)
+        ended = os.waitpid(replaced, 0)[1] if replaced else 0
+        process = fork(descriptors[0], control, rule, seconds, memory)
+        os.close(descriptors[0])
+        control.sendall(f"{os.WTERMSIG(ended)} {process}".ljust(MESSAGE).encode())
 
 
 if __name__ == "__main__":

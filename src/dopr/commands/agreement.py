@@ -1,0 +1,92 @@
+"""Where grading profiles differ: every profile on the same stored completions.
+
+COMPLETIONS are Parquet files or JSON lines with the columns `reference` and `text` (others are ignored), or with
+`prompt` in place of `reference`, when --questions gives the file that holds the prompts' answers. If there is a column
+`verdict`, as in files of this library, or `correct` (true or false), it is compared as well, as `stored`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from dopr.commands.replay import positive
+from dopr.data.rows import file_rows
+from dopr.files import DataError, read_prompts, write_text
+from dopr.verify.grader import Grader
+from dopr.verify.rules import MODULES
+from dopr.verify.section import Verify
+
+STORED = "stored"
+NAMED: dict[object, str] = {True: "correct", False: "wrong"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("completions", nargs="+", type=Path, metavar="COMPLETIONS")
+    parser.add_argument("--questions", type=Path, help="prompts, as JSON lines, for completions without references")
+    parser.add_argument("--profiles", nargs="+", choices=list(MODULES), default=list(MODULES))
+    parser.add_argument("--workers", type=positive, default=2)
+    parser.add_argument("--output", type=Path, help="where to write the completions on which they differ, as CSV")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print counts of verdicts and the agreement of each pair of profiles; write what they differ on.
+
+    Raises:
+        DataError: a file cannot be read, or lacks a column.
+    """
+    frame = pd.concat([read(path, args.questions) for path in args.completions], ignore_index=True)
+    for profile in args.profiles:
+        limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=profile, workers=args.workers)
+        with Grader(limits) as grader:
+            frame[profile] = grader.grade(list(zip(frame["reference"], frame["text"], strict=True)))
+            print(f"{profile}: {grader.version}")
+    names = [*([STORED] if STORED in frame else []), *args.profiles]
+    print(f"\n{len(frame):,} completions\n\n{counts(frame, names)}\n\n{agreements(frame, names)}")
+    if args.output:
+        differ = frame[(frame[names] == "correct").nunique(axis=1) > 1]
+        write_text(args.output, differ.to_csv(index=False, lineterminator="\n"))
+        print(f"\n{args.output}: the {len(differ):,} on which they differ")
+
+
+def read(path: Path, questions: Path | None) -> pd.DataFrame:
+    """reference, text, and stored where there is one.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or a completion is no text; names the row.
+    """
+    answers = {prompt.id: prompt.answer for prompt in read_prompts(questions)} if questions else {}
+    found = []
+    for number, row in file_rows(path):
+        reference = row.get("reference", answers.get(row.get("prompt", "")))
+        if not isinstance(reference, str) or not isinstance(row.get("text"), str):
+            missing = "text" if isinstance(reference, str) else "reference (or --questions with its prompt)"
+            raise DataError(f"{path}: row {number}: has no {missing}")
+        stored = row.get("verdict", NAMED.get(row.get("correct")))
+        found.append({"reference": reference, "text": row["text"], **({STORED: stored} if stored else {})})
+    return pd.DataFrame(found)
+
+
+def counts(frame: pd.DataFrame, names: list[str]) -> str:
+    """How often each gave each verdict, as Markdown."""
+    verdicts = ("correct", "wrong", "unparsed", "timeout", "error")
+    lines = ["| profile | " + " | ".join(verdicts) + " |", "|---|" + "---:|" * len(verdicts)]
+    for name in names:
+        found = Counter(frame[name])
+        lines.append(f"| {name} | " + " | ".join(f"{found[verdict]:,}" for verdict in verdicts) + " |")
+    return "\n".join(lines)
+
+
+def agreements(frame: pd.DataFrame, names: list[str]) -> str:
+    """For each pair: how often both or neither say correct, and how often one alone does, as Markdown."""
+    lines = ["| profiles | agree, % | first alone correct | second alone correct |", "|---|---:|---:|---:|"]
+    for first, second in itertools.combinations(names, 2):
+        one, other = frame[first] == "correct", frame[second] == "correct"
+        alone = f"{int((one & ~other).sum()):,} | {int((other & ~one).sum()):,}"
+        lines.append(f"| {first}, {second} | {100 * (one == other).mean():.2f} | {alone} |")
+    return "\n".join(lines)

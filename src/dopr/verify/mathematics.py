@@ -1,0 +1,215 @@
+r"""The profile math_verify: what an answer says against what the reference says, by math-verify and rules around it.
+
+Both are brought into one spelling (dopr.verify.tidy) and taken apart into lists, tuples, intervals, unions and matrices
+(dopr.verify.structure); single expressions are compared by math-verify. The rules around it, docs/grading.md has them
+as a table:
+
+- equal spelling is equal, whatever it says
+- words are compared as words, in any case; a choice is known by its letter
+- a collection has no order, a tuple has one; the brackets of a pair are an interval's and must agree
+- units after a number, and a name and `=` before an answer, do not count; 50 % is 50 and 0.5
+- a numeral in a base needs the same base, or none
+- decimals: math-verify rounds both to six places, which for small numbers says that all are 0; so they must agree to
+  a relative 1e-4 as well
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from math_verify import verify
+from sympy import Expr, Float, nan, zoo
+
+from dopr.verify.expressions import understood
+from dopr.verify.guards import check_size
+from dopr.verify.structure import Shape, shape
+from dopr.verify.tidy import squeezed, words
+from dopr.verify.units import without_name, without_percent, without_units
+
+NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long>\w+)\s*\}{1,2}|(?P<short>\d+))")
+BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
+INTEGER = re.compile(r"[-+]?\d+")
+CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
+RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
+APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
+TOLERANCE = 1e-4  # relative, beyond which decimals differ though they round to the same six places; ours
+EXACT = 1e-9  # relative, within which decimals are equal though they round to different ones, such as 1.5e33
+
+
+class UnreadableError(ValueError):
+    """A reference that says nothing: no words and no mathematics."""
+
+
+def grade(reference: str, answer: str) -> str:
+    """correct, wrong or unparsed.
+
+    Raises:
+        UnreadableError: the reference cannot be parsed, and the answer is not the same text.
+        TooLargeError: an expression is too large to be evaluated.
+    """
+    gold, found = shape(reference), shape(answer)
+    if not gold.text:
+        raise UnreadableError(f"reference answer {reference!r} is empty")
+    if not answer.strip():
+        return "unparsed"
+    if squeezed(gold.text) == squeezed(found.text):
+        return "correct"
+    if not readable(gold):
+        raise UnreadableError(f"reference answer {reference!r} cannot be parsed")
+    return "correct" if equal(gold, found) else "wrong"
+
+
+def readable(answer: Shape) -> bool:
+    """Whether every part is words or mathematics."""
+    if answer.kind != "one":
+        return all(map(readable, answer.parts)) and bool(answer.parts)
+    return words(answer.text) is not None or bool(understood(answer.text)) or bool(understood(bare(answer.text)))
+
+
+def equal(gold: Shape, found: Shape) -> bool:
+    """Whether two answers say the same."""
+    if squeezed(gold.text) == squeezed(found.text):
+        return True
+    kinds = (gold.kind, found.kind)
+    if kinds == ("one", "one"):
+        return same(gold.text, found.text)
+    if kinds in (("collection", "collection"), ("union", "union")):
+        return matched(gold.parts, found.parts)
+    if kinds == ("tuple", "tuple"):
+        return (len(gold.parts) != 2 or gold.brackets == found.brackets) and in_order(gold.parts, found.parts)
+    if kinds in (("collection", "tuple"), ("tuple", "collection")):
+        return "()" in (gold.brackets, found.brackets) and in_order(gold.parts, found.parts)
+    if kinds == ("matrix", "matrix"):
+        return in_order(gold.parts, found.parts, ordered_rows=True)
+    if "matrix" in kinds and "tuple" in kinds:
+        return in_order(flat(gold), flat(found))
+    if "collection" in kinds and "one" in kinds and len(gold.parts or found.parts) == 1:
+        return equal(*(side.parts[0] if side.parts else side for side in (gold, found)))
+    if any(RELATION.search(side.text) for side in (gold, found)):
+        return compared(gold.text, found.text)
+    return "union" in kinds and compared(gold.text, found.text)
+
+
+def in_order(gold: tuple[Shape, ...], found: tuple[Shape, ...], ordered_rows: bool = False) -> bool:
+    """Whether as many parts are equal one by one; rows of a matrix are tuples of any length."""
+    if len(gold) != len(found):
+        return False
+    if ordered_rows:
+        return all(in_order(a.parts, b.parts) for a, b in zip(gold, found, strict=True))
+    return all(equal(a, b) for a, b in zip(gold, found, strict=True))
+
+
+def flat(answer: Shape) -> tuple[Shape, ...]:
+    """The components of a tuple, or of a matrix with one row or column."""
+    if answer.kind == "tuple":
+        return answer.parts
+    if len(answer.parts) == 1:
+        return answer.parts[0].parts
+    return tuple(row.parts[0] for row in answer.parts) if all(len(row.parts) == 1 for row in answer.parts) else ()
+
+
+def matched(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
+    """Whether each part has its own equal one."""
+    left = list(found)
+    for part in gold:
+        twin = next((i for i, other in enumerate(left) if equal(part, other)), None)
+        if twin is None or len(gold) != len(found):
+            return False
+        del left[twin]
+    return not left
+
+
+def bare(text: str) -> str:
+    """A single expression without its name and units."""
+    return without_units(without_name(text))
+
+
+def same(gold: str, found: str) -> bool:
+    """Whether two single expressions say the same."""
+    said, answered = words(gold), words(found)
+    if said is not None:
+        choice = CHOICE.match(found) if len(said) == 1 else None
+        if said == answered or (choice and choice[1].lower() == said):
+            return True
+        if r"\text" in gold:
+            return False
+    if not RELATION.search(gold) and any(sign in found for sign in ("=", r"\approx", r"\sim", r"\in ")):
+        return named(gold, found)
+    if "=" in gold and not RELATION.search(found) and "=" not in found:
+        return same(without_name(gold), found) if without_name(gold) != gold else compared(gold, found)
+    return alike(gold, found)
+
+
+def named(gold: str, found: str) -> bool:
+    """Comparison with an answer that has an `=` or a sign like it: `x = 2/4 = 0.5` says its last part."""
+    if "=" in gold:
+        (name, value), (other, answer) = (
+            (side.rsplit("=", 1) for side in (gold, found)) if "=" in found else ((gold, ""),) * 2
+        )
+        if squeezed(name) == squeezed(other) and alike(value.strip(), answer.strip()):
+            return True
+        return compared(gold, found)
+    last = APPROXIMATE.split(without_name(found).rsplit("=", 1)[-1])
+    return any(same(gold, part.strip()) for part in last if part.strip())
+
+
+def alike(gold: str, found: str) -> bool:
+    """Comparison of two expressions without names: percent signs, units, bases, then math-verify."""
+    (gold, in_percent), (found, answered_in_percent) = without_percent(gold), without_percent(found)
+    gold, found = without_units(gold), without_units(found)
+    if squeezed(gold) == squeezed(found):
+        return True
+    if INTEGER.fullmatch(gold) and INTEGER.fullmatch(found):
+        return int(gold) == int(found) or (in_percent != answered_in_percent and hundredfold(gold, found, in_percent))
+    if NUMERAL.fullmatch(squeezed(gold)) or NUMERAL.fullmatch(squeezed(found)):
+        return same_numeral(squeezed(gold), squeezed(found))
+    if compared(gold, found):
+        return True
+    return in_percent != answered_in_percent and hundredfold(gold, found, in_percent)
+
+
+def hundredfold(gold: str, found: str, in_percent: bool) -> bool:
+    """Whether the side in percent is a hundred times the other."""
+    more, less = (gold, found) if in_percent else (found, gold)
+    return compared(rf"\frac{{{more}}}{{100}}", less)
+
+
+def same_numeral(gold: str, found: str) -> bool:
+    """Whether two numerals have equal digits, and equal bases where both have one."""
+    (digits, base), (other, other_base) = numeral(gold), numeral(found)
+    return digits.lstrip("0").lower() == other.lstrip("0").lower() and (
+        not base or not other_base or base == other_base
+    )
+
+
+def numeral(text: str) -> tuple[str, str]:
+    """Digits and base of a numeral; the base is "" without one."""
+    match = NUMERAL.fullmatch(text)
+    if not match:
+        return text, ""
+    base = match["long"] or match["short"]
+    return match["digits"], BASES.get(base, base)
+
+
+def compared(gold: str, found: str) -> bool:
+    """math-verify's comparison, with our rule for decimals."""
+    one, other = understood(gold), understood(found)
+    if not one or not other or other[0] in (nan, zoo):
+        return False
+    for expression in (one[0], other[0]):
+        check_size(expression)
+    verdict: bool = verify(one[:1], other[:1], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
+    apart = distance(one[0], other[0])
+    return verdict if apart is None else apart <= (TOLERANCE if verdict else EXACT)
+
+
+def distance(one: Any, other: Any) -> float | None:
+    """The relative difference of two numbers one of which holds a decimal; None for anything else."""
+    sides = (one, other)
+    if not all(isinstance(side, Expr) and side.is_number for side in sides) or not any(s.has(Float) for s in sides):
+        return None
+    first, second = (complex(side.evalf()) for side in sides)
+    largest = max(abs(first), abs(second))
+    return abs(first - second) / largest if 0 < largest < math.inf else None

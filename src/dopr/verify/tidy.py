@@ -1,0 +1,97 @@
+r"""One spelling for what LaTeX can write in many: the first step of the math_verify profile, before any parsing.
+
+Only spelling changes here. Spacing, sizes and fonts go; \dfrac becomes \frac; signs that are no ASCII get their
+command; thousands separators and degree signs go; 4.5e33 becomes a power of ten; a final full stop goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+CHARACTERS = str.maketrans(
+    {
+        "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "∗": "*",
+        "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ",
+        "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "²": "^2", "³": "^3", "⁴": "^4",
+        "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "θ": r"\theta ", "α": r"\alpha ",
+        "β": r"\beta ", "λ": r"\lambda ", "ω": r"\omega ", "μ": r"\mu ", "′": "'", "’": "'", "，": ",", "％": "%",
+        "（": "(", "）": ")", "：": ":", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "€": "", "£": "", "¥": "",
+    }
+)  # fmt: skip
+RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r"\\\\(?=[a-zA-Z])(?<!\\\\\\)", r"\\"),  # \\frac, escaped twice, but not the row break of \\\frac
+    (r"\\boxed\s*|\\fbox\s*|\\framebox\s*", ""),
+    (r"(?<!\\)\\[()\[\]]|\\?\$", ""),  # delimiters of mathematics, currency
+    (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
+    (r"\\(?:left|right|[bB]igg?[lrm]?|m?left|m?right)(?![a-zA-Z])\s*\.?", ""),
+    (r"(?<=\d)\s*(?:\{,\}|\\,|,\s*\\!|\\!,|,\\,|\\ )\s*(?=\d{3}(?!\d))", ""),  # between thousands
+    (r"\\[!]", ""),
+    (r"\{,\}", ","),
+    (r"\\(?:quad|qquad|enspace|thinspace|hspace\*?\{[^{}]*\})(?![a-zA-Z])|\\[,;: >]|~", " "),
+    (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+    (r"\\lbrace(?![a-zA-Z])", r"\\{"),
+    (r"\\rbrace(?![a-zA-Z])", r"\\}"),
+    (r"\\(?:leqslant|leq)(?![a-zA-Z])", r"\\le"),
+    (r"\\(?:geqslant|geq)(?![a-zA-Z])", r"\\ge"),
+    (r"\\neq(?![a-zA-Z])", r"\\ne"),
+    (r"\\(?:math(?:rm|bf|it|sf|tt)|bm|boldsymbol|vec)\s*\{\s*([a-zA-Z])\s*\}", r" \1"),  # a letter is a variable
+    (r"\\(?:math(?:rm|bf|it|sf|tt)|text(?:rm|bf|it|normal|sf|up)|mbox|hbox)(?![a-zA-Z])", r"\\text"),
+    (r"\\text\s*\{\s*\}", ""),
+    (r"\\(?:begin|end)\s*\{[bBvVp]?matrix\}", lambda m: r"\begin{pmatrix}" if "begin" in m[0] else r"\end{pmatrix}"),
+    (r"\\begin\s*\{array\}\s*\{[^{}]*\}", r"\\begin{pmatrix}"),
+    (r"\\end\s*\{array\}", r"\\end{pmatrix}"),
+    (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree|\\text\s*\{\s*(?:°|\^\\circ)\s*\}", ""),
+    (r"(?<![\w\\}])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d+)(?!\d|\.\d)", r"\1 \\times 10^{\2}"),
+    (r"(?<=\d)\.(?!\d)", ""),  # 1./3, and a final full stop
+    (r"(?<![\d\w}])\.(?=\d)", "0."),
+    (r"\b(?:np|math|sympy)\.(?=[a-z])", ""),
+    (r"\*\*(?=[\d(\-{a-z])", "^"),
+    (r"(?<![\\a-zA-Z])(pi|infty|infinity)(?![a-zA-Z])", lambda m: r"\pi" if m[1] == "pi" else r"\infty"),
+    (r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp)(?=\s*[\d(\\^_{])", r"\\\1"),
+    (r"\\?(?<![a-zA-Z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+    (r"(\d+)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?", lambda m: repeating(*m.groups())),
+    (r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}"),
+    (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
+    (r"^\\\{\s*[a-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:|\\mid|\\vert)(.*)\\\}$", r"\1"),  # {x | x > 3}
+    (r"\s+", " "),
+]  # fmt: skip
+
+
+def repeating(whole: str, fixed: str, repeated: str) -> str:
+    """A repeating decimal as a fraction: 0.1 with 6 repeated is 15/90."""
+    denominator = (10 ** len(repeated) - 1) * 10 ** len(fixed)
+    return rf"\frac{{{int(whole + fixed + repeated) - int(whole + fixed)}}}{{{denominator}}}"
+
+
+COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in RULES]
+EDGES = re.compile(r"^[\s.,:;]*(?:=\s*)?|[\s.,:;]+$")
+
+
+def tidy(text: str) -> str:
+    """The text in one spelling."""
+    text = text.translate(CHARACTERS)
+    text = re.sub(r"^(\*\*|`)(.*)\1$", r"\2", text.strip())
+    for pattern, replacement in COMPILED:
+        text = pattern.sub(replacement, text)
+    text = EDGES.sub("", re.sub(r"(?<=^)\.(?=\d)", "0.", text))
+    return text.strip()
+
+
+def squeezed(text: str) -> str:
+    """Without spaces, apart from those that keep two numbers or two letters apart."""
+    return re.sub(r"(?<=\d) (?=\d)|(?<=[a-zA-Z]) (?=[a-zA-Z])|( )", lambda m: "" if m[1] else " ", text)
+
+
+def words(text: str) -> str | None:
+    r"""The plain words a text is made of, in lower case; None for mathematics. `\text{(C)}`, `(C)` and `C` are "c"."""
+    bare = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    marked = bare != text
+    bare = re.sub(r"[\s.,;:!?'\"-]+", " ", bare).strip()
+    choice = re.fullmatch(r"\(?([A-J])\)?", bare)
+    if choice:
+        return choice[1].lower()
+    plain = re.fullmatch(r"[a-zA-Z][a-zA-Z ()]*", bare)
+    if not plain or not (marked or re.search(r"[a-zA-Z]{3}", bare)):
+        return None
+    return bare.lower()

@@ -1,0 +1,54 @@
+r"""Units, percent signs, and the names in front of an answer: `x = 5 \text{ cm}` says 5.
+
+A unit goes only where a number stands before it. Words in \text{} are units whatever they are; bare words only if they
+are listed here, since `6m` may be six times m.
+"""
+
+from __future__ import annotations
+
+import re
+
+WRITTEN = r"\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d+\s*\}?)?"
+CHAIN = re.compile(
+    rf"(?<=[\d}})!])\s*(?:/\s*|\\cdot\s*)?(?:{WRITTEN}|\\frac\s*\{{\s*{WRITTEN}\s*\}}\s*\{{\s*{WRITTEN}\s*\}})"
+    rf"(?:[\s/*.]|\\cdot|\\times|\\per|{WRITTEN})*$"
+)
+LISTED = (
+    "degrees?|radians?|cents?|dollars?|euros?|pounds?|usd|units?|square|cubic|sq|cu|inch(?:es)?|in|feet|foot|ft|yards?"
+    "|miles?|mph|kmh|kph|km|cm|mm|nm|(?:kilo|centi|milli)?met(?:er|re)s?|sec(?:ond)?s?|min(?:ute)?s?|h(?:ou)?rs?|days?"
+    "|weeks?|months?|years?|yrs?|(?:kilo)?grams?|kg|lit(?:er|re)s?|ml|joules?|watts?|newtons?|kelvin|volts?|ohms?|hz|mol"
+    "|moles?|people|students?|ways?|times|apples?|marbles?|coins?|balls?|books?|points?|per"
+)
+BARE = re.compile(rf"(?P<number>.*[\d}})])\s*(?:(?:{LISTED})(?:\s*\^\s*\{{?\d\}}?)?[\s/.]*)+", re.IGNORECASE)
+NUMERIC = re.compile(r"[-+\d.,/\s(){}^*]|\\(?:frac|times|cdot|sqrt|pi)(?![a-zA-Z])")
+PERCENT = re.compile(
+    r"\s*(?:\\?%|\\text\s*\{\s*(?:%|\\%|percent|percentage points|per cent)\s*\}|(?<=[\d}) ])percent)\s*$"
+)
+NAME = re.compile(
+    r"(?:\\text\s*\{[^{}]*\}|[^=<>,;\\{}()]|\\(?!le(?![a-z])|ge(?![a-z])|ne(?![a-z])|in(?![a-z])|[{}])"
+    r"|\{[^{}=<>]*\}|\([^()=<>]*\))+"
+)
+
+
+def without_percent(text: str) -> tuple[str, bool]:
+    """The text without a final percent sign, and whether there was one."""
+    bare = PERCENT.sub("", text)
+    return (bare, True) if bare != text and bare else (text, False)
+
+
+def without_units(text: str) -> str:
+    """The text without the units after a number."""
+    bare = CHAIN.sub("", text).strip()
+    listed = BARE.fullmatch(bare)
+    if listed and not NUMERIC.sub("", listed["number"]):
+        bare = listed["number"].strip()
+    return bare or text
+
+
+def without_name(text: str) -> str:
+    r"""What stands after the first `=` or `\in` with a plain name before it: x = 5, f(x) = 2x, x \in [0, 1]."""
+    for sign in ("=", r"\in "):
+        name, found, rest = text.partition(sign)
+        if found and rest.strip() and NAME.fullmatch(name) and "=" not in rest.replace(r"\ne", ""):
+            return rest.strip()
+    return text
