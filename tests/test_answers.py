@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dopr.verify.answers import last_boxed
+from dopr.verify.answers import final_answer, joined_boxes, last_boxed
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_the_content_of_the_last_box(text, answer):
     assert last_boxed(text) == answer
 
 
-@pytest.mark.parametrize("text", ["", "so 35", r"\boxed", "boxed{3}", r"\boxed 3", r"\boxed{3", r"\boxed{\frac{1}{2}"])
+@pytest.mark.parametrize("text", ["", "so 35", r"\boxed", "boxed{3}", r"\boxed{3", r"\boxed{\frac{1}{2}"])
 def test_text_without_a_complete_box_has_no_answer(text):
     assert last_boxed(text) is None
 
@@ -36,3 +36,47 @@ def test_an_unclosed_box_falls_back_to_the_last_complete_one():
 
 def test_many_unclosed_boxes_are_read_in_reasonable_time():
     assert last_boxed(r"\boxed{4}" + r"\boxed{" * 300) == "4"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed 5", "5"),
+        (r"\boxed\frac{1}{2}", r"\frac{1}{2}"),
+        (r"\fbox{5}", "5"),
+        (r"\boxed {5}", "5"),
+        (r"\boxed{\text{a \} b}}", r"\text{a \} b}"),
+        (r"\boxedx{5}", None),
+    ],
+)
+def test_other_boxes(text, answer):
+    assert last_boxed(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{1} or \boxed{2}", "1, 2"),
+        (r"$\boxed{1}$, $\boxed{2}$ and $\boxed{3}$.", "1, 2, 3"),
+        (r"\boxed{1}, \boxed{1}", "1"),
+        (r"\boxed{1} so that \boxed{2}", None),
+        (r"\boxed{1}", None),
+    ],
+)
+def test_boxes_in_a_row_are_a_list(text, answer):
+    assert joined_boxes(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "boxed", "stated", "any_"),
+    [
+        (r"\boxed{4}, so the answer is 5", "4", "4", "4"),
+        ("The final answer is $\\frac{1}{2}$. I hope it is right.", None, r"\frac{1}{2}", r"\frac{1}{2}"),
+        ("The answer is 12.5. Done", None, "12.5", "12.5"),
+        ("Answer: **7**\n", None, "7", "7"),
+        ("we get 3 and then 1,234.5", None, None, "1,234.5"),
+        ("nothing", None, None, None),
+    ],
+)
+def test_where_an_answer_is_looked_for(text, boxed, stated, any_):
+    assert [final_answer(text, where) for where in ("boxed", "stated", "any")] == [boxed, stated, any_]

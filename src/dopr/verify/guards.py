@@ -18,11 +18,12 @@ MAX_TERMS = 10_000  # of a sum or product that is evaluated
 MAX_FACTORIAL = 3000
 NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 TEX_PROGRAM = re.compile(
-    r"__\w+__|(?<![\\\w])(?:(?:exec|eval|print|open|getattr|socket|subprocess|os|sys)\s*[.(]\s*['\"\w]"
-    r"|import\s+\w|lambda(?:\s+\w+)?\s*:|while\s+\w+\s*:)"
+    r"\\(?:input|include|usepackage|documentclass|write|openin|openout|immediate|read|special|catcode|csname|def|edef"
+    r"|gdef|let|newcommand|renewcommand|loop|repeat|expandafter|begin\s*\{document\})(?![a-zA-Z])"
 )
 PROGRAM = re.compile(
-    r"__\w+__|(?<!\\)\b(?:import|exec|eval|lambda|while|print|subprocess|socket|open|getattr)\b\s*[\s(:.]\s*\S|\bos\.\w|\bsys\.\w"
+    r"__\w+__|(?<![\\\w])(?:(?:exec|eval|print|open|getattr|socket|subprocess|os|sys)[.(]\s*['\"\w]"
+    r"|import\s+\w|lambda(?:\s+\w+)?\s*:|while\s+\w+\s*:)"
 )
 
 

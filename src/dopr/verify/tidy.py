@@ -28,7 +28,7 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(?<=\d)\s*(?:\{,\}|\\,|,\s*\\!|\\!,|,\\,|\\ )\s*(?=\d{3}(?!\d))", ""),  # between thousands
     (r"\\[!]", ""),
     (r"\{,\}", ","),
-    (r"\\(?:quad|qquad|enspace|thinspace|hspace\*?\{[^{}]*\})(?![a-zA-Z])|\\[,;: >]|~", " "),
+    (r"\\(?:quad|qquad|enspace|thinspace|hspace\*?\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;: >]|~", " "),
     (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),

@@ -1,0 +1,163 @@
+r"""What each grading profile accepts: values worked out from its rules, and the references of the public benchmarks."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dopr.commands import forms
+from dopr.verify import deepscaler, mathematics, qwen_eval
+from dopr.verify.grader import Grader
+from dopr.verify.guards import TooLargeError, check_size, is_no_answer
+from dopr.verify.section import Verify
+
+needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
+SAME = [
+    (r"\frac{1}{2}", "0.5"),
+    (r"\frac{\sqrt{3}}{2}", r"\dfrac{\sqrt3}{2}"),
+    ("(3, \\frac{\\pi}{2})", r"\left( 3, \frac{\pi}{2} \right)"),
+    (r"11\sqrt2", r"11\sqrt{2}"),
+    (r"\text{Evelyn}", "Evelyn"),
+    (r"\text{(C)}", "C"),
+    ("90^\\circ", "90"),
+    ("5", r"5 \text{ cm}"),
+    ("5", "x = 5"),
+    ("3", "x = 6/2 = 3"),
+    ("1,2,3", "3, 1, 2"),
+    (r"1 \pm \sqrt{2}", r"1+\sqrt2, 1-\sqrt2"),
+    ("10080", "10,080"),
+    ("4.5e33", r"4.5 \times 10^{33}"),
+    ("50", r"50\%"),
+    (r"50\%", "0.5"),
+    (r"\frac{3}{5}", "60\\%"),
+    ("2516_8", "2516_{8}"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{bmatrix} 1 \\ 2 \end{bmatrix}"),
+    (r"(-\infty, 2) \cup (3, \infty)", r"(3,\infty)\cup(-\infty,2)"),
+    (r"\text{even}", r"\mathrm{Even}"),
+    (r"x^2+2x+1", "(x+1)^2"),
+]
+DIFFERENT = [
+    ("(1, 2)", "(2, 1)"),
+    ("[1, 2)", "(1, 2)"),
+    ("1,2", "1,2,3"),
+    ("1,1", "1,2"),
+    ("10080", "10,081"),
+    ("2516_8", "2516_9"),
+    ("1e-10", "2e-10"),
+    (r"\text{even}", r"\text{odd}"),
+    ("6m", "6"),
+    (r"\frac{1}{3}", "0.33"),
+    ("0.5", "-0.5"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), SAME)
+def test_the_default_profile_accepts_what_says_the_same(reference, answer):
+    assert mathematics.grade(reference, answer) == "correct"
+    assert mathematics.grade(answer, reference) == "correct"
+
+
+@pytest.mark.parametrize(("reference", "answer"), DIFFERENT)
+def test_the_default_profile_refuses_what_says_something_else(reference, answer):
+    assert mathematics.grade(reference, answer) == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("profile", "reference", "answer", "verdict"),
+    [
+        (qwen_eval, "0.5", "0.50004", "correct"),  # within a relative 1e-4
+        (qwen_eval, "0.5", "0.5001", "wrong"),
+        (qwen_eval, "50", "0.5", "correct"),  # percentage of the reference
+        (qwen_eval, "0.5", "50", "correct"),
+        (qwen_eval, "5", "x=5", "correct"),
+        (qwen_eval, "(1,2)", "[1,2]", "correct"),  # brackets of any kind
+        (qwen_eval, "(1,2)", "(2,1)", "wrong"),
+        (qwen_eval, r"\frac{1}{2}", r"\frac12", "correct"),
+        (qwen_eval, "C", "the answer is (C)", "correct"),
+        (deepscaler, r"\frac{1}{2}", "1/2", "correct"),
+        (deepscaler, r"\frac{1}{2}", r"\frac{2}{4}", "wrong"),  # has to be the same fraction
+        (deepscaler, "12", "12.0", "correct"),
+        (deepscaler, "5", r"5 \text{ cm}", "correct"),
+        (deepscaler, "12", "12.5", "wrong"),
+        (deepscaler, "(1,2)", "[1,2]", "wrong"),
+        (deepscaler, r"\sqrt{8}", r"2\sqrt{2}", "correct"),
+    ],
+)
+def test_published_profiles(profile, reference, answer, verdict):
+    assert profile.grade(reference, answer) == verdict
+
+
+@pytest.mark.parametrize("profile", [mathematics, qwen_eval, deepscaler])
+def test_an_empty_reference_is_no_reference_and_an_empty_answer_no_answer(profile):
+    with pytest.raises(ValueError, match="is empty"):
+        profile.grade("", "1")
+    assert profile.grade("1", " ") == "unparsed"
+
+
+@pytest.mark.parametrize(
+    "text", ["import os", "os.system('x')", "lambda x: 1", r"\input{a}", "{" * 41, "\x00", "1" * 2001]
+)
+def test_what_is_no_answer(text):
+    assert is_no_answer(text)
+
+
+@pytest.mark.parametrize(
+    "text", [r"\text{open interval}", r"e^{h c /(\lambda k T)}", r"\text{print}", "{" * 30, "open"]
+)
+def test_what_may_be_one(text):
+    assert not is_no_answer(text)
+
+
+def test_sizes_are_bounded_before_anything_is_evaluated():
+    from sympy import Integer, Pow, factorial, symbols
+
+    check_size(Pow(Integer(2), Integer(1000), evaluate=False))
+    check_size(Pow(symbols("x"), Integer(10**9)))  # nothing to evaluate
+    for large in (
+        Pow(Integer(9), Pow(Integer(9), Integer(9), evaluate=False), evaluate=False),
+        factorial(10**9, evaluate=False),
+    ):
+        with pytest.raises(TooLargeError):
+            check_size(large)
+
+
+# --- the public benchmarks ---
+
+
+def graded(rows, profile="math_verify"):
+    tried = forms.cases(iter(rows))
+    limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=profile, workers=2)
+    with Grader(limits) as grader:
+        verdicts = grader.grade([(reference, rf"\boxed{{{text}}}") for _, _, reference, text in tried])
+    return [(*case, verdict) for case, verdict in zip(tried, verdicts, strict=True)]
+
+
+@needs_data
+def test_some_references_in_every_form():
+    rows = list(forms.references(None))[::25]
+    for benchmark, form, reference, text, verdict in graded(rows):
+        assert (verdict == "correct") == (form in forms.FORMS), (benchmark, form, reference, text, verdict)
+
+
+@needs_data
+@pytest.mark.slow
+def test_every_reference_in_every_form():
+    rows = list(forms.references(None))
+    assert len(rows) == 500 + 30 + 30 + 40 + 272 + 675
+    found = graded(rows)
+    assert {form for _, form, *_ in found} == {*forms.FORMS, *forms.DIFFERENT}
+    assert [case for case in found if (case[-1] == "correct") != (case[1] in forms.FORMS)] == []
+
+
+@needs_data
+def test_the_one_reference_that_says_nothing(grader):
+    assert grader.unreadable(answer for _, answer in forms.references(None)) == ["$t(0,4]$"]
+
+
+def test_the_table_counts_what_was_accepted():
+    tried = [("aime24", "itself", "1", "1"), ("aime24", "itself", "2", "2"), ("math500", "12.0", "3", "3.0")]
+    lines = forms.table(tried, ["correct", "wrong", "correct"]).splitlines()
+    assert "| `itself` |  | 1/2 |  |  |  |  |" in lines
+    assert "| `12.0` | 1/1 |  |  |  |  |  |" in lines
