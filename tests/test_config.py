@@ -50,7 +50,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(raw, path, nearest):
 
 
 def test_a_key_unlike_any_other_is_refused_with_all_that_are_known(raw):
-    known = "known are seconds, memory_mb, max_error_share"
+    known = "known are seconds, memory_mb, max_error_share, profile, extraction, workers"
     assert refusal(place(raw, "verify.zzz", 1)) == f"mine.yaml: verify.zzz: unknown key; {known}"
 
 
