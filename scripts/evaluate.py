@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 from dopr.evaluation_job import EvaluationJob
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.threads import use_threads
 
@@ -23,7 +24,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
-    with EvaluationJob(args.name, Jobs.load(args.config).evaluate(), args.questions) as job:
+    jobs = Jobs.load(args.config)
+    with use_gpus(jobs.config.hardware), EvaluationJob(args.name, jobs.evaluate(), args.questions) as job:
         if args.model:
             job.evaluate_model(args.model, args.output)
         else:

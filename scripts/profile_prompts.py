@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts, write_json
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.profile import history_of, write_ranking
 from dopr.threads import use_threads
@@ -27,9 +28,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
-    settings = Jobs.load(args.pop("config")).profile()
-    job = TrainingJob(phase="profile", settings=settings, history=None, **args)
-    run_all([job])
+    jobs = Jobs.load(args.pop("config"))
+    job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
+    with use_gpus(jobs.config.hardware):
+        run_all([job])
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
     write_json(job.output / "history.json", history)

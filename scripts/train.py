@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.threads import use_threads
 from dopr.training_job import TrainingJob, run_all
@@ -25,8 +26,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
     args = parser.parse_args()
     use_threads(args.threads)
-    settings = Jobs.load(args.config).train(args.method)
-    run_all(
+    jobs = Jobs.load(args.config)
+    settings = jobs.train(args.method)
+    runs = (
         TrainingJob(
             name=f"{args.name}/{seed}",
             phase="train",
@@ -41,6 +43,8 @@ def main() -> None:
         )
         for seed in args.seeds
     )
+    with use_gpus(jobs.config.hardware):
+        run_all(runs)
 
 
 if __name__ == "__main__":
