@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-fast check ui tune lock clean
+.PHONY: run report smoke summary test test-fast test-slurm check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -29,6 +29,10 @@ test: $(VENV)/installed check
 test-fast: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile -m "not slow"
 
+# On a cluster of one node that the test starts: needs root and Debian's slurmctld, slurmd, slurm-client and munge.
+test-slurm: .venv-slurm/installed
+	python -m pytest -rs tests/test_slurm.py
+
 check: $(VENV)/installed
 	ruff check
 	ruff format --check
@@ -48,6 +52,14 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	pip install --quiet --no-deps --require-hashes -r requirements.lock
 	pip install --quiet torch==2.13.0
 	pip install --quiet --no-deps --editable .
+	touch $@
+
+# The executor in an environment of its own, on top of the other: where it is installed and no Slurm answers, every
+# Snakemake command waits ten seconds.
+.venv-slurm/installed: $(VENV)/installed
+	$(BIN)/python -m venv .venv-slurm
+	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > .venv-slurm/lib/python3.11/site-packages/base.pth
+	.venv-slurm/bin/pip install --quiet snakemake-executor-plugin-slurm==2.8.0 snakemake-executor-plugin-slurm-jobstep==0.6.1
 	touch $@
 
 lock: $(VENV)/installed

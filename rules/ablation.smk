@@ -19,8 +19,8 @@ rule ablation:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_ablation"),
         compared=experiment.compared_options(),

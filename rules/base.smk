@@ -9,8 +9,8 @@ rule base:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=more(2000),
+        runtime=more(60),
     params:
         settings=lambda wildcards: experiment.jobs.base(int(wildcards.base)),
     shell:

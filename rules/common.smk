@@ -13,6 +13,14 @@ SEEDS = experiment.config.seeds
 METHODS = experiment.config.methods
 
 
+HARDWARE = experiment.config.hardware
+
+
+def more(least):
+    """Memory or minutes that grow each time a job is tried again."""
+    return lambda wildcards, attempt: least * attempt
+
+
 def base_of(wildcards):
     """The starting policy of a pool."""
     return experiment.config.base_of(wildcards.pool)

@@ -8,8 +8,8 @@ rule data:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
         settings=experiment.jobs.data(),
     shell:
@@ -25,8 +25,8 @@ rule store:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("store"),
     shell:

@@ -10,8 +10,9 @@ rule evaluate_base:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=more(HARDWARE.mem_mb),
+        runtime=more(HARDWARE.runtime),
+        gpu=HARDWARE.gpus,
     params:
         settings=experiment.jobs.evaluate(),
     shell:
@@ -42,8 +43,9 @@ for batch in experiment.seed_batches():
                 "../envs/dopr.yaml"
             threads: 1
             resources:
-                mem_mb=2000,
-                runtime=60,
+                mem_mb=more(HARDWARE.mem_mb),
+                runtime=more(HARDWARE.runtime),
+                gpu=HARDWARE.gpus,
             params:
                 settings=experiment.jobs.evaluate(),
                 seeds=batch,

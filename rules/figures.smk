@@ -29,8 +29,8 @@ for axis, numbers in [("rollouts", "csv"), ("tokens", "csv"), ("cpu_seconds", "s
             "../envs/dopr.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=10,
+            mem_mb=more(2000),
+            runtime=more(10),
         params:
             code=experiment.jobs.code("plot_curves"),
             compared=experiment.compared_options(),
@@ -60,8 +60,8 @@ rule training_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_training"),
         compared=experiment.compared_options(),
@@ -94,8 +94,8 @@ rule selection_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_selection"),
         methods=METHODS,
@@ -124,8 +124,8 @@ rule informative_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_informative"),
         compared=experiment.compared_options(),
@@ -155,8 +155,8 @@ rule profile_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_profile"),
         path=subpath(output.pdf, strip_suffix=".pdf"),
@@ -182,8 +182,8 @@ rule replay_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_replay"),
         group_size=experiment.config.recipes[experiment.config.profile].group_size,
@@ -212,8 +212,8 @@ rule complexity_figure:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("plot_complexity"),
         pools=experiment.complexity_pools,
@@ -269,8 +269,8 @@ rule tables:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("tables"),
         compared=experiment.compared_options(),
@@ -298,8 +298,8 @@ rule bounds:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("bounds"),
         compared=experiment.compared_options(),

@@ -16,8 +16,9 @@ rule profile:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=more(HARDWARE.mem_mb),
+        runtime=more(HARDWARE.runtime),
+        gpu=HARDWARE.gpus,
     params:
         settings=experiment.jobs.profile(),
         folder=subpath(output.history, parent=True),

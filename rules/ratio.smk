@@ -18,8 +18,8 @@ rule ratio:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         code=experiment.jobs.code("ratio"),
         options=experiment.ratio_options(),

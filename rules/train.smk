@@ -23,8 +23,9 @@ for batch in experiment.seed_batches():
             "../envs/dopr.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=60,
+            mem_mb=more(HARDWARE.mem_mb),
+            runtime=more(HARDWARE.runtime),
+            gpu=HARDWARE.gpus,
         params:
             settings=lambda wildcards: experiment.jobs.train(wildcards.method),
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",

@@ -9,8 +9,8 @@ rule tune:
         "../envs/dopr.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=more(2000),
+        runtime=more(10),
     params:
         settings=experiment.jobs.tune(),
     shell:

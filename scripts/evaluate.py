@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 from dopr.evaluation_job import EvaluationJob
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.threads import use_threads
 
@@ -24,7 +25,10 @@ def main() -> None:
     args = parser.parse_args()
     use_threads(args.threads)
     jobs = Jobs.load(args.config)
-    with EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers) as job:
+    with (
+        use_gpus(jobs.config.hardware),
+        EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers) as job,
+    ):
         if args.model:
             job.evaluate_model(args.model, args.output)
         else:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts, write_json
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.profile import history_of, write_ranking
 from dopr.threads import use_threads
@@ -29,7 +30,8 @@ def main() -> None:
     use_threads(args.pop("threads"))
     jobs = Jobs.load(args.pop("config"))
     job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
-    run_all([job], jobs.config.verify.workers)
+    with use_gpus(jobs.config.hardware):
+        run_all([job], jobs.config.verify.workers)
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
     write_json(job.output / "history.json", history)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
+from dopr.hardware import use_gpus
 from dopr.jobs import Jobs
 from dopr.threads import use_threads
 from dopr.training_job import TrainingJob, run_all
@@ -42,7 +43,8 @@ def main() -> None:
         )
         for seed in args.seeds
     )
-    run_all(runs, jobs.config.verify.workers)
+    with use_gpus(jobs.config.hardware):
+        run_all(runs, jobs.config.verify.workers)
 
 
 if __name__ == "__main__":

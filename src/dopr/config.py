@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dopr.data.section import Data, PromptStyle, Weights
 from dopr.errors import UserError, suggestion
+from dopr.hardware import Hardware
 from dopr.inheritance import inherit, merge
 from dopr.recipe import Recipe
 from dopr.section import PositiveInt, Section, Share
@@ -127,6 +128,7 @@ class Config(Section):
     data: Data
     prompt: PromptStyle = PromptStyle()
     base: Base
+    hardware: Hardware = Hardware()
     rollout: Sampling
     verify: Verify
     checkpoint_every: PositiveInt

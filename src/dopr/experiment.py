@@ -125,8 +125,12 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(raw: dict[str, Any]) -> Experiment:
-    """The experiment of a configuration; a mistake in it is one line and exit code 1, before any job."""
+def open_experiment(raw: dict[str, Any], main: bool = True) -> Experiment:
+    """The experiment of a configuration; a mistake in it is one line and exit code 1, before any job.
+
+    main: whether this process runs the workflow, and not one job of it on a node of a cluster, which takes no lock: on
+    a shared disk it would not see that its master holds it.
+    """
     try:
         config = open_config(raw)
         jobs = Jobs(config)
@@ -135,7 +139,7 @@ def open_experiment(raw: dict[str, Any]) -> Experiment:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    return Experiment(config, jobs, write_config(config), take_lock())
+    return Experiment(config, jobs, write_config(config), take_lock() if main else None)
 
 
 def options(named: Mapping[str, Sequence[object]]) -> str:

@@ -1,0 +1,101 @@
+"""What a job that samples or trains asks of its machine, and which of the machine's GPUs it gets.
+
+Snakemake counts GPUs but hands none out: without more, all jobs of a workstation would use the first. So a job claims
+free ones by locking a file for each, which ends with the job however that ends. Under a scheduler that names the
+job's GPUs there is nothing to claim.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from pydantic import Field
+
+from dopr.errors import UserError
+from dopr.section import PositiveInt, Section
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # of all experiments on this machine
+
+
+class Hardware(Section):
+    """What one job of profiling, training or evaluation asks for.
+
+    gpus: 0 is the CPU. share: how many jobs use one GPU at a time, for runs too small to fill it. mem_mb: of memory.
+    runtime: minutes. A job that is tried again asks for twice, then three times as much of the last two.
+    """
+
+    gpus: int = Field(default=0, ge=0)
+    share: PositiveInt = 1
+    mem_mb: PositiveInt = 2000
+    runtime: PositiveInt = 60
+
+
+class NoDeviceError(UserError):
+    """More jobs than GPUs; the message names both."""
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, by the names CUDA_VISIBLE_DEVICES takes."""
+    if VISIBLE in os.environ:
+        return [name for name in os.environ[VISIBLE].split(",") if name]
+    import torch  # its import takes a second, and jobs without a GPU need none of it here
+
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+@contextmanager
+def use_gpus(hardware: Hardware) -> Iterator[None]:
+    """Make `hardware.gpus` free GPUs the only ones this process sees; they are free again at the end.
+
+    Raises:
+        NoDeviceError: fewer are free.
+    """
+    if hardware.gpus == 0 or "SLURM_JOB_ID" in os.environ:
+        yield
+        return
+    held = claim(visible_gpus(), hardware.gpus, hardware.share)
+    os.environ[VISIBLE] = ",".join(held)
+    try:
+        yield
+    finally:
+        for lock in held.values():
+            lock.close()
+
+
+def claim(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS) -> dict[str, IO[str]]:
+    """`count` GPUs with a free slot of `share`, the emptiest first, and the locks on them.
+
+    Raises:
+        NoDeviceError: fewer have one.
+    """
+    folder.mkdir(exist_ok=True)
+    held: dict[str, IO[str]] = {}
+    for slot in range(share):
+        for gpu in gpus:
+            lock = None if gpu in held or len(held) == count else take(folder / f"{gpu}-{slot}")
+            if lock:
+                held[gpu] = lock
+    if len(held) < count:
+        raise NoDeviceError(
+            f"this job needs {count} GPUs with a free one of {share} places each, and {len(held)} of the {len(gpus)} "
+            f"that are visible have one; start Snakemake with --resources gpu={len(gpus) * share}"
+        )
+    return held
+
+
+def take(path: Path) -> IO[str] | None:
+    """The lock on a file; None if another process has it."""
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock

@@ -1,0 +1,66 @@
+"""GPUs claimed on one machine: which, how many at a time, and free again when a job ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dopr.hardware import VISIBLE, Hardware, NoDeviceError, claim, use_gpus, visible_gpus
+
+
+def test_jobs_get_different_gpus_until_none_is_left(tmp_path: Path) -> None:
+    first = claim(["0", "1"], 1, 1, tmp_path)
+    second = claim(["0", "1"], 1, 1, tmp_path)
+    assert (list(first), list(second)) == (["0"], ["1"])
+    with pytest.raises(NoDeviceError, match=r"needs 1 GPUs .* and 0 of the 2 .* --resources gpu=2"):
+        claim(["0", "1"], 1, 1, tmp_path)
+
+
+def test_a_shared_gpu_takes_as_many_jobs_as_stated_and_the_emptiest_is_first(tmp_path: Path) -> None:
+    jobs = [claim(["0", "1"], 1, 2, tmp_path) for _ in range(4)]
+    assert [next(iter(job)) for job in jobs] == ["0", "1", "0", "1"]
+    with pytest.raises(NoDeviceError, match="--resources gpu=4"):
+        claim(["0", "1"], 1, 2, tmp_path)
+
+
+def test_a_job_of_several_gpus_gets_each_once(tmp_path: Path) -> None:
+    assert list(claim(["a", "b", "c"], 2, 4, tmp_path)) == ["a", "b"]
+    with pytest.raises(NoDeviceError, match="needs 4 GPUs"):
+        claim(["a", "b", "c"], 4, 4, tmp_path)
+
+
+def test_the_place_of_a_killed_job_is_free(tmp_path: Path) -> None:
+    code = "import sys, time\nfrom pathlib import Path\nfrom dopr.hardware import claim\n"
+    code += "held = claim(['0'], 1, 1, Path(sys.argv[1]))\nprint('held', flush=True)\ntime.sleep(60)"
+    job = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
+    assert job.stdout.readline() == "held\n"
+    with pytest.raises(NoDeviceError):
+        claim(["0"], 1, 1, tmp_path)
+    job.kill()
+    job.communicate()
+    assert list(claim(["0"], 1, 1, tmp_path)) == ["0"]
+
+
+def test_only_what_is_visible_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dopr.hardware.claim.__defaults__", (tmp_path,))
+    monkeypatch.setenv(VISIBLE, "3,5")
+    assert visible_gpus() == ["3", "5"]
+    with use_gpus(Hardware(gpus=1)):
+        assert os.environ[VISIBLE] == "3"
+    monkeypatch.setenv(VISIBLE, "3,5")
+    with use_gpus(Hardware(gpus=2)):
+        assert os.environ[VISIBLE] == "3,5"
+
+
+def test_a_schedulers_choice_and_a_job_without_gpus_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "7")
+    with use_gpus(Hardware()):
+        assert os.environ[VISIBLE] == "7"
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with use_gpus(Hardware(gpus=1)):
+        assert os.environ[VISIBLE] == "7"
