@@ -231,12 +231,13 @@ rule complexity_figure:
 rule tables:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/validate/{run}/completions.parquet", run=experiment.validated_runs()),
         expand("results/profile/{pool}/ledger.parquet", pool=POOLS),
     output:
         "results/tables/scores.csv",
         expand(
             "results/tables/{table}.{suffix}",
-            table=["main", "targets", "credit", "benchmarks"],
+            table=["main", "targets", "credit", "benchmarks", "significance", "aggregates", "checkpoints", "quality"],
             suffix=["csv", "md", "tex"],
         ),
         main=report(
@@ -263,6 +264,13 @@ rule tables:
             category="0. Main result",
             labels={"figure": "every benchmark"},
         ),
+        significance=report(
+            "results/tables/significance.html",
+            caption="../workflow/report/significance.rst",
+            category="0. Main result",
+            labels={"figure": "more than chance?"},
+        ),
+        others=expand("results/tables/{table}.html", table=["aggregates", "checkpoints", "quality"]),
     log:
         "results/logs/tables.log",
     conda:

@@ -1,24 +1,29 @@
-"""Write the tables of accuracies, rollouts to targets, credits and benchmarks, and the scores behind every curve."""
+"""Write the tables of accuracies, savings, differences and completions, and the scores behind every curve."""
 
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
 from dopr.options import named_list, results_parser
 from dopr.results import Results
+from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
+from dopr.tables.checkpoints import best, checkpoint_table, last
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
+from dopr.tables.quality import quality_table
+from dopr.tables.significance import significance_table
 from dopr.tables.targets import target_table
 from dopr.tables.typeset import csv_text
 
 
 def main() -> None:
-    """Write main, targets, credit and benchmarks as .csv, .md, .tex and .html, and scores.csv."""
+    """Write each table as .csv, .md, .tex and .html, and scores.csv."""
     parser = results_parser(__doc__, "folder to write to")
     parser.add_argument("--reference", required=True, help="method that savings are measured against")
     parser.add_argument("--groups", nargs="+", type=named_list, required=True, help="GROUP=BENCHMARK,BENCHMARK,...")
     parser.add_argument("--targets", nargs="+", type=float, required=True, help="accuracies, from 0 to 1")
     parser.add_argument("--pass-at", nargs="+", type=int, default=[1], help="k of pass@k")
+    parser.add_argument("--checkpoint", choices=["last", "best_on_validation"], default="last", help="what is reported")
     parser.add_argument("--history-methods", nargs="*", default=[], help="methods whose selector read the profile")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
     args = parser.parse_args()
@@ -27,13 +32,23 @@ def main() -> None:
 
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
+    validated = [
+        compare(Results(args.results, "validate"), pool, args.methods, args.seeds, args.bootstrap)
+        for pool in (args.pools if args.checkpoint == "best_on_validation" else [])
+    ]
+    rules = [best(comparison) for comparison in validated] or [last(comparison) for comparison in comparisons]
+    final = [comparison.at(chosen) for comparison, chosen in zip(comparisons, rules, strict=True)]
     profiled = {pool: len(results.profile_ledger(pool)) if args.history_methods else 0 for pool in args.pools}
     history = set(args.history_methods)
     tables = {
-        "main": main_table(comparisons, dict(args.groups), args.targets, args.reference),
+        "main": main_table(comparisons, final, dict(args.groups), args.targets, args.reference),
         "targets": target_table(comparisons, args.targets, args.reference, history, profiled),
         "credit": credit_table(comparisons, args.targets, history, profiled),
-        "benchmarks": benchmark_table(comparisons, args.pass_at, args.reference),
+        "benchmarks": benchmark_table(comparisons, final, args.pass_at, args.reference),
+        "significance": significance_table(final, args.reference),
+        "aggregates": aggregate_table(final, args.reference, args.bootstrap),
+        "checkpoints": checkpoint_table(comparisons, validated),
+        "quality": quality_table(results, comparisons, args.reference),
     }
     for name, table in tables.items():
         table.write(args.output / name)

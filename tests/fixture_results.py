@@ -204,13 +204,14 @@ def _evaluate(folder: Path, pool: str, method: str, seed: int, benchmarks: tuple
                         "rollouts": step * per_step,
                         "tokens": step * per_step * (45 + seed),
                         "benchmark": np.repeat([name for name, _ in ids], samples),
+                        "category": np.repeat(["even" if i % 2 else "odd" for i in range(len(ids))], samples),
                         "prompt": np.repeat([prompt for _, prompt in ids], samples),
                         "mode": mode,
                         "sample": np.tile(np.arange(samples), len(ids)).astype(np.int32),
                         "completion_tokens": np.int32(30),
                         "finish": np.where(rng.random(right.size) < 0.02, "length", "stop"),
                         "verdict": np.where(right, "correct", wrong).ravel(),
-                        "text": "42",
+                        "text": np.where(right, "\\boxed{42}", "recheck: \\boxed{7}").ravel(),
                     }
                 )
             )

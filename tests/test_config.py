@@ -75,7 +75,7 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
             -0.1,
             "rollout.temperature: -0.1 is refused: input should be greater than or equal to 0",
         ),
-        ("evaluate.temperature", 0, "evaluate.temperature: 0 is refused: input should be greater than 0"),
+        ("evaluate.temperature", 0, "evaluate.samples: 4 samples of chain3 at temperature 0 would all be equal"),
         ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),
         ("recipes.grpo.loss", {"clip_low": 1.0}, "recipes.grpo.loss.clip_low: 1.0 is refused: input should be less"),
         (
@@ -152,7 +152,7 @@ def test_savings_are_measured_against_a_method_that_is_trained(raw):
 
 def test_pass_at_needs_as_many_samples(raw):
     place(raw, "evaluate.samples", 4)
-    assert "evaluate: pass_at 8 needs" in refusal(place(raw, "evaluate.pass_at", [1, 8]))
+    assert "evaluate.pass_at: 8 needs" in refusal(place(raw, "evaluate.pass_at", [1, 8]))
     assert Config.parse(place(raw, "evaluate.samples", 8)).evaluate.pass_at == [1, 8]
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from tokenizers import Tokenizer
 
-from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, evaluate
+from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, check_questions, evaluate
+from dopr.files import DataError
 from dopr.rollout.engine import Sample
 from dopr.rollout.torch_engine import TorchEngine
 
@@ -36,10 +37,15 @@ def questions(pool):
     return pool[:5]
 
 
+def protocol(questions, samples: int, temperature: float) -> Protocol:
+    names = {question.family for question in questions}
+    return Protocol(dict.fromkeys(names, samples), dict.fromkeys(names, temperature), 20)
+
+
 def run(tiny, grader, questions, seed: int, engine=None, spent: Spent = SPENT):
     tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
     engine = engine or TorchEngine.from_folder(tiny)
-    return evaluate(engine, tokenizer, grader, questions, Protocol(3, 0.8, 20), seed, spent)
+    return evaluate(engine, tokenizer, grader, questions, protocol(questions, 3, 0.8), seed, spent)
 
 
 def test_every_question_has_one_greedy_and_all_its_sampled_rows(tiny, grader, questions):
@@ -87,9 +93,38 @@ def test_each_verdict_is_that_of_its_own_question_and_sample(tiny, grader, known
 
 def test_accuracy_is_the_share_of_correct_rows_of_a_mode(tiny, grader, known):
     engine, asked = known
-    table = run(tiny, grader, asked, 0, engine)
+    alike = [replace(question, family="one") for question in asked]
+    table = run(tiny, grader, alike, 0, engine)
     assert accuracy(table, "greedy") == pytest.approx(2 / 5)
     assert accuracy(table, "sampled") == pytest.approx(4 / 15)
+    uneven = [replace(question, family="first" if i == 0 else "others") for i, question in enumerate(asked)]
+    assert accuracy(run(tiny, grader, uneven, 0, engine), "greedy") == pytest.approx((1 + 1 / 4) / 2)
+
+
+def test_benchmarks_have_their_own_samples_and_temperatures_and_greedy_ones_are_not_drawn_twice(tiny, grader, known):
+    engine, asked = known
+    names = ["a", "b", "a", "c", "b"]
+    own = [replace(question, family=name) for question, name in zip(asked, names, strict=True)]
+    settings = Protocol({"a": 2, "b": 3, "c": 1}, {"a": 0.6, "b": 1.0, "c": 0.0}, 20)
+    table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT).to_pandas()
+    assert engine.asked == [(1, 0.0, 20), (2, 0.6, 20), (3, 1.0, 20)]
+    counts = table[table["mode"] == "sampled"].groupby("benchmark").size().to_dict()
+    assert counts == {"a": 4, "b": 6, "c": 1}
+    both = table[table["benchmark"] == "c"]
+    assert both["text"].nunique() == 1
+    assert list(both["mode"]) == ["greedy", "sampled"]
+
+
+def test_questions_that_cannot_be_graded_or_sampled_are_counted_and_named(questions):
+    settings = protocol(questions, 2, 1.0)
+    check_questions(questions, settings, "test.jsonl")
+    without = [*questions[:3], replace(questions[3], answer=" ")]
+    with pytest.raises(
+        DataError, match=rf"test.jsonl: 1 of 4 questions have no answer, the first is '{questions[3].id}'"
+    ):
+        check_questions(without, settings, "test.jsonl")
+    with pytest.raises(DataError, match=r"1 of 1 questions are of no configured benchmark, .* of 'other'"):
+        check_questions([replace(questions[0], family="other")], settings, "test.jsonl")
 
 
 def test_the_same_seed_gives_the_same_table_and_another_seed_other_samples(tiny, grader, questions):

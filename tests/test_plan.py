@@ -102,7 +102,7 @@ def test_questions_of_sources_are_counted_where_they_can_be(raw: dict, tmp_path:
     raw["data"]["sources"]["mine"] = {"file": str(tmp_path / "a.jsonl")}
     raw["data"]["sources"]["far"] = {"url": "https://example.org/a.jsonl", "sha256": "0" * 64}
     raw["data"]["benchmarks"] = {"a": ["chain3", "math500"], "b": ["mine"]}
-    assert questions_of_benchmarks(Config.parse(raw)) == 32 + 500 + 2
+    assert questions_of_benchmarks(Config.parse(raw)) == {"chain3": 32, "math500": 500, "mine": 2}
     raw["data"]["benchmarks"]["b"].append("far")
     with pytest.raises(UserError, match=r"data.sources.far.prompts: missing; say how many"):
         questions_of_benchmarks(Config.parse(raw))

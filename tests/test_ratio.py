@@ -16,7 +16,7 @@ from dopr.results import Results
 from dopr.savings import reach, saving
 from dopr.scores import load_evaluation, pooled
 from dopr.spending import spent
-from dopr.statistics import crossing, redraw_weights, stratified_weights
+from dopr.statistics import crossing
 from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
 from fixture_results import make_results
 from project import ROOT
@@ -57,14 +57,6 @@ def test_runs_that_were_evaluated_differently_are_not_pooled(results, tmp_path):
     parts = [load_evaluation(results, "easy", "dopr", [0]), load_evaluation(other, "easy", "dopr", [0])]
     with pytest.raises(DataError, match="dopr: its runs on easy and easy differ in checkpoints, questions or samples"):
         pooled("both", parts)
-
-
-def test_seeds_are_redrawn_within_their_pool():
-    weights = stratified_weights(["a", "b", "a", "b", "b"], 500, 3)
-    np.testing.assert_allclose(weights[:, [0, 2]].sum(axis=1), 2 / 5)
-    np.testing.assert_allclose(weights[:, [1, 3, 4]].sum(axis=1), 3 / 5)
-    np.testing.assert_allclose(weights.mean(axis=0), 1 / 5, atol=0.02)
-    np.testing.assert_array_equal(stratified_weights(["a"] * 3, 50, 3), redraw_weights(3, 50, 3))
 
 
 # --- tables ---

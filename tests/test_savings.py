@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dopr.resampling import Curve, resampled_curve, seed_deviations
 from dopr.savings import Reach, reach, saving
-from dopr.statistics import Curve, even_weights, question_weights, redraw_weights, resampled_curve
+from dopr.statistics import even_weights, question_weights
 
 # --- reaching a target ---
 
@@ -107,11 +108,13 @@ def test_sharing_the_questions_makes_a_comparison_sharper():
     ease = rng.normal(0, 0.3, 40)
     rise = np.clip(np.linspace(0, 1, 6)[:, None] + ease, 0, 1)
     accuracy = np.repeat(rise[None], 3, axis=0)
-    benchmark, seeds = np.zeros(40, dtype=int), redraw_weights(3, 400, seed=0)
+    benchmark, seeds = np.zeros(40, dtype=int), seed_deviations(("",) * 3, 400, seed=0)
     widths = []
     for other in (1, 2):
         curves = [
-            resampled_curve(x, accuracy, even_weights(benchmark), question_weights(benchmark, 400, seed=s), seeds)
+            resampled_curve(
+                x, accuracy, even_weights(benchmark), question_weights(benchmark, 400, seed=s), seeds, ("",) * 3
+            )
             for x, s in ((np.arange(6.0) * 200, 1), (np.arange(6.0) * 100, other))
         ]
         found = saving(reach(curves[0], 0.6), reach(curves[1], 0.6))

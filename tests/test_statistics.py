@@ -7,16 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dopr.statistics import (
-    Curve,
-    crossing,
-    even_weights,
-    interval,
-    pass_at_k,
-    question_weights,
-    redraw_weights,
-    resampled_curve,
-)
+from dopr.statistics import crossing, even_weights, interval, pass_at_k, question_weights, redraw_weights
 
 # --- pass@k ---
 
@@ -55,6 +46,14 @@ def test_pass_at_k_keeps_the_shape_and_rises_with_k():
 def test_pass_at_k_refuses_what_cannot_be(n, correct, k):
     with pytest.raises(ValueError, match=r"pass@|counts"):
         pass_at_k(n, correct, k)
+
+
+def test_pass_at_k_with_samples_of_each_question():
+    mixed = pass_at_k([4, 8, 4], [[1, 3, 0], [4, 0, 2]], 2)
+    by_hand = [[pass_at_k(4, 1, 2), pass_at_k(8, 3, 2), 0], [1, 0, pass_at_k(4, 2, 2)]]
+    np.testing.assert_allclose(mixed, np.array(by_hand, dtype=float))
+    with pytest.raises(ValueError, match=r"pass@5 needs 1 <= k <= n, but there are n = 4 samples"):
+        pass_at_k([4, 8], [1, 1], 5)
 
 
 # --- crossing ---
@@ -154,55 +153,3 @@ def test_weights_depend_on_the_seed_alone():
 
 def test_three_seeds_have_ten_resamples():
     assert len(np.unique(redraw_weights(3, 2000, seed=0), axis=0)) == 10
-
-
-# --- curves ---
-
-
-def small_curve(seed: int = 0, replicates: int = 200) -> tuple[Curve, np.ndarray]:
-    accuracy = np.random.default_rng(seed).random((3, 4, len(BENCHMARK)))
-    questions = question_weights(BENCHMARK, replicates, seed=1)
-    seeds = redraw_weights(3, replicates, seed=2)
-    return resampled_curve(np.arange(4.0), accuracy, even_weights(BENCHMARK), questions, seeds), accuracy
-
-
-def test_a_curve_is_the_mean_over_seeds_benchmarks_and_questions():
-    curve, accuracy = small_curve()
-    by_benchmark = [accuracy[:, :, name == BENCHMARK].mean(axis=2) for name in (0, 1, 2)]
-    np.testing.assert_allclose(curve.by_seed, np.mean(by_benchmark, axis=0))
-    np.testing.assert_allclose(curve.mean, curve.by_seed.mean(axis=0))
-
-
-def test_a_replicate_is_the_curve_of_the_redrawn_seeds_and_questions():
-    curve, accuracy = small_curve()
-    questions, seeds = question_weights(BENCHMARK, 200, seed=1), redraw_weights(3, 200, seed=2)
-    for replicate in (0, 77):
-        by_hand = sum(seeds[replicate, s] * accuracy[s] @ questions[replicate] for s in range(3))
-        np.testing.assert_allclose(curve.replicates[replicate], by_hand)
-
-
-def simulated_coverage(seeds: int, questions: int, experiments: int = 150) -> float:
-    """How often the 95 % interval holds the truth, with noise from seeds and from questions."""
-    rng, inside = np.random.default_rng(11), 0
-    benchmark = np.repeat([0, 1], questions)
-    for i in range(experiments):
-        noise = rng.normal(0, 0.05, (seeds, 1, 1)) + rng.normal(0, 0.2, 2 * questions)
-        accuracy = 0.5 + noise + rng.normal(0, 0.05, (seeds, 1, 2 * questions))
-        weights = question_weights(benchmark, 300, seed=i), redraw_weights(seeds, 300, seed=i + 1000)
-        low, high = interval(resampled_curve(np.zeros(1), accuracy, even_weights(benchmark), *weights).replicates)
-        inside += bool(low[0] <= 0.5 <= high[0])
-    return inside / experiments
-
-
-def test_the_interval_covers_the_truth_with_many_seeds_and_is_too_narrow_with_three():
-    assert 0.9 <= simulated_coverage(seeds=20, questions=30) <= 0.99
-    assert simulated_coverage(seeds=3, questions=30) < 0.9
-
-
-def test_replicates_of_a_whole_experiment_lie_around_its_curve():
-    accuracy = np.random.default_rng(0).random((3, 14, 384))
-    benchmark = np.repeat(np.arange(8), 48)
-    weights = question_weights(benchmark, 1000, seed=0), redraw_weights(3, 1000, seed=0)
-    curve = resampled_curve(np.arange(14.0), accuracy, even_weights(benchmark), *weights)
-    assert curve.replicates.shape == (1000, 14)
-    np.testing.assert_allclose(curve.replicates.mean(axis=0), curve.mean, atol=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import shutil
 import subprocess
@@ -13,17 +14,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dopr.aggregates import iqm
 from dopr.comparison import Comparison, compare
 from dopr.errors import UserError
 from dopr.labels import label
 from dopr.options import counted, named_list
 from dopr.results import Results
 from dopr.savings import reach, saving
+from dopr.tables.aggregates import aggregate_table, by_benchmark
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.bounds import bounds_table
 from dopr.tables.cells import bracket, percent, saving_text
+from dopr.tables.checkpoints import best, checkpoint_table, inflation
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
+from dopr.tables.quality import majority, quality_table
+from dopr.tables.significance import significance_table
 from dopr.tables.targets import target_table
 from dopr.tables.typeset import Table, csv_text
 from fixture_results import BENCHMARKS, make_results
@@ -64,7 +70,7 @@ def accuracy_in_files(
 
 
 def test_main_table_holds_what_the_files_hold(results, comparison):
-    table = main_table([comparison], GROUPS, [0.6, 0.99], "grpo")
+    table = main_table([comparison], [comparison], GROUPS, [0.6, 0.99], "grpo")
     numbers = table.numbers.set_index("method")
     assert list(numbers.index) == ["base", *METHODS]
     assert numbers.loc["dopr", "all"] == pytest.approx(accuracy_in_files(results, "dopr", None, "sampled"))
@@ -121,7 +127,7 @@ def test_credit_table_has_one_row_a_cause_whose_methods_were_run(comparison):
 
 
 def test_benchmark_table_by_count(results, comparison):
-    table = benchmark_table([comparison], [1, 4], "grpo")
+    table = benchmark_table([comparison], [comparison], [1, 4], "grpo")
     numbers = table.numbers.set_index(["method", "benchmark"])
     assert len(numbers) == 5 * 3
     assert numbers.loc[("dopr", "word2"), "avg_at_4"] == pytest.approx(
@@ -138,7 +144,7 @@ def test_benchmark_table_by_count(results, comparison):
 
 def test_more_samples_than_were_drawn_are_refused(comparison):
     with pytest.raises(UserError, match="pass@5"):
-        benchmark_table([comparison], [5], "grpo")
+        benchmark_table([comparison], [comparison], [5], "grpo")
 
 
 def test_scores_hold_every_checkpoint_and_lead_back_to_the_curve(comparison):
@@ -162,6 +168,9 @@ def test_bounds_table_puts_the_bounds_below_what_was_spent_where_they_must_be(re
     informative = grpo[grpo["bound"] == "one informative group"].iloc[0]
     assert informative["low"] < informative["least"] < informative["high"]
     assert informative["least"] > 8
+
+
+TABLES = ("main", "targets", "credit", "benchmarks", "significance", "aggregates", "checkpoints", "quality")
 
 
 # --- typesetting ---
@@ -231,11 +240,7 @@ def test_the_tables_are_the_same_bytes_again(root, tmp_path):
         done = run("tables.py", *table_options(root, tmp_path / name))
         assert done.returncode == 0, done.stderr
         written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
-    names = {
-        f"{table}.{kind}"
-        for table in ("main", "targets", "credit", "benchmarks")
-        for kind in ("csv", "md", "tex", "html")
-    }
+    names = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "md", "tex", "html")}
     assert set(written[0]) == names | {"scores.csv"}
     assert written[0] == written[1]
 
@@ -281,3 +286,79 @@ def test_named_lists_are_refused_without_a_name():
     for text in ("a,b", "=a", "near="):
         with pytest.raises(argparse.ArgumentTypeError, match="NAME=VALUE"):
             named_list(text)
+
+
+# --- differences, aggregates, checkpoints, completions ---
+
+
+def test_significance_by_benchmark_and_in_all(comparison):
+    numbers = significance_table([comparison], "grpo").numbers.set_index(["method", "benchmark"])
+    assert set(numbers.index.get_level_values("benchmark")) == {"chain3", "chain5", "word2", "all"}
+    assert "grpo" not in numbers.index.get_level_values("method")
+    for method in ("random_one", "dopr"):
+        rows = numbers.loc[method]
+        assert rows.loc["all", "difference"] == pytest.approx(rows["difference"].drop("all").mean())
+        apart = comparison.curve(method).mean[-1] - comparison.curve("grpo").mean[-1]
+        assert rows.loc["all", "difference"] == pytest.approx(apart)
+        assert ((rows["low"] < rows["difference"]) & (rows["difference"] < rows["high"])).all()
+        assert (rows["p_holm"].drop("all") >= rows["p"].drop("all")).all()
+        assert (((rows["low"] > 0) | (rows["high"] < 0)) == (rows["p"] < 0.05)).all()
+        assert (rows["resolved"] > (rows["high"] - rows["low"]) / 2).all()
+
+
+def test_aggregates_of_the_last_checkpoint(comparison):
+    numbers = aggregate_table([comparison], "grpo", 200).numbers.set_index("method")
+    scores = by_benchmark(comparison.evaluations["dopr"])
+    assert scores.shape == (3, 3)
+    assert numbers.loc["dopr", "iqm"] == pytest.approx(iqm(scores))
+    assert numbers.loc["dopr", "above_0.7"] == pytest.approx((scores > 0.7).mean())
+    assert np.isnan(numbers.loc["grpo", "improvement"])
+    assert 0 <= numbers.loc["dopr", "improvement_low"] <= numbers.loc["dopr", "improvement"] <= 1
+
+
+def test_the_best_on_test_is_never_below_the_last_and_looking_adds_to_it(comparison):
+    numbers = checkpoint_table([comparison], [comparison]).numbers.set_index("method")
+    for method in ("grpo", "random_one", "dopr"):
+        assert numbers.loc[method, "last"] == pytest.approx(comparison.curve(method).mean[-1])
+        assert numbers.loc[method, "test"] >= numbers.loc[method, "last"]
+        assert numbers.loc[method, "validation"] == numbers.loc[method, "test"]  # the same questions here
+        assert numbers.loc[method, "inflation"] > 0
+    chosen = best(comparison)["dopr"]
+    final = comparison.at(best(comparison)).curve("dopr")
+    assert final.mean == pytest.approx(numbers.loc["dopr", "test"])
+    assert final.rollouts == pytest.approx(comparison.evaluations["dopr"].rollouts[chosen].mean())
+
+
+def test_choosing_among_equal_checkpoints_inflates_as_much_as_noise_does(comparison):
+    """All checkpoints equally good: the best of them is better by luck alone, which the other half does not share."""
+    evaluation = comparison.evaluations["dopr"]
+    noise = np.random.default_rng(0).binomial(4, 0.5, evaluation.correct.shape)
+    lucky = inflation(dataclasses.replace(evaluation, correct=noise), 0)
+    none = inflation(dataclasses.replace(evaluation, correct=np.full(evaluation.correct.shape, 2)), 0)
+    assert none == 0
+    assert 0.05 < lucky < 0.4
+
+
+def test_quality_by_benchmark_and_category(results, comparison):
+    numbers = quality_table(results, [comparison], "grpo").numbers
+    assert set(numbers["part"]) == {
+        *("chain3", "chain5", "word2"),
+        *(f"{name}: {part}" for name in ("chain3", "chain5", "word2") for part in ("even", "odd")),
+    }
+    row = numbers[(numbers["method"] == "dopr") & (numbers["part"] == "word2")].iloc[0]
+    expected = benchmark_table([comparison], [comparison], [1], "grpo").numbers.set_index(["method", "benchmark"])
+    assert row["accuracy"] == pytest.approx(expected.loc[("dopr", "word2"), "avg_at_4"])
+    assert (row["boxed"], row["tokens"], row["rethink"]) == (1, 30, 0)
+    assert row["recheck"] == pytest.approx(100 * (1 - row["accuracy"]))  # the fixture's wrong answers say so
+
+
+def test_the_majority_is_the_most_frequent_answer_and_the_first_of_equals():
+    def vote(votes, correct):
+        return majority(pd.DataFrame({"vote": votes, "correct": correct}))
+
+    assert vote(["1", "2", "2"], [False, True, True])
+    assert not vote(["1", "1", "2"], [False, False, True])
+    assert vote(["2", "1", "1", "2"], [True, False, False, True])
+    assert not vote(["1", "2", "2", "1"], [False, True, True, False])
+    assert vote([None, None, "2"], [False, False, True])
+    assert not vote([None, None], [False, False])

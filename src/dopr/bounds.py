@@ -133,14 +133,14 @@ def measured_informative_share(correct: ArrayLike, drawn: int, group: int) -> Fl
     return pass_at_k(drawn, counts, group) + pass_at_k(drawn, drawn - counts, group) - 1
 
 
-def coverage(correct: ArrayLike, drawn: int, weights: FloatArray) -> FloatArray:
+def coverage(correct: ArrayLike, drawn: ArrayLike, weights: FloatArray) -> FloatArray:
     """C: the weighted mean over solvable questions of 1 / (pass rate of the base policy).
 
     1 / p is estimated by (n + 1) / (c + 1), whose expectation never exceeds 1 / p, so that a bound drawn with it is
     if anything too low. A question never solved in n tries is left out: its 1 / p could be infinite.
 
     Args:
-        correct: c of each question, shape (questions,). drawn: n, rollouts a question.
+        correct: c of each question, shape (questions,). drawn: n, rollouts of each question, or of all.
         weights: of the questions, shape (..., questions), non-negative.
 
     Returns:
@@ -149,4 +149,4 @@ def coverage(correct: ArrayLike, drawn: int, weights: FloatArray) -> FloatArray:
     counts = np.asarray(correct, dtype=np.float64)
     solved = weights * (counts > 0)
     with np.errstate(invalid="ignore"):
-        return np.asarray((solved @ ((drawn + 1) / (counts + 1))) / solved.sum(axis=-1), dtype=np.float64)
+        return np.asarray((solved @ ((np.asarray(drawn) + 1) / (counts + 1))) / solved.sum(axis=-1), dtype=np.float64)

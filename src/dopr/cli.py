@@ -16,9 +16,11 @@ COMMANDS = {  # name -> module
     "bench-grader": "dopr.commands.bench_grader",
     "bench-selection": "dopr.commands.bench_selection",
     "bench-step": "dopr.commands.bench_step",
+    "coverage": "dopr.commands.coverage",
     "forms": "dopr.commands.forms",
     "plan": "dopr.commands.plan",
     "ranking": "dopr.commands.ranking",
+    "regrade": "dopr.commands.regrade",
     "replay": "dopr.commands.replay",
 }
 

@@ -1,11 +1,11 @@
 """Every method of one pool (or of several, shown as one), resampled together.
 
-A replicate has the same questions for all methods; seeds are drawn for each method on its own, within each pool.
+A replicate has the same questions for all methods; deviations of the seeds are drawn for each method on its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from dopr.files import DataError
 from dopr.records import derive_seed
+from dopr.resampling import Curve, resampled_curve, seed_deviations
 from dopr.results import Results
 from dopr.scores import Evaluation, load_evaluation, pooled
-from dopr.statistics import Curve, FloatArray, even_weights, question_weights, resampled_curve, stratified_weights
+from dopr.statistics import FloatArray, IntArray, even_weights, question_weights
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Comparison:
         """The same comparison of some of its methods."""
         return replace(self, evaluations={method: self.evaluations[method] for method in methods})
 
+    def at(self, chosen: Mapping[str, IntArray]) -> Comparison:
+        """The same with one checkpoint, by method the place of each run's."""
+        return replace(self, evaluations={m: self.evaluations[m].at(places) for m, places in chosen.items()})
+
     def curve(self, method: str, benchmarks: Sequence[str] | None = None, greedy: bool = False) -> Curve:
         """Sampled (or greedy) accuracy of a method: the mean over benchmarks (all, or those named) of their means.
 
@@ -50,14 +55,14 @@ class Comparison:
         chosen = self._members(evaluation, benchmarks)
         redrawn = self.questions[:, chosen]
         drawn = derive_seed("bootstrap", "seeds", self.pool, method)
-        seeds = stratified_weights(evaluation.pools, len(redrawn), drawn)
         return resampled_curve(
             evaluation.rollouts,
             values[:, :, chosen],
             even_weights(evaluation.benchmark[chosen]),
             # Each benchmark has the same share of a row, so this leaves them equal among the chosen ones.
             redrawn / redrawn.sum(axis=1, keepdims=True),
-            seeds,
+            seed_deviations(evaluation.pools, len(redrawn), drawn),
+            evaluation.pools,
         )
 
     def _members(self, evaluation: Evaluation, benchmarks: Sequence[str] | None) -> NDArray[np.bool_]:
@@ -90,7 +95,7 @@ def compare(
     }
     first = evaluations[methods[0]]
     for method, evaluation in evaluations.items():
-        if (evaluation.questions, evaluation.samples) != (first.questions, first.samples):
+        if not first.asks_the_same(evaluation):
             raise DataError(
                 f"evaluate/{pool}: {methods[0]} and {method} were not evaluated on the same questions with as many "
                 "samples; evaluate both again with one configuration"

@@ -16,6 +16,7 @@ from dopr.data.section import Data, PromptStyle, Weights
 from dopr.errors import UserError, suggestion
 from dopr.hardware import Hardware
 from dopr.inheritance import inherit, merge
+from dopr.protocol import Evaluate
 from dopr.recipe import Recipe
 from dopr.section import PositiveInt, Section, Share
 from dopr.verify.section import Verify
@@ -81,24 +82,6 @@ class Ratio(Section):
     control: str = "random_one"
     control_reuse: str = "random_one_reuse"
     drawn: list[str] = Field(default_factory=list)
-
-
-class Evaluate(Section):
-    """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all."""
-
-    rollouts: list[PositiveInt]
-    samples: PositiveInt
-    temperature: float = Field(gt=0)
-    pass_at: list[PositiveInt]
-    targets: list[Share]
-    reference: str
-    bootstrap: PositiveInt
-
-    @model_validator(mode="after")
-    def _pass_at_fits(self) -> Evaluate:
-        if max(self.pass_at, default=1) > self.samples:
-            raise ValueError(f"pass_at {max(self.pass_at)} needs as many samples, but samples is {self.samples}")
-        return self
 
 
 class Tune(Section):
@@ -172,6 +155,7 @@ class Config(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
+        self.evaluate.by_benchmark(self.data.group_of)
         self._fits_in_the_pools()
         for name, recipe in self.recipes.items():
             buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
@@ -180,6 +164,11 @@ class Config(Section):
                     f"recipes.{name}.loss.overlong_buffer: {buffer} is more than the {limit} tokens there are"
                 )
         return self
+
+    @property
+    def evaluation_tokens(self) -> int:
+        """Most new tokens of a completion that is evaluated."""
+        return self.evaluate.max_new_tokens or self.rollout.max_new_tokens
 
     def base_of(self, pool: str) -> str:
         """Where the starting policy of a pool lies: the given model, or the warm-started one of the pool's seed."""

@@ -11,7 +11,8 @@ import pandas as pd
 from dopr.bounds import coverage, first_visits, measured_informative_share
 from dopr.comparison import Comparison
 from dopr.records import derive_seed
-from dopr.statistics import Curve, FloatArray, even_weights, interval, redraw_weights
+from dopr.resampling import Curve
+from dopr.statistics import FloatArray, even_weights, interval, redraw_weights
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from dopr.evaluate import Protocol, Spent, accuracy, evaluate
-from dopr.files import DataError, read_prompts, write_atomically
+from dopr.completions import write_completions
+from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate
+from dopr.files import DataError, read_prompts
 from dopr.progress import Progress
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
@@ -27,11 +28,12 @@ class EvaluationJob:
         """`settings`: see dopr.jobs; `workers` grade.
 
         Raises:
-            DataError: the questions are missing or damaged.
+            DataError: the questions are missing or damaged, or some have no answer.
         """
         self.name = name
         self.questions = read_prompts(questions)
         self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
+        check_questions(self.questions, self.protocol, str(questions))
         self.grader = Grader(Verify(**settings["verify"], workers=workers))
 
     def __enter__(self) -> EvaluationJob:
@@ -43,7 +45,7 @@ class EvaluationJob:
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate one model folder as step 0."""
-        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output, self.grader.version)
+        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], self.grader, output)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
         """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
@@ -57,7 +59,7 @@ class EvaluationJob:
         costs = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
         models = [(folder, spent(costs, folder)) for folder in folders]
         rows = self._rows(f"{self.name}/{seed}", seed, models)
-        write_completions([pq.read_table(base), rows], output, self.grader.version)
+        write_completions([pq.read_table(base), rows], self.grader, output)
 
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
@@ -68,12 +70,6 @@ class EvaluationJob:
             numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
             progress.report(i, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
         return pa.concat_tables(tables)
-
-
-def write_completions(tables: Sequence[pa.Table], output: Path, grader: str) -> None:
-    """Join tables into one compressed file, whose metadata names the grader's version."""
-    table = pa.concat_tables(tables).combine_chunks().replace_schema_metadata({"grader": grader})
-    write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
 def spent(costs: pa.Table, checkpoint: Path) -> Spent:

@@ -47,6 +47,10 @@ class Experiment:
         for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
+    def validated_runs(self) -> list[str]:
+        """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
+        return list(self.compared_runs()) if self.config.evaluate.checkpoint == "best_on_validation" else []
+
     def complexity_prompts(self) -> list[str]:
         """PROMPTS=METHOD of each point of the sample-complexity figure."""
         return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
@@ -103,6 +107,7 @@ class Experiment:
             "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
             "--targets": evaluate.targets,
             "--pass-at": evaluate.pass_at,
+            "--checkpoint": [evaluate.checkpoint],
             "--history-methods": [method for method in self.config.methods if self.jobs.needs_history(method)],
         }
         return options(named)

@@ -83,9 +83,9 @@ class Jobs:
     def evaluate(self) -> Settings:
         """The evaluation of any checkpoint."""
         config = self.config
-        evaluate = {"samples": config.evaluate.samples, "temperature": config.evaluate.temperature}
-        limits = {"max_new_tokens": config.rollout.max_new_tokens, "verify": self._verify()}
-        return self._settings("evaluate", **evaluate, **limits, prompt=self._prompt())
+        samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
+        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify()}
+        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, prompt=self._prompt())
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""

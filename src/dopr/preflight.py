@@ -29,6 +29,7 @@ def open_config(raw: dict[str, Any]) -> Config:
     check_warm_start(config)
     check_data(config)
     check_base(config)
+    check_evaluation_tokens(config)
     return config
 
 
@@ -129,6 +130,18 @@ def check_base(config: Config) -> None:
         raise ConfigError(
             f"config.yaml: rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit the context of "
             f"{shape['max_position_embeddings']} of {folder}"
+        )
+
+
+def check_evaluation_tokens(config: Config) -> None:
+    """What is generated in evaluation fits the starting policy's context."""
+    context = config.base.warm_start.max_length
+    if config.base.model is not None:
+        context = read_json(Path(config.base.model) / "config.json")["max_position_embeddings"]
+    if config.evaluation_tokens >= context:
+        raise ConfigError(
+            f"config.yaml: evaluate.max_new_tokens: {config.evaluation_tokens} does not fit the model's context of "
+            f"{context}; lower it (the profile {config.evaluate.profile!r} may have set it)"
         )
 
 

@@ -18,6 +18,7 @@ from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
 COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict")
+TEXTS = ("category", "completion_tokens", "text")
 METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length")
 SECONDS = ("step", "cpu_seconds", "wall_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
@@ -25,13 +26,22 @@ RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
 @dataclass(frozen=True)
 class Results:
-    """The results folder of an experiment. Every reader raises DataError naming the file that is missing or damaged."""
+    """The results folder of an experiment. Every reader raises DataError naming the file that is missing or damaged.
+
+    evaluations: `evaluate`, of the test questions, or `validate`, of the validation questions.
+    """
 
     root: Path
+    evaluations: str = "evaluate"
 
     def completions(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Graded completions of every checkpoint of a run, without their texts."""
-        return _parquet(self.root / "evaluate" / pool / method / str(seed) / "completions.parquet", COMPLETIONS)
+        return _parquet(self.root / self.evaluations / pool / method / str(seed) / "completions.parquet", COMPLETIONS)
+
+    def texts(self, pool: str, method: str, seed: int) -> pd.DataFrame:
+        """The same with their texts, lengths and categories."""
+        path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
+        return _parquet(path, (*COMPLETIONS, *TEXTS))
 
     def ledger(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Every rollout a run generated, in order."""

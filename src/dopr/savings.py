@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dopr.statistics import Curve, FloatArray, crossing, interval
+from dopr.resampling import Curve
+from dopr.statistics import FloatArray, crossing, interval
 
 
 @dataclass(frozen=True)

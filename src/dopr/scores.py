@@ -22,7 +22,8 @@ class Evaluation:
     name: of the pool, or of the pools that are shown as one. pools, seeds: of each run, shape (S,).
     steps, rollouts: training spent at each checkpoint, shape (C,). tokens: likewise, shape (S, C).
     benchmarks: names, sorted. benchmark: index into them of each question, shape (Q,). questions: ids, shape (Q,).
-    samples: sampled completions a question. correct: how many were, shape (S, C, Q). greedy: 0 or 1, same shape.
+    samples: sampled completions of each question, shape (Q,). correct: how many were, shape (S, C, Q). greedy: 0 or 1,
+    same shape.
     faults: share of the sampled completions with each of FAULTS, same shape.
     """
 
@@ -36,7 +37,7 @@ class Evaluation:
     benchmarks: tuple[str, ...]
     benchmark: IntArray
     questions: tuple[str, ...]
-    samples: int
+    samples: IntArray
     correct: IntArray
     greedy: FloatArray
     faults: dict[str, FloatArray]
@@ -51,6 +52,26 @@ class Evaluation:
     def sampled(self) -> FloatArray:
         """Share of correct sampled completions, shape (S, C, Q)."""
         return self.correct / self.samples
+
+    def asks_the_same(self, other: Evaluation) -> bool:
+        """Whether both are of the same questions with as many samples."""
+        return self.questions == other.questions and np.array_equal(self.samples, other.samples)
+
+    def at(self, chosen: IntArray) -> Evaluation:
+        """The same with one checkpoint, of each run the one whose place is in `chosen`, shape (S,).
+
+        Its steps and rollouts are means over the runs.
+        """
+        runs = np.arange(len(self.seeds))
+        return replace(
+            self,
+            steps=np.rint(self.steps[chosen].mean(keepdims=True)).astype(np.int64),
+            rollouts=self.rollouts[chosen].mean(keepdims=True),
+            tokens=self.tokens[runs, chosen][:, None],
+            correct=self.correct[runs, chosen][:, None],
+            greedy=self.greedy[runs, chosen][:, None],
+            faults={fault: values[runs, chosen][:, None] for fault, values in self.faults.items()},
+        )
 
 
 def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[int]) -> Evaluation:
@@ -95,8 +116,7 @@ def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
     """
     first = evaluations[0]
     for other in evaluations:
-        same = (first.questions, first.samples) == (other.questions, other.samples)
-        if not (same and np.array_equal(first.rollouts, other.rollouts)):
+        if not (first.asks_the_same(other) and np.array_equal(first.rollouts, other.rollouts)):
             raise DataError(
                 f"{first.method}: its runs on {first.name} and {other.name} differ in checkpoints, questions or "
                 "samples; evaluate both again with one configuration"
@@ -120,7 +140,7 @@ class _Run:
     steps: IntArray
     rollouts: FloatArray
     tokens: FloatArray
-    samples: int
+    samples: IntArray
     correct: pd.DataFrame
     greedy: pd.DataFrame
     faults: dict[str, FloatArray]
@@ -151,18 +171,24 @@ class _Run:
     def matches(self, other: _Run) -> bool:
         """Whether two runs have the same checkpoints, questions and number of samples."""
         return (
-            self.samples == other.samples
+            np.array_equal(self.samples, other.samples)
             and np.array_equal(self.steps, other.steps)
             and np.array_equal(self.rollouts, other.rollouts)
             and self.correct.columns.equals(other.correct.columns)
         )
 
 
-def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], int]:
+def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
     """Sums of 0/1 columns by checkpoint and question, and how many completions each question has."""
     groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
     sizes = groups.size().unstack("step")
-    if sizes.empty or sizes.isna().to_numpy().any() or sizes.to_numpy().min() != sizes.to_numpy().max():
+    by_benchmark = sizes.groupby(level="benchmark")
+    if (
+        sizes.empty
+        or sizes.isna().to_numpy().any()
+        or (by_benchmark.min().min(axis=1) < by_benchmark.max().max(axis=1)).any()
+    ):
         raise DataError(f"{name}: not every checkpoint has the same number of completions a question; evaluate again")
     sums = groups.sum()
-    return {column: sums[column].unstack("step").T for column in columns}, int(sizes.to_numpy()[0, 0])
+    counts = sizes.iloc[:, 0].to_numpy(dtype=np.int64)
+    return {column: sums[column].unstack("step").T for column in columns}, counts

@@ -1,18 +1,10 @@
-"""Numbers and their uncertainty: pass@k, the first crossing of a target, and a seeded hierarchical bootstrap.
-
-The bootstrap redraws what a repetition of the experiment would draw anew: the runs' seeds, and the questions within
-each benchmark. A replicate is a pair of weight vectors, so that all replicates of a curve are one matrix product, and
-two methods are compared on the same questions by giving both the same question weights.
-
-With three seeds an interval over seeds is too narrow: the resampled variance is (n - 1) / n of the real one, and
-three seeds have only ten different resamples. Show every seed beside the interval.
+"""Numbers and their uncertainty: pass@k, the first crossing of a target, percentile intervals, and weights that redraw
+questions within each benchmark. dopr.resampling makes curves with replicates of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,24 +17,27 @@ IntArray = NDArray[np.int64]
 LEVEL = 0.95
 
 
-def pass_at_k(n: int, correct: ArrayLike, k: int) -> FloatArray:
+def pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> FloatArray:
     """The unbiased estimate 1 - C(n - c, k) / C(n, k) of the chance that one of k samples is correct.
 
     Args:
-        n: samples drawn for each question.
+        n: samples drawn, for every question or for each; broadcast with `correct`.
         correct: how many of them were correct, c; any shape of integers from 0 to n.
         k: samples allowed.
 
     Raises:
         UserError: k is not within 1..n, or a count is not within 0..n.
     """
-    counts = np.asarray(correct, dtype=np.int64)
-    if not 1 <= k <= n:
-        raise UserError(f"pass@{k} needs 1 <= k <= n, but there are n = {n} samples")
-    if counts.size and not 0 <= counts.min() <= counts.max() <= n:
-        raise UserError(f"correct counts must lie within 0..{n}")
-    values = [1 - math.comb(n - c, k) / math.comb(n, k) for c in range(n + 1)]
-    return np.asarray(values, dtype=np.float64)[counts]
+    counts, drawn = np.broadcast_arrays(np.asarray(correct, dtype=np.int64), np.asarray(n, dtype=np.int64))
+    if not 1 <= k <= int(np.min(n)):
+        raise UserError(f"pass@{k} needs 1 <= k <= n, but there are n = {np.min(n)} samples")
+    if (counts < 0).any() or (counts > drawn).any():
+        raise UserError(f"correct counts must lie within 0..{np.max(n)}")
+    values = np.empty(counts.shape)
+    for size in np.unique(drawn).tolist():
+        by_count = [1 - math.comb(size - c, k) / math.comb(size, k) for c in range(size + 1)]
+        values[drawn == size] = np.asarray(by_count)[counts[drawn == size]]
+    return values
 
 
 def crossing(x: ArrayLike, y: ArrayLike, target: float) -> FloatArray:
@@ -103,46 +98,3 @@ def redraw_weights(count: int, replicates: int, seed: int) -> FloatArray:
     """Weights of `count` equal things drawn with replacement; shape (replicates, count), rows sum to 1."""
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
     return np.asarray(drawn / count, dtype=np.float64)
-
-
-def stratified_weights(strata: Sequence[str], replicates: int, seed: int) -> FloatArray:
-    """Weights of things redrawn within their stratum, each stratum keeping its share; shape (replicates, things)."""
-    labels = np.asarray(strata)
-    weights = np.zeros((replicates, len(labels)))
-    for i, name in enumerate(dict.fromkeys(strata)):
-        within = labels == name
-        count = int(within.sum())
-        weights[:, within] = redraw_weights(count, replicates, seed + i) * count / len(labels)
-    return weights
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A method's accuracy at its checkpoints.
-
-    rollouts: training rollouts spent, shape (checkpoints,). mean: over the seeds, shape (checkpoints,).
-    by_seed: shape (seeds, checkpoints). replicates: of the mean, shape (replicates, checkpoints).
-    """
-
-    rollouts: FloatArray
-    mean: FloatArray
-    by_seed: FloatArray
-    replicates: FloatArray
-
-
-def resampled_curve(
-    rollouts: FloatArray, accuracy: FloatArray, weights: FloatArray, questions: FloatArray, seeds: FloatArray
-) -> Curve:
-    """The curve of runs and its bootstrap replicates.
-
-    Args:
-        rollouts: shape (checkpoints,).
-        accuracy: of each question, shape (seeds, checkpoints, questions).
-        weights: of the questions in the point estimate, shape (questions,).
-        questions: of the questions in each replicate, shape (replicates, questions).
-        seeds: of the seeds in each replicate, shape (replicates, seeds).
-    """
-    by_seed = accuracy @ weights
-    flat = accuracy.reshape(-1, accuracy.shape[-1])
-    redrawn = (questions @ flat.T).reshape(len(questions), *accuracy.shape[:2])
-    return Curve(rollouts, by_seed.mean(axis=0), by_seed, np.einsum("rs,rsc->rc", seeds, redrawn))

@@ -6,6 +6,7 @@ bound unless their mean length is given.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,19 +128,21 @@ def trained_rows(recipe: Recipe) -> int:
 
 
 def evaluation(
-    rule: str, jobs: int, runs: int, policies: int, config: Config, questions: int, lengths: Lengths
+    rule: str, jobs: int, runs: int, policies: int, config: Config, sizes: Mapping[str, int], lengths: Lengths
 ) -> Work:
-    """One greedy completion and the sampled ones of every question, for each policy."""
-    rollouts = policies * questions * (1 + config.evaluate.samples)
-    at_once = questions * config.evaluate.samples
+    """One greedy completion and the sampled ones of every question, for each policy; sizes: questions by benchmark."""
+    samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
+    sampled = sum(samples[name] * size for name, size in sizes.items() if temperature[name] > 0)
+    rollouts, at_once = policies * (sum(sizes.values()) + sampled), max(sampled, sum(sizes.values()))
     return Work(rule, jobs, "", runs, rollouts, at_once, rollouts * lengths.prompt, rollouts * lengths.completion)
 
 
-def questions_of_benchmarks(config: Config) -> int:
-    """Questions of all benchmarks."""
+def questions_of_benchmarks(config: Config) -> dict[str, int]:
+    """Benchmark -> questions."""
     families = families_of(config.data)
-    named = [name for name in config.data.group_of if name not in families]
-    return len(families) * config.data.questions + sum(source_size(config, name) for name in named)
+    return {
+        name: config.data.questions if name in families else source_size(config, name) for name in config.data.group_of
+    }
 
 
 def source_size(config: Config, name: str) -> int:

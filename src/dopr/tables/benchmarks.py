@@ -11,27 +11,31 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.scores import FAULTS, Evaluation
-from dopr.statistics import pass_at_k
+from dopr.statistics import IntArray, pass_at_k
 from dopr.tables.cells import percent
 from dopr.tables.typeset import Table
 
 
-def benchmark_table(comparisons: Sequence[Comparison], pass_at: Sequence[int], reference: str) -> Table:
-    """One row a method and benchmark, at the last checkpoint, as means over seeds; the base policy first.
+def benchmark_table(
+    comparisons: Sequence[Comparison], final: Sequence[Comparison], pass_at: Sequence[int], reference: str
+) -> Table:
+    """One row a method and benchmark, at the checkpoint reported (`final`), as means over seeds; the base policy first.
 
     The base policy's rows are the reference method's first checkpoint. avg@n is the mean over n samples; shares of
     faults are of the sampled completions.
     """
     records, rows = [], []
-    for comparison in comparisons:
+    for comparison, reported in zip(comparisons, final, strict=True):
         for method in ("base", *comparison.evaluations):
-            evaluation = comparison.evaluations[reference if method == "base" else method]
+            evaluation = (comparison if method == "base" else reported).evaluations[
+                reference if method == "base" else method
+            ]
             for record in _at_checkpoint(evaluation, 0 if method == "base" else -1, pass_at):
                 records.append({"pool": comparison.pool, "method": method, **record})
                 numbers = [percent(value) for name, value in record.items() if name != "benchmark"]
                 rows.append([comparison.pool, label(method), record["benchmark"], *numbers])
     samples = next(iter(comparisons[0].evaluations.values())).samples
-    shown = ["greedy", f"avg@{samples}", *(f"pass@{k}" for k in pass_at), *FAULTS]
+    shown = ["greedy", average(samples).replace("_at_", "@"), *(f"pass@{k}" for k in pass_at), *FAULTS]
     return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows, left=3)
 
 
@@ -51,8 +55,18 @@ def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[in
 
 def _measures(evaluation: Evaluation, pass_at: Sequence[int]) -> dict[str, Any]:
     """Arrays of shape (seeds, checkpoints, questions) by column name."""
-    passes = {f"pass_at_{k}": pass_at_k(evaluation.samples, evaluation.correct, k) for k in pass_at}
-    return {"greedy": evaluation.greedy, f"avg_at_{evaluation.samples}": evaluation.sampled, **passes}
+    passes = {}
+    for k in pass_at:
+        passes[f"pass_at_{k}"] = np.full(evaluation.correct.shape, np.nan)
+        enough = evaluation.samples >= min(k, int(evaluation.samples.max()))  # a k that none has is refused below
+        found = pass_at_k(evaluation.samples[enough], evaluation.correct[..., enough], k)
+        passes[f"pass_at_{k}"][..., enough] = found
+    return {"greedy": evaluation.greedy, average(evaluation.samples): evaluation.sampled, **passes}
+
+
+def average(samples: IntArray) -> str:
+    """avg_at_k, where k is the same for all questions, or avg_at_k with a plain k."""
+    return f"avg_at_{samples[0] if len(set(samples.tolist())) == 1 else 'k'}"
 
 
 def scores(comparisons: Sequence[Comparison], pass_at: Sequence[int]) -> pd.DataFrame:

@@ -17,21 +17,28 @@ from dopr.tables.typeset import Table
 Groups = Mapping[str, Sequence[str]]
 
 
-def main_table(comparisons: Sequence[Comparison], groups: Groups, targets: Sequence[float], reference: str) -> Table:
+def main_table(
+    comparisons: Sequence[Comparison],
+    final: Sequence[Comparison],
+    groups: Groups,
+    targets: Sequence[float],
+    reference: str,
+) -> Table:
     """One row a method, the base policy first: accuracies and rollouts to each target (seeds that arrived).
 
-    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.statistics.
+    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.resampling.
 
     Args:
+        final: the same with the checkpoint that is reported alone (dopr.tables.checkpoints).
         groups: group name -> its benchmarks; accuracies are sampled ones unless called greedy.
     """
     records, rows = [], []
-    for comparison in comparisons:
+    for comparison, reported in zip(comparisons, final, strict=True):
         records.append(_record(comparison, "base", _accuracies(comparison, reference, 0, groups)))
         rows.append([*_texts(records[-1], groups), *[NONE for _ in targets]])
         for method in comparison.evaluations:
             reaches = [reach(comparison.curve(method), target) for target in targets]
-            record = _record(comparison, method, _accuracies(comparison, method, -1, groups))
+            record = _record(comparison, method, _accuracies(reported, method, -1, groups))
             records.append(record | _reached(reaches))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]

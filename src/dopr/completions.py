@@ -1,0 +1,77 @@
+"""Files of graded completions: compressed Parquet that holds all that grading needs and says which grader did it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dopr.files import DataError, write_atomically
+from dopr.verify.grader import Grader
+
+GRADER = b"dopr.grader"  # key of the file's metadata: JSON of the grader's version and settings
+GRADED = ("prompt", "answer", "verdict", "text")  # the columns that grading reads and writes
+
+
+def write_completions(tables: Sequence[pa.Table], grader: Grader, output: Path) -> None:
+    """Join tables into one compressed file that names its grader; equal content gives equal bytes."""
+    described = {
+        "version": grader.version,
+        # The number of workers changes no verdict, so it changes no file either.
+        "verify": grader.limits.model_dump(mode="json", exclude={"workers"}),
+    }
+    plain = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
+    table = plain.replace_schema_metadata({GRADER: json.dumps(described, sort_keys=True)})
+    write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
+
+
+def read_completions(path: Path) -> pa.Table:
+    """The completions of a file, to be graded again.
+
+    Raises:
+        DataError: it is missing, no Parquet file, lacks a column or has no rows; or rows have no reference answer,
+            which are counted.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: not a Parquet file ({error})") from None
+    missing = [column for column in GRADED if column not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: has no column {missing[0]!r}, which grading needs")
+    if not table.num_rows:
+        raise DataError(f"{path}: holds no completions")
+    answers, _ = texts_of(table["answer"])
+    empty = [i for i, answer in enumerate(answers) if not answer.strip()]
+    if empty:
+        prompt = table["prompt"][empty[0]].as_py()
+        raise DataError(
+            f"{path}: {len(empty)} of {table.num_rows} rows have no reference answer, the first is row {empty[0]} "
+            f"({prompt!r}); give them one, or take them out"
+        )
+    return table
+
+
+def grader_settings(table: pa.Table) -> dict[str, Any] | None:
+    """The settings of the grader that gave a file's verdicts; None if it does not say."""
+    described = (table.schema.metadata or {}).get(GRADER)
+    return json.loads(described)["verify"] if described else None
+
+
+def texts_of(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
+    """A column of text, and the places where it is not UTF-8: there, what cannot be read is U+FFFD; null is empty."""
+    texts, damaged = [], []
+    for i, raw in enumerate(pc.fill_null(column.cast(pa.binary()), b"").to_pylist()):
+        try:
+            texts.append(raw.decode())
+        except UnicodeDecodeError:
+            texts.append(raw.decode(errors="replace"))
+            damaged.append(i)
+    return texts, damaged

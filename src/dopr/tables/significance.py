@@ -1,0 +1,68 @@
+"""Which differences are more than chance: every method against the reference, on each benchmark and on all.
+
+Beside each difference stands the smallest one that this experiment resolves (dopr.difference): a difference below it
+that is not significant says nothing. p-values are adjusted by Holm's method across the benchmarks of a method; the mean
+over all benchmarks is one question of its own and is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dopr.comparison import Comparison
+from dopr.difference import Difference, Runs, difference, holm
+from dopr.labels import label
+from dopr.scores import Evaluation
+from dopr.statistics import even_weights
+from dopr.tables.cells import NONE
+from dopr.tables.typeset import Table
+
+ALL = "all"
+
+
+def significance_table(comparisons: Sequence[Comparison], reference: str) -> Table:
+    """One row a pool, method and benchmark, at the last checkpoints; differences in points of sampled accuracy."""
+    records, rows = [], []
+    for comparison in comparisons:
+        against = comparison.evaluations[reference]
+        for method, evaluation in comparison.evaluations.items():
+            if method == reference:
+                continue
+            found = {name: apart(evaluation, against, name) for name in (*evaluation.benchmarks, ALL)}
+            adjusted = holm([float(found[name].p) for name in evaluation.benchmarks])
+            for (name, each), p in zip(found.items(), [*adjusted, np.nan], strict=True):
+                low, high = map(float, each.interval)
+                numbers = [float(each.value), low, high, float(each.p), float(p), float(each.resolved)]
+                keys = ["difference", "low", "high", "p", "p_holm", "resolved"]
+                names = {"pool": comparison.pool, "method": method, "benchmark": name}
+                records.append({**names, **dict(zip(keys, numbers, strict=True)), **parts(each)})
+                rows.append([comparison.pool, label(method), name, *texts(numbers)])
+    header = ["pool", "method", "benchmark", f"points over {label(reference)}", "95 % interval", "p", "p, Holm"]
+    return Table(pd.DataFrame(records), [*header, "resolved"], rows, left=3)
+
+
+def apart(method: Evaluation, reference: Evaluation, benchmark: str) -> Difference:
+    """The difference at the last checkpoints, on one benchmark or on all."""
+    chosen = np.full(len(method.questions), True)
+    if benchmark != ALL:
+        chosen = method.benchmark == method.benchmarks.index(benchmark)
+    sides = [Runs(side.sampled[:, -1][:, chosen], side.pools) for side in (method, reference)]
+    return difference(
+        sides[0], sides[1], method.benchmark[chosen], even_weights(method.benchmark[chosen]), method.samples[chosen]
+    )
+
+
+def parts(found: Difference) -> dict[str, float]:
+    """What the difference varies by, as standard deviations."""
+    return {f"by_{cause}": float(np.sqrt(getattr(found, cause))) for cause in ("questions", "seeds", "samples")}
+
+
+def texts(numbers: Sequence[float]) -> list[str]:
+    """The cells of a row."""
+    value, low, high, p, adjusted, resolved = numbers
+    spread = NONE if np.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    shown = [NONE if np.isnan(each) else f"{each:.3f}" for each in (p, adjusted)]
+    return [f"{100 * value:+.1f}", spread, *shown, NONE if np.isnan(resolved) else f"{100 * resolved:.1f}"]
