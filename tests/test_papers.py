@@ -88,8 +88,11 @@ def test_one_shot_rlvr_has_the_settings_that_are_stated(
     assert (recipe.betas, recipe.weight_decay, recipe.max_grad_norm) == ((0.9, 0.999), 0.01, 1.0)
     loss = recipe.loss
     assert (loss.kl, loss.entropy, loss.clip_low, loss.clip_high) == (0.001, 0.001, 0.2, 0.2)
-    assert config.rollout.temperature == config.evaluate.temperature == 0.6
-    assert config.evaluate.samples == (16 if model == "r1_distill15b" else 8)
+    samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
+    assert config.rollout.temperature == temperature["aime24"] == 0.6
+    several = 16 if model == "r1_distill15b" else 8
+    assert (samples["amc23"], samples["math500"]) == (several, several if model == "r1_distill15b" else 1)
+    assert config.evaluation_tokens == tokens
 
 
 def test_every_method_of_a_pool_of_one_prompt_gets_128_copies(shipped: dict) -> None:
