@@ -1,19 +1,41 @@
-rule base:
-    input:
-        expand("results/data/{split}.jsonl", split=["test", "validation"]),
-    output:
-        directory("results/base/{base}"),
-    log:
-        "results/logs/base/{base}.log",
-    conda:
-        "../envs/dopr.yaml"
-    threads: 1
-    resources:
-        mem_mb=more(2000),
-        runtime=more(60),
-    params:
-        settings=lambda wildcards: experiment.jobs.base(int(wildcards.base)),
-    shell:
-        "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
-        " --state results/state/base/{wildcards.base}"
-        " --output {output} 2> >(tee {log} >&2)"
+if experiment.config.base.fetched:
+
+    rule fetch:
+        input:
+            expand("results/data/{split}.jsonl", split=["test", "validation"]),
+        output:
+            directory(experiment.config.base.fetched),
+        log:
+            "results/logs/fetch.log",
+        conda:
+            "../envs/dopr.yaml"
+        threads: 1
+        resources:
+            mem_mb=more(4000),
+            runtime=more(240),
+        params:
+            settings=experiment.jobs.fetch(),
+        shell:
+            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log} >&2)"
+
+else:
+
+    rule base:
+        input:
+            expand("results/data/{split}.jsonl", split=["test", "validation"]),
+        output:
+            directory("results/base/{base}"),
+        log:
+            "results/logs/base/{base}.log",
+        conda:
+            "../envs/dopr.yaml"
+        threads: 1
+        resources:
+            mem_mb=more(2000),
+            runtime=more(60),
+        params:
+            settings=lambda wildcards: experiment.jobs.base(int(wildcards.base)),
+        shell:
+            "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
+            " --state results/state/base/{wildcards.base}"
+            " --output {output} 2> >(tee {log} >&2)"

@@ -3,13 +3,11 @@
 import argparse
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from dopr.data.dataset import make_dataset
-from dopr.data.encoding import check_fit
+from dopr.data.encoding import check_prompts
 from dopr.data.templates import make_template
 from dopr.errors import exit_with_one_line
-from dopr.files import read_json, write_prompts
+from dopr.files import write_prompts
 from dopr.jobs import Jobs
 from dopr.provenance import describe, write
 
@@ -23,14 +21,11 @@ def main() -> None:
 
     jobs = Jobs.load(args.config)
     config = jobs.config
-    found = make_dataset(config.data, make_template(config.prompt, config.base.model))
+    found = make_dataset(config.data, make_template(config.prompt, config.base.model, config.base.revision))
     splits = {"test": found.test, "validation": found.validation, **found.pools}
-    if config.base.model and Path(config.base.model).is_dir():
-        folder = Path(config.base.model)
-        context = read_json(folder / "config.json")["max_position_embeddings"]
+    if config.base.model and not config.base.fetched:
         everything = [prompt for prompts in splits.values() for prompt in prompts]
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        check_fit(everything, tokenizer, context, config.rollout.max_new_tokens)
+        check_prompts(everything, Path(config.base.model), config.rollout.max_new_tokens)
     for name, prompts in splits.items():
         write_prompts(args.output / f"{name}.jsonl", prompts)
     for name, pool in found.account["pools"].items():

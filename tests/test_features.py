@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -23,8 +25,8 @@ PROMPTS = [Prompt(f"p{i}", text, "0", family) for i, (text, family) in enumerate
 
 @pytest.fixture
 def made(tiny):
-    tokenizer, policy = Tokenizer.from_file(str(tiny / "tokenizer.json")), model.load(tiny)
-    return lambda kind, prompts=PROMPTS: prompt_features(kind, prompts, policy, tokenizer)
+    tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
+    return lambda kind, prompts=PROMPTS: prompt_features(kind, prompts, partial(model.load, tiny), tokenizer)
 
 
 @pytest.mark.parametrize("kind", ["text", "hidden", "label"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import shutil
 from itertools import product
 from pathlib import Path
 
@@ -35,36 +33,23 @@ def merged(shipped: dict, *names: str) -> dict:
     return raw
 
 
-@pytest.fixture(scope="module")
-def stand_in(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a model of a long context, in place of one that is to be downloaded."""
-    folder = tmp_path_factory.mktemp("models") / "stand-in"
-    shutil.copytree(tiny, folder)
-    shape = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**shape, "max_position_embeddings": 131072}))
-    return str(folder)
-
-
 def test_every_file_is_one_of_these() -> None:
     assert sorted(path.stem for path in PAPERS.glob("*.yaml")) == sorted([*QUESTIONS, *filter(None, MODELS), *SMALL])
 
 
 @pytest.mark.parametrize(("question", "model", "machine"), list(product(QUESTIONS, MODELS, MACHINES)))
 def test_an_experiment_passes_every_check_with_every_model_and_machine(
-    shipped: dict, stand_in: str, question: str, model: str, machine: str
+    shipped: dict, question: str, model: str, machine: str
 ) -> None:
-    raw = merged(shipped, question, model, machine)
-    raw["base"]["model"] = stand_in
-    config = open_config(raw)
+    config = open_config(merged(shipped, question, model, machine))
+    assert config.base.fetched
     assert config.ablation == question
     assert set(config.data.group_of) == {"math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25"}
 
 
 @pytest.mark.parametrize("behind", SMALL)
-def test_other_data_may_be_put_behind(shipped: dict, stand_in: str, behind: str) -> None:
-    raw = merged(shipped, "one_shot_rlvr", behind)
-    raw["base"]["model"] = stand_in
-    config = open_config(raw)
+def test_other_data_may_be_put_behind(shipped: dict, behind: str) -> None:
+    config = open_config(merged(shipped, "one_shot_rlvr", behind))
     assert "math" in config.pools or "arc_easy" in config.data.group_of
 
 
@@ -112,10 +97,9 @@ def test_only_the_selector_tells_dopr_from_the_random_prompt(shipped: dict) -> N
     ("question", "model", "machine"), [(QUESTIONS[0], "", "gpu8"), (QUESTIONS[1], "qwen7b", "gpu1")]
 )
 def test_snakemake_plans_an_experiment(
-    tmp_path_factory: pytest.TempPathFactory, stand_in: str, question: str, model: str, machine: str
+    tmp_path_factory: pytest.TempPathFactory, question: str, model: str, machine: str
 ) -> None:
     project = Project.copy(tmp_path_factory.mktemp("papers"))
-    (project.folder / "stand-in.yaml").write_text(json.dumps({"base": {"model": stand_in}}))
     names = [str(path.relative_to(ROOT)) for path in files(question, model, machine)]
-    planned = project.planned("--configfile", *names, "stand-in.yaml")
-    assert planned == {"data", "store", "evaluate_base", "train", "evaluate", "ablation", "all"}
+    planned = project.planned("--configfile", *names)
+    assert planned == {"data", "store", "fetch", "evaluate_base", "train", "evaluate", "ablation", "all"}

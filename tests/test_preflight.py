@@ -79,8 +79,8 @@ def test_a_model_folder_without_one_of_its_files_is_refused(raw, tiny, tmp_path,
     shutil.copytree(tiny, tmp_path / "model")
     (tmp_path / "model" / missing).unlink()
     raw["base"]["model"] = str(tmp_path / "model")
-    path = tmp_path / "model" / missing
-    assert refusal(raw) == f"config.yaml: base.model: {path} is missing; give a folder with a checkpoint"
+    folder = tmp_path / "model"
+    assert refusal(raw).startswith(f"config.yaml: base.model: {folder} is no model folder: {missing} is missing; ")
 
 
 def test_a_model_whose_context_is_too_short_is_refused(raw, tiny):
@@ -171,3 +171,13 @@ def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_pat
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(raw):
+    raw["base"]["model"] = "owner/name"
+    assert "there is no folder owner/name; a model of the hub needs base.revision, its commit" in refusal(raw)
+    raw["base"]["revision"] = "main"
+    config = open_config(raw)
+    assert config.base.fetched == config.base_of("easy") == "results/base/owner--name"
+    raw["base"]["model"] = None
+    assert "revision: goes with a model of the hub, owner/name, not None" in refusal(raw)

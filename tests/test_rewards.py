@@ -9,9 +9,10 @@ import pytest
 
 from dopr.config import Config, ConfigError
 from dopr.errors import RewardError
+from dopr.jobs import Jobs
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
-from dopr.rewards import RULES, Rewards, wrong_labels
+from dopr.rewards import RULES, Rewards, load_function, wrong_labels
 
 BOX, BARE = r"so it is \boxed{4}", "so it is 4"
 COMPLETIONS: list[tuple[Verdict, str]] = [("correct", BOX), ("wrong", BOX), ("unparsed", BARE), ("timeout", BOX)]
@@ -190,3 +191,38 @@ def test_rules_stay_in_range_for_any_settings() -> None:
             made = rewards(kind=kind, **keys.get(kind, {}))
             verdict, text = rng.choice(COMPLETIONS)
             assert 0 <= made.reward(verdict, text, rng.randrange(99), 0, "p1", 0) <= 1
+
+
+def test_a_function_of_ones_own_from_a_file_and_from_a_module(tmp_path, pool):
+    (tmp_path / "mine.py").write_text("def half(prompt, text):\n    return 0.5 if prompt['answer'] in text else 0\n")
+    settings = Reward(kind="function", function=f"{tmp_path}/mine.py:half")
+    made = Rewards(settings, 0, pool)
+    assert made.reward("wrong", f"so {pool[0].answer}", 0, 0, pool[0].id, 0) == 0.5
+    assert made.reward("correct", "nothing", 0, 0, pool[0].id, 0) == 0
+    assert load_function("dopr.verify.answers:last_boxed")("\\boxed{3}") == "3"
+
+
+@pytest.mark.parametrize("name", ["absent.py:f", "no_such_module:f", "dopr.rewards:absent", "nothing"])
+def test_a_function_that_cannot_be_loaded_is_named(name):
+    with pytest.raises(
+        RewardError, match=rf"reward.function: '{name}' cannot be loaded .*; give FILE.py:NAME or MODULE"
+    ):
+        load_function(name)
+
+
+@pytest.mark.parametrize("value", ["None", "2", "'1'", "float('nan')"])
+def test_what_a_function_gives_must_be_a_number_from_0_to_1(tmp_path, pool, value):
+    (tmp_path / "mine.py").write_text(f"def f(prompt, text):\n    return {value}\n")
+    made = Rewards(Reward(kind="function", function=f"{tmp_path}/mine.py:f"), 0, pool)
+    with pytest.raises(RewardError, match=r"reward function gave .*; it must lie within 0 and 1"):
+        made.reward("wrong", "x", 0, 0, pool[0].id, 0)
+
+
+def test_another_content_of_the_file_is_another_run(tmp_path, raw):
+    file = tmp_path / "mine.py"
+    raw["recipes"]["grpo"]["reward"] = {"kind": "function", "function": f"{file}:f"}
+    found = []
+    for value in (0, 1):
+        file.write_text(f"def f(prompt, text):\n    return {value}\n")
+        found.append(Jobs(Config.parse(raw)).train("grpo")["reward_file"])
+    assert found[0] != found[1]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from scipy.stats import chi2_contingency, chisquare
 
-from dopr.files import DataError
 from dopr.policy.logprobs import completion_logprobs
 from dopr.rollout import torch_engine
 from dopr.rollout.decoder import Decoder
-from dopr.rollout.torch_engine import TorchEngine, end_tokens
+from dopr.rollout.torch_engine import TorchEngine
 
 PROMPTS = [[5, 9, 11, 40, 3, 2, 8], [7], [6, 6, 21], [33, 20, 10, 4]]
 NEW = 40
@@ -164,18 +161,3 @@ def test_what_does_not_fit_the_context_is_refused_with_both_lengths(engine):
     engine.generate(PROMPTS, 1, 1.0, 64 - 7, seed=0)
     with pytest.raises(ValueError, match=r"a prompt of 7 tokens and 58 new ones exceed the model's context of 64"):
         engine.generate(PROMPTS, 1, 1.0, 58, seed=0)
-
-
-def test_the_end_tokens_are_those_of_the_generation_settings_or_else_of_the_model(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 7}))
-    assert end_tokens(tmp_path) == [7]
-    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [3, 4]}))
-    assert end_tokens(tmp_path) == [3, 4]
-    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": None}))
-    assert end_tokens(tmp_path) == [7]
-
-
-def test_a_model_without_an_end_token_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": None}))
-    with pytest.raises(DataError, match=r"no end token; set eos_token_id in config\.json"):
-        end_tokens(tmp_path)

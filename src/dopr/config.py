@@ -6,6 +6,7 @@ object or raises ConfigError with one line that names the key, the value and the
 
 from __future__ import annotations
 
+import re
 import sys
 import typing
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ from dopr.protocol import Evaluate
 from dopr.recipe import Recipe
 from dopr.section import PositiveInt, Section, Share
 from dopr.verify.section import Verify
+
+HUB = re.compile(r"[\w.-]+/[\w.-]+$")  # the names of models there
 
 
 class ConfigError(UserError):
@@ -48,10 +51,23 @@ class WarmStart(Section):
 
 
 class Base(Section):
-    """The starting policy: a local folder in the Hugging Face layout, or, when null, the warm-started one."""
+    """The starting policy: a folder in the Hugging Face layout, or with a revision a model of the hub (owner/name), or,
+    when model is null, the warm-started one."""
 
     model: str | None
+    revision: str | None = None
     warm_start: WarmStart
+
+    @property
+    def fetched(self) -> str | None:
+        """The folder that a model of the hub is put in; None where there is none to fetch."""
+        return f"results/base/{self.model.replace('/', '--')}" if self.model and self.revision else None
+
+    @model_validator(mode="after")
+    def _named_as_on_the_hub(self) -> Base:
+        if self.revision and not HUB.match(self.model or ""):
+            raise ValueError(f"revision: goes with a model of the hub, owner/name, not {self.model!r}; set it to null")
+        return self
 
 
 class Sampling(Section):
@@ -173,7 +189,8 @@ class Config(Section):
     def base_of(self, pool: str) -> str:
         """Where the starting policy of a pool lies: the given model, or the warm-started one of the pool's seed."""
         seed = self.data.pools[pool].base_seed
-        return self.base.model or f"results/base/{self.base.warm_start.seed if seed is None else seed}"
+        warm = f"results/base/{self.base.warm_start.seed if seed is None else seed}"
+        return self.base.fetched or self.base.model or warm
 
     def _fits_in_the_pools(self) -> None:
         sizes_known = [size for name in self.pools if (size := self.data.pools[name].size)]

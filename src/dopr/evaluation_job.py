@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from dopr.completions import write_completions
 from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate
 from dopr.files import DataError, read_prompts
+from dopr.model_folder import read_tokenizer
 from dopr.progress import Progress
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
@@ -64,7 +64,7 @@ class EvaluationJob:
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
         for i, (folder, cost) in enumerate(models, 1):
-            tokenizer, engine = Tokenizer.from_file(str(folder / "tokenizer.json")), TorchEngine.from_folder(folder)
+            tokenizer, engine = read_tokenizer(folder), TorchEngine.from_folder(folder)
             tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.protocol, seed, cost))
             watch.lap(i)
             numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))

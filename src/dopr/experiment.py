@@ -40,7 +40,8 @@ class Experiment:
 
     def base_named(self, name: str) -> str:
         """The starting policy whose folder has a name."""
-        return self.config.base.model or f"results/base/{name}"
+        base = self.config.base
+        return f"results/base/{name}" if base.fetched or not base.model else base.model
 
     def compared_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the comparison."""

@@ -11,7 +11,7 @@ prompts may. Three kinds:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +29,12 @@ DIMENSIONS = 512  # of hashed n-grams
 BATCH = 256  # prompts in one forward pass
 
 
-def prompt_features(kind: str, prompts: Sequence[Prompt], policy: Transformer, tokenizer: Tokenizer) -> Features:
+def prompt_features(
+    kind: str, prompts: Sequence[Prompt], load: Callable[[], Transformer], tokenizer: Tokenizer
+) -> Features:
     """Unit vectors [prompts, dimensions]; a prompt without any feature is a zero vector, like no other.
+
+    load: gives the starting policy; called where it is read.
 
     Raises:
         ValueError: an unknown kind.
@@ -39,7 +43,7 @@ def prompt_features(kind: str, prompts: Sequence[Prompt], policy: Transformer, t
         case "text":
             return unit(text_features([prompt.text for prompt in prompts]))
         case "hidden":
-            hidden = hidden_features([encode_prompt(tokenizer, prompt.text) for prompt in prompts], policy)
+            hidden = hidden_features([encode_prompt(tokenizer, prompt.text) for prompt in prompts], load())
             return unit(hidden - hidden.mean(axis=0))
         case "label":
             families = sorted({prompt.family for prompt in prompts})

@@ -14,7 +14,7 @@ from typing import Any
 from dopr.config import Config, ConfigError
 from dopr.data.templates import OWN, make_template
 from dopr.errors import suggestion
-from dopr.files import read_json
+from dopr.files import read_json, sha256
 from dopr.fingerprint import fingerprint
 from dopr.recipe import Recipe
 from dopr.selection.selector import module_of, uses_history
@@ -22,6 +22,12 @@ from dopr.selection.selector import module_of, uses_history
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TOP = re.compile(r"top_(\d+)$")
 Settings = dict[str, Any]
+
+
+def own_code(recipe: Recipe) -> Settings:
+    """The hash of the user's file that gives the rewards, if one does: another content is another run."""
+    file = Path((recipe.reward.function or "").rpartition(":")[0])
+    return {"reward_file": sha256(file)} if file.suffix == ".py" and file.is_file() else {}
 
 
 class Jobs:
@@ -64,13 +70,18 @@ class Jobs:
     def data(self) -> Settings:
         """Benchmarks and pools, how prompts are written, and the model they must fit."""
         config = self.config
-        fit = {"model": config.base.model, "max_new_tokens": config.rollout.max_new_tokens}
+        fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
         return self._settings("data", data=config.data.model_dump(mode="json"), prompt=self._prompt(), fit=fit)
 
     def base(self, seed: int) -> Settings:
         """The starting policy of a warm-start seed."""
         warm_start = self.config.base.warm_start.model_copy(update={"seed": seed}).model_dump(mode="json")
         return self._settings("base", warm_start=warm_start, verify=self._verify())
+
+    def fetch(self) -> Settings:
+        """The download of a model of the hub, and the questions it must fit."""
+        base = self.config.base
+        return self._settings("fetch", model=base.model, revision=base.revision, fit=self._fit())
 
     def profile(self) -> Settings:
         """The profiling run: the same training loop with the profile's recipe and no snapshots."""
@@ -102,6 +113,7 @@ class Jobs:
         return self._settings(
             script,
             module_of(recipe.selector),
+            **own_code(recipe),
             recipe=recipe.model_dump(mode="json"),
             rollout=config.rollout.model_dump(mode="json"),
             verify=self._verify(),
@@ -109,6 +121,9 @@ class Jobs:
             checkpoint_every=config.checkpoint_every,
             snapshot_steps=sorted(steps) if snapshots else [],
         )
+
+    def _fit(self) -> Settings:
+        return {"max_new_tokens": self.config.rollout.max_new_tokens}
 
     def _prompt(self) -> Settings:
         """How prompts are written, with the template's hash; that of a model's own is known to the data job alone."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dopr.checkpoint import check_same_job
-from dopr.config import Config, ConfigError, WarmStart
+from dopr.config import HUB, Config, ConfigError, WarmStart
 from dopr.data.arithmetic import FAMILY, known_families
 from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
 from dopr.data.splits import families_of, held_out, prompt_pool, questions_of
 from dopr.data.templates import OWN, make_template
 from dopr.files import DataError, read_json
 from dopr.jobs import Jobs
+from dopr.model_folder import check_folder, read_shape
+from dopr.rewards import load_function
 from dopr.selection.selector import check_options
 
 
@@ -34,10 +35,12 @@ def open_config(raw: dict[str, Any]) -> Config:
 
 
 def check_selectors(config: Config) -> None:
-    """Every recipe's selector exists and takes its options."""
+    """Every recipe's selector exists and takes its options; a reward function of the user's own can be loaded."""
     for name, recipe in config.recipes.items():
         try:
             check_options(recipe.selector, recipe.options)
+            if recipe.reward.function:
+                load_function(recipe.reward.function)
         except ValueError as error:
             raise ConfigError(f"config.yaml: recipes.{name}: {error}") from None
 
@@ -118,14 +121,20 @@ def check_data(config: Config) -> None:
 
 
 def check_base(config: Config) -> None:
-    """A given model is a folder with a checkpoint of a supported kind."""
-    if config.base.model is None:
+    """A given model is a folder with a checkpoint of a supported kind; of one on the hub, the fetching job says."""
+    base = config.base
+    if base.model is None or base.fetched:
         return
-    folder = Path(config.base.model)
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise ConfigError(f"config.yaml: base.model: {folder / name} is missing; give a folder with a checkpoint")
-    shape = json.loads((folder / "config.json").read_text())
+    folder = Path(base.model)
+    if not folder.is_dir() and HUB.match(base.model):
+        raise ConfigError(
+            f"config.yaml: base.model: there is no folder {folder}; a model of the hub needs base.revision, its commit"
+        )
+    try:
+        check_folder(folder)
+    except DataError as error:
+        raise ConfigError(f"config.yaml: base.model: {error}") from None
+    shape = read_shape(folder)
     if shape["max_position_embeddings"] <= config.rollout.max_new_tokens:
         raise ConfigError(
             f"config.yaml: rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit the context of "
@@ -136,8 +145,10 @@ def check_base(config: Config) -> None:
 def check_evaluation_tokens(config: Config) -> None:
     """What is generated in evaluation fits the starting policy's context."""
     context = config.base.warm_start.max_length
+    if config.base.fetched:
+        return
     if config.base.model is not None:
-        context = read_json(Path(config.base.model) / "config.json")["max_position_embeddings"]
+        context = read_shape(Path(config.base.model))["max_position_embeddings"]
     if config.evaluation_tokens >= context:
         raise ConfigError(
             f"config.yaml: evaluate.max_new_tokens: {config.evaluation_tokens} does not fit the model's context of "

@@ -21,12 +21,13 @@ class Reuse(Section):
 class Reward(Section):
     """What a rollout is rewarded for (dopr.rewards), and the keys of each kind; a key of another kind is refused."""
 
-    kind: Literal["verdict", "format", "random", "wrong_label", "noisy", "judge"] = "verdict"
+    kind: Literal["verdict", "format", "random", "wrong_label", "noisy", "judge", "function"] = "verdict"
     probability: Share = 0.5
     share: Share = 1.0
     label: str | None = None
     partial: Share = 0.3
     spread: float = Field(default=0.2, ge=0)
+    function: str | None = None
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> Reward:
@@ -35,7 +36,10 @@ class Reward(Section):
             "noisy": {"probability"},
             "wrong_label": {"share", "label"},
             "judge": {"partial", "spread"},
+            "function": {"function"},
         }
+        if self.kind == "function" and not self.function:
+            raise ValueError("function: missing; give FILE.py:NAME or MODULE:NAME")
         for name, field in Reward.model_fields.items():
             if name != "kind" and name not in keys.get(self.kind, set()) and getattr(self, name) != field.default:
                 readers = [kind for kind, names in keys.items() if name in names]

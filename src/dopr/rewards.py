@@ -9,6 +9,9 @@ r"""What a rollout is rewarded for: its verdict, or, in a control, something els
     judge        a score in [0, 1] from a simulated judge: 1 for a correct answer, `partial` for a box with any other,
                  0 for none, plus normal noise with standard deviation `spread`, cut off at 0 and 1
 
+    function     what a function of the user's own gives, `FILE.py:NAME` or `MODULE:NAME`, called with the prompt's row
+                 (a dict with id, text, answer, family) and the completion's text; a number in [0, 1]
+
 The first is verifiable. judge is not: the same completion scores differently each time, no check can say which score
 is right, and since hardly two scores are equal, every group of rollouts looks as if it carried signal. No model is
 called: it stands for the noise of one.
@@ -21,8 +24,12 @@ Random numbers come from the run's seed, the step, and the rollout's place in it
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from dopr.errors import RewardError
 from dopr.recipe import Reward
@@ -40,23 +47,53 @@ class Rewards:
         self.labels = {prompt.id: prompt.answer for prompt in pool}
         if settings.kind == "wrong_label":
             self.labels |= wrong_labels(pool, settings.share, settings.label, seed)
+        self.rows = {prompt.id: prompt.row() for prompt in pool}
+        self.function = load_function(settings.function) if settings.function else None
 
-    def reward(self, verdict: Verdict, text: str, *place: int | str) -> float:
+    def reward(self, verdict: Verdict, text: str, step: int, group: int, prompt: str, sample: int) -> float:
         """The reward of a completion, within [0, 1].
 
         Args:
             verdict: against the prompt's entry in `labels`.
             text: the completion.
-            place: what tells this rollout from all others of the run, such as step, group, prompt and sample.
+            step, group, prompt, sample: what tells this rollout from all others of the run; prompt is its id.
 
         Raises:
             RewardError: the rule gave another number.
         """
-        rng = random.Random(derive_seed(self.seed, "reward", *place))
-        value = RULES[self.settings.kind](self.settings, verdict, text, rng)
-        if not 0 <= value <= 1:  # nan is not
-            raise RewardError(f"reward {self.settings.kind} gave {value} at {place}; it must lie within 0 and 1")
-        return value
+        place = (step, group, prompt, sample)
+        if self.function:
+            value = self.function(self.rows[prompt], text)
+        else:
+            rng = random.Random(derive_seed(self.seed, "reward", *place))
+            value = RULES[self.settings.kind](self.settings, verdict, text, rng)
+        if not isinstance(value, int | float) or not 0 <= value <= 1:  # nan is not
+            raise RewardError(f"reward {self.settings.kind} gave {value!r} at {place}; it must lie within 0 and 1")
+        return float(value)
+
+
+def load_function(name: str) -> Callable[[dict[str, Any], str], float]:
+    """The function that FILE.py:NAME or MODULE:NAME names.
+
+    Raises:
+        RewardError: there is no such file, module or function.
+    """
+    place, _, function = name.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            assert spec is not None  # a file that ends in .py has one
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+        found: Callable[[dict[str, Any], str], float] = getattr(module, function)
+    except (ImportError, OSError, AttributeError, ValueError) as error:
+        raise RewardError(
+            f"reward.function: {name!r} cannot be loaded ({error}); give FILE.py:NAME or MODULE:NAME"
+        ) from None
+    return found
 
 
 def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: int) -> dict[str, str]:

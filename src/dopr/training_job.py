@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
-from dopr.data.encoding import check_fit
+from dopr.data.encoding import check_prompts
 from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
+from dopr.model_folder import read_tokenizer, weight_files
 from dopr.policy import model
 from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
@@ -57,7 +56,8 @@ class TrainingJob:
 
     def inputs(self) -> dict[str, Path]:
         """The files whose content decides the result."""
-        files = {"pool": self.pool, "base": self.base / "model.safetensors"}
+        weights = weight_files(self.base)
+        files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
     def run(self, grader: Grader) -> None:
@@ -82,12 +82,9 @@ class TrainingJob:
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
-        tokenizer = Tokenizer.from_file(str(self.base / "tokenizer.json"))
-        context = read_json(self.base / "config.json")["max_position_embeddings"]
-        check_fit(pool.values(), tokenizer, context, settings["rollout"]["max_new_tokens"])
-        features = partial(
-            prompt_features, prompts=list(pool.values()), policy=model.load(self.base), tokenizer=tokenizer
-        )
+        check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
+        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base)
+        features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
         setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
         return Run(
             name=self.name,
@@ -96,7 +93,7 @@ class TrainingJob:
             recipe=recipe,
             sampling=Sampling(**settings["rollout"]),
             pool=pool,
-            policy=model.load(self.base),
+            policy=load(),
             tokenizer=tokenizer,
             engine=TorchEngine.from_folder(self.base),
             selector=make_selector(recipe.selector, setup, recipe.options),

@@ -1,11 +1,14 @@
-"""Prompts as token ids, in one way everywhere, and whether they fit the model."""
+"""Prompts as token ids, in one way everywhere, and whether the model can read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dopr.errors import UserError
+from dopr.model_folder import read_shape, read_tokenizer
 from dopr.records import Prompt
 
 if TYPE_CHECKING:
@@ -43,3 +46,50 @@ def check_fit(prompts: Iterable[Prompt], tokenizer: Tokenizer, context: int, max
             f"more than the model's context of {context}: lower rollout.max_new_tokens to "
             f"{max(0, context - lengths[longest])} or less"
         )
+
+
+def check_prompts(prompts: Sequence[Prompt], folder: Path, max_new_tokens: int) -> None:
+    """The model in a folder can read these prompts, and has room for their completions.
+
+    Characters that its tokenizer does not know are told on stderr: the policy cannot see what they stood for.
+
+    Raises:
+        ContextError: it cannot; names the prompt and what to do.
+    """
+    tokenizer, shape = read_tokenizer(folder), read_shape(folder)
+    for prompt in prompts:
+        check_readable(prompt, tokenizer, shape["vocab_size"], folder)
+    check_fit(prompts, tokenizer, shape["max_position_embeddings"], max_new_tokens)
+    lost = {prompt.id: found for prompt in prompts if (found := unknown_text(tokenizer, prompt.text))}
+    if lost:
+        name, found = next(iter(lost.items()))
+        told = f"{folder}: its tokenizer does not know all of {len(lost)} of {len(prompts)} prompts"
+        print(f"{told}, such as {found!r} in {name}", file=sys.stderr)
+
+
+def check_readable(prompt: Prompt, tokenizer: Tokenizer, vocabulary: int, folder: Path) -> None:
+    """A prompt has tokens, and the model has an embedding for each.
+
+    Raises:
+        ContextError: it has none, or one beyond the vocabulary.
+    """
+    try:
+        ids = encode_prompt(tokenizer, prompt.text)
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ContextError(f"prompt {prompt.id} cannot be read by the tokenizer of {folder} ({error})") from None
+    if not ids:
+        raise ContextError(f"prompt {prompt.id} has no tokens; the tokenizer of {folder} knows nothing in it")
+    if max(ids) >= vocabulary:
+        raise ContextError(
+            f"prompt {prompt.id} has token {max(ids)}, but the model in {folder} a vocabulary of {vocabulary}; its "
+            "tokenizer belongs to another model"
+        )
+
+
+def unknown_text(tokenizer: Tokenizer, text: str) -> str:
+    """The characters of a text that the tokenizer reads as unknown or passes over; white space apart."""
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    pairs = zip(encoding.tokens, encoding.offsets, strict=True)
+    known = {i for token, (start, end) in pairs if token != unknown for i in range(start, end)}
+    return "".join(character for i, character in enumerate(text) if i not in known and not character.isspace())

@@ -45,14 +45,15 @@ class Template:
         return {"template": self.name, "sha256": hashlib.sha256(self.render(QUESTION).encode()).hexdigest()}
 
 
-def make_template(style: PromptStyle, model: str | None) -> Template:
-    """The template of a style; `model` is the starting policy, whose own template may be asked for.
+def make_template(style: PromptStyle, model: str | None, revision: str | None = None) -> Template:
+    """The template of a style; `model` is the starting policy, whose own template may be asked for, with its revision
+    where it is one of the hub.
 
     Raises:
         DataError: there is no such template, or it has no place for a system prompt.
     """
     if style.template == OWN:
-        return Template(OWN, own_text(model, style.system), style.suffix or "")
+        return Template(OWN, own_text(model, revision, style.system), style.suffix or "")
     known: dict[str, dict[str, str]] = read_json(KNOWN)
     if style.template not in known:
         raise DataError(f"prompt.template: there is no {style.template!r}{suggestion(style.template, [*known, OWN])}")
@@ -66,7 +67,7 @@ def make_template(style: PromptStyle, model: str | None) -> Template:
     return Template(style.template, found["text"].replace("{system}", system), suffix)
 
 
-def own_text(model: str | None, system: str | None) -> str:
+def own_text(model: str | None, revision: str | None, system: str | None) -> str:
     """What the chat template of a model's tokenizer writes around a question.
 
     Raises:
@@ -76,7 +77,7 @@ def own_text(model: str | None, system: str | None) -> str:
         raise DataError("prompt.template: own needs base.model; the embedded policy reads plain questions")
     from transformers import AutoTokenizer  # its import takes seconds
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(model)
+    tokenizer: Any = AutoTokenizer.from_pretrained(model, revision=revision)
     if not tokenizer.chat_template:
         raise DataError(f"prompt.template: the tokenizer of {model} has no chat template; name one of the others")
     chat = [{"role": "system", "content": system}] if system is not None else []

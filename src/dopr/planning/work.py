@@ -63,6 +63,7 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
         Work("data", 1),
         Work("store", 1),
         *([Work("base", len(bases))] if config.base.model is None else []),
+        *([Work("fetch", 1)] if config.base.fetched else []),
         evaluation("evaluate_base", len(bases), len(bases), len(bases), config, questions, lengths),
         *([training("profile", config.profile, profiled, len(profiled), experiment, lengths)] if profiled else []),
         *(

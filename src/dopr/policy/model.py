@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import save_file
 
 from dopr.files import DataError, read_json, write_json
+from dopr.model_folder import read_shape, read_tokenizer, read_weights
 from dopr.policy.transformer import Transformer
 
 SHARED_FILES = (
@@ -16,24 +17,29 @@ SHARED_FILES = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
     "chat_template.jinja",
 )
 
 
 def load(folder: Path) -> Transformer:
-    """The policy in a folder.
+    """The policy in a folder, in float32 whatever its weights are stored in.
 
     Raises:
         DataError: the folder holds no checkpoint, or a damaged one, or one of an unsupported kind.
     """
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} is no model folder: {name} is missing")
+    shape = read_shape(folder)
+    read_tokenizer(folder)
+    weights = {name: weight.to(torch.float32, copy=True) for name, weight in read_weights(folder).items()}
+    with torch.device("meta"):  # memory for the weights is taken once, when they are there
+        policy = Transformer(shape)
     try:
-        policy = Transformer(read_json(folder / "config.json"))
-        policy.load_state_dict(load_file(folder / "model.safetensors"))
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise DataError(f"{folder}: not a usable checkpoint ({str(error).splitlines()[0]})") from None
+        policy.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
     return policy
 
 

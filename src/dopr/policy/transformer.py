@@ -27,7 +27,7 @@ class Attention(nn.Module):
         size, self.heads = config["hidden_size"], config["num_attention_heads"]
         self.kv_heads = config.get("num_key_value_heads") or self.heads
         self.head_size = config.get("head_dim") or size // self.heads
-        biased = config["model_type"] == "qwen2" or bool(config.get("attention_bias"))
+        biased = config["model_type"] == "qwen2"
         self.q_proj = nn.Linear(size, self.heads * self.head_size, bias=biased)
         self.k_proj = nn.Linear(size, self.kv_heads * self.head_size, bias=biased)
         self.v_proj = nn.Linear(size, self.kv_heads * self.head_size, bias=biased)
@@ -125,7 +125,7 @@ class Transformer(nn.Module):
         """`config` is the content of config.json.
 
         Raises:
-            ValueError: an architecture other than these, or a scaled rotary embedding.
+            ValueError: an architecture other than these (see dopr.architecture).
         """
         super().__init__()
         self.config = dict(config)

@@ -8,7 +8,6 @@ importing transformers. A test holds its log-probabilities to the transformers m
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import embedding, silu
 
 from dopr.architecture import rotary_angles
+from dopr.model_folder import read_shape, read_weights
 from dopr.products import product
 
 
@@ -73,8 +72,8 @@ class Decoder:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Decoder:
-        """The decoder of a checkpoint in the Hugging Face layout (safetensors, one file)."""
-        return cls(json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors"))
+        """The decoder of a checkpoint in the Hugging Face layout."""
+        return cls(read_shape(folder), read_weights(folder))
 
     @torch.no_grad()
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:

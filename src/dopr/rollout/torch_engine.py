@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dopr.files import DataError, read_json
+from dopr.model_folder import end_tokens
 from dopr.rollout.decoder import Decoder
 from dopr.rollout.engine import Sample
 
@@ -109,20 +109,6 @@ class TorchEngine:
                 drawn.tolist(), logprobs.tolist(), lengths.tolist(), stopped.tolist(), strict=True
             )
         ]
-
-
-def end_tokens(folder: Path) -> list[int]:
-    """The ids that end a completion, from generation_config.json or else config.json.
-
-    Raises:
-        DataError: neither names one.
-    """
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        ids = read_json(path).get("eos_token_id") if path.is_file() else None
-        if ids is not None:
-            return list(ids) if isinstance(ids, list) else [ids]
-    raise DataError(f"{folder}: no end token; set eos_token_id in config.json")
 
 
 def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
