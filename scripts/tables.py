@@ -48,7 +48,7 @@ def main() -> None:
         "significance": significance_table(final, args.reference),
         "aggregates": aggregate_table(final, args.reference, args.bootstrap),
         "checkpoints": checkpoint_table(comparisons, validated),
-        "quality": quality_table(results, comparisons, args.reference),
+        "quality": quality_table(results, comparisons, rules, args.reference),
     }
     for name, table in tables.items():
         table.write(args.output / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dopr.config import Config, ConfigError
+from dopr.jobs import Jobs
 from dopr.protocol import Evaluate
 
 REST = {"rollouts": [8], "targets": [0.5], "reference": "grpo", "bootstrap": 10}
@@ -44,3 +45,14 @@ def test_settings_that_do_not_fit_are_refused(raw, changes, problem):
     with pytest.raises(ConfigError) as caught:
         Config.parse(raw)
     assert problem in str(caught.value)
+
+
+def test_validation_questions_have_settings_of_their_own(raw):
+    raw["data"]["validation"] = {"source": "dsr_sub", "size": 20}
+    settings = Jobs(Config.parse(raw)).evaluate()
+    assert settings["samples"]["dsr_sub"] == 4
+    raw["evaluate"]["samples"] = dict.fromkeys(
+        (name for group in raw["data"]["benchmarks"].values() for name in group), 4
+    )
+    with pytest.raises(ConfigError, match=r"evaluate.samples: has no value for dsr_sub; name it, or give a default"):
+        Config.parse(raw)

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from dopr.cli import main
-from dopr.completions import GRADER, read_completions, texts_of, write_completions
+from dopr.completions import GRADER, prompt_settings, read_completions, texts_of, write_completions
 from dopr.files import DataError
 
+PROMPT = {"template": "plain"}
 COLUMNS = {
     "prompt": ["a", "b", "c", "d"],
     "answer": ["0.5", "3", "7", "2"],
@@ -23,7 +24,7 @@ COLUMNS = {
 @pytest.fixture
 def stored(tmp_path: Path, grader) -> Path:
     path = tmp_path / "completions.parquet"
-    write_completions([pa.table(COLUMNS)], grader, path)
+    write_completions([pa.table(COLUMNS)], grader, path, PROMPT)
     return path
 
 
@@ -39,6 +40,7 @@ def test_another_profile_changes_verdicts_which_are_counted_and_the_first_brings
     main(["regrade", str(stored), "--profile", "qwen_eval"])
     assert "    wrong -> correct: 1\n" in capsys.readouterr().out
     assert pq.read_table(stored)["verdict"].to_pylist() == ["correct", "correct", "unparsed", "wrong"]
+    assert prompt_settings(pq.read_table(stored)) == PROMPT
     assert b"qwen_eval" in pq.read_schema(stored).metadata[GRADER]
     main(["regrade", str(stored), "--profile", "math_verify"])
     assert stored.read_bytes() == before
@@ -56,7 +58,7 @@ def test_what_is_not_utf8_is_counted_and_graded_by_what_can_be_read(tmp_path, gr
     texts = pa.array([rb"\boxed{3} \xff".replace(rb"\xff", b"\xff"), b"\xff", None, b""], pa.binary())
     table = pa.table({**COLUMNS, "answer": ["3"] * 4}).set_column(3, "text", texts)
     path = tmp_path / "damaged.parquet"
-    write_completions([table], grader, path)
+    write_completions([table], grader, path, PROMPT)
     assert texts_of(pq.read_table(path)["text"])[1] == [0, 1]
     main(["regrade", str(path)])
     printed = capsys.readouterr().out
@@ -73,7 +75,7 @@ def test_what_is_not_utf8_is_counted_and_graded_by_what_can_be_read(tmp_path, gr
 )
 def test_what_cannot_be_graded_is_named(tmp_path, grader, change, problem):
     columns = {name: values for name, values in (COLUMNS | change).items() if values is not None}
-    write_completions([pa.table(columns)], grader, tmp_path / "bad.parquet")
+    write_completions([pa.table(columns)], grader, tmp_path / "bad.parquet", PROMPT)
     with pytest.raises(DataError, match=problem):
         read_completions(tmp_path / "bad.parquet")
 

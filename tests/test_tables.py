@@ -25,7 +25,7 @@ from dopr.tables.aggregates import aggregate_table, by_benchmark
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.bounds import bounds_table
 from dopr.tables.cells import bracket, percent, saving_text
-from dopr.tables.checkpoints import best, checkpoint_table, inflation
+from dopr.tables.checkpoints import best, checkpoint_table, inflation, last
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
 from dopr.tables.quality import majority, quality_table
@@ -101,7 +101,7 @@ def test_target_table_measures_against_the_reference_and_charges_the_profile(com
     assert numbers.loc["dopr", "saving_with_profile"] < 1 < numbers.loc["dopr", "saving"]
     assert numbers.loc["random_one", "rollouts_with_profile"] == numbers.loc["random_one", "rollouts"]
     assert tuple(numbers.loc["grpo", ["saving", "saving_low", "saving_high"]]) == (1, 1, 1)
-    assert (numbers["seeds_reached"] == 3).all()
+    assert (numbers["runs_reached"] == 3).all()
 
 
 def test_credit_table_has_one_row_a_cause_whose_methods_were_run(comparison):
@@ -340,7 +340,7 @@ def test_choosing_among_equal_checkpoints_inflates_as_much_as_noise_does(compari
 
 
 def test_quality_by_benchmark_and_category(results, comparison):
-    numbers = quality_table(results, [comparison], "grpo").numbers
+    numbers = quality_table(results, [comparison], [last(comparison)], "grpo").numbers
     assert set(numbers["part"]) == {
         *("chain3", "chain5", "word2"),
         *(f"{name}: {part}" for name in ("chain3", "chain5", "word2") for part in ("even", "odd")),

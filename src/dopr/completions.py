@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,23 @@ from dopr.files import DataError, write_atomically
 from dopr.verify.grader import Grader
 
 GRADER = b"dopr.grader"  # key of the file's metadata: JSON of the grader's version and settings
+PROMPT = b"dopr.prompt"  # and JSON of the template: its name, its hash, and what was changed in it
 GRADED = ("prompt", "answer", "verdict", "text")  # the columns that grading reads and writes
 
 
-def write_completions(tables: Sequence[pa.Table], grader: Grader, output: Path) -> None:
-    """Join tables into one compressed file that names its grader; equal content gives equal bytes."""
+def write_completions(tables: Sequence[pa.Table], grader: Grader, output: Path, prompt: Mapping[str, Any]) -> None:
+    """Join tables into one compressed file that names its grader; equal content gives equal bytes.
+
+    prompt: how prompts were written (dopr.jobs), kept beside the grader.
+    """
     described = {
         "version": grader.version,
         # The number of workers changes no verdict, so it changes no file either.
         "verify": grader.limits.model_dump(mode="json", exclude={"workers"}),
     }
     plain = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
-    table = plain.replace_schema_metadata({GRADER: json.dumps(described, sort_keys=True)})
+    written = {GRADER: json.dumps(described, sort_keys=True), PROMPT: json.dumps(dict(prompt), sort_keys=True)}
+    table = plain.replace_schema_metadata(written)
     write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
@@ -63,6 +68,12 @@ def grader_settings(table: pa.Table) -> dict[str, Any] | None:
     """The settings of the grader that gave a file's verdicts; None if it does not say."""
     described = (table.schema.metadata or {}).get(GRADER)
     return json.loads(described)["verify"] if described else None
+
+
+def prompt_settings(table: pa.Table) -> dict[str, Any]:
+    """How the prompts of a file were written; empty if it does not say."""
+    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(PROMPT, b"{}"))
+    return found
 
 
 def texts_of(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:

@@ -171,7 +171,7 @@ class Config(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
-        self.evaluate.by_benchmark(self.data.group_of)
+        self.evaluate.by_benchmark(self.evaluated)
         self._fits_in_the_pools()
         for name, recipe in self.recipes.items():
             buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
@@ -180,6 +180,12 @@ class Config(Section):
                     f"recipes.{name}.loss.overlong_buffer: {buffer} is more than the {limit} tokens there are"
                 )
         return self
+
+    @property
+    def evaluated(self) -> list[str]:
+        """What questions are evaluated by: the benchmarks, and the source of validation questions."""
+        validation = [self.data.validation.source] if self.data.validation else []
+        return [*self.data.group_of, *validation]
 
     @property
     def evaluation_tokens(self) -> int:

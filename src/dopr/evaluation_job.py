@@ -30,7 +30,7 @@ class EvaluationJob:
         Raises:
             DataError: the questions are missing or damaged, or some have no answer.
         """
-        self.name = name
+        self.name, self.prompt = name, settings["prompt"]
         self.questions = read_prompts(questions)
         self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
         check_questions(self.questions, self.protocol, str(questions))
@@ -45,7 +45,7 @@ class EvaluationJob:
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate one model folder as step 0."""
-        write_completions([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], self.grader, output)
+        self._write([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
         """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
@@ -59,7 +59,10 @@ class EvaluationJob:
         costs = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
         models = [(folder, spent(costs, folder)) for folder in folders]
         rows = self._rows(f"{self.name}/{seed}", seed, models)
-        write_completions([pq.read_table(base), rows], self.grader, output)
+        self._write([pq.read_table(base), rows], output)
+
+    def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
+        write_completions(tables, self.grader, output, self.prompt)
 
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()

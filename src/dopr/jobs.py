@@ -94,7 +94,7 @@ class Jobs:
     def evaluate(self) -> Settings:
         """The evaluation of any checkpoint."""
         config = self.config
-        samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
+        samples, temperature = config.evaluate.by_benchmark(config.evaluated)
         limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify()}
         return self._settings("evaluate", samples=samples, temperature=temperature, **limits, prompt=self._prompt())
 

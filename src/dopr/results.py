@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -38,10 +39,10 @@ class Results:
         """Graded completions of every checkpoint of a run, without their texts."""
         return _parquet(self.root / self.evaluations / pool / method / str(seed) / "completions.parquet", COMPLETIONS)
 
-    def texts(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """The same with their texts, lengths and categories."""
+    def texts(self, pool: str, method: str, seed: int, step: int) -> pd.DataFrame:
+        """Sampled completions of one checkpoint, with their texts, lengths and categories."""
         path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
-        return _parquet(path, (*COMPLETIONS, *TEXTS))
+        return _parquet(path, (*COMPLETIONS, *TEXTS), [("step", "=", step), ("mode", "=", "sampled")])
 
     def ledger(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Every rollout a run generated, in order."""
@@ -76,11 +77,12 @@ class Results:
         return _parquet(self.root / "profile" / pool / "ledger.parquet", LEDGER)
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _parquet(path: Path, columns: Sequence[str], rows: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
+    """Some columns of a file; of the rows that a filter of pyarrow leaves, which are all that is read."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it, or leave its run out")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, filters=rows)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a Parquet file ({error}); delete it to have it made again") from None
     _check(path, table.column_names, columns, table.num_rows)

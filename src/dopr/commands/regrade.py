@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dopr.completions import grader_settings, read_completions, texts_of, write_completions
+from dopr.completions import grader_settings, prompt_settings, read_completions, texts_of, write_completions
 from dopr.errors import UserError
 from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> None:
             for (before, after), count in sorted(changes.items()):
                 print(f"    {before} -> {after}: {count}")
             if args.output:
-                write_completions([graded], grader, args.output / path.relative_to(path.anchor))
+                write_completions([graded], grader, args.output / path.relative_to(path.anchor), prompt_settings(table))
             elif changes:
-                write_completions([graded], grader, path)
+                write_completions([graded], grader, path, prompt_settings(table))
 
 
 def regrade(table: pa.Table, grader: Grader) -> tuple[pa.Table, Counter[tuple[str, str]], str]:

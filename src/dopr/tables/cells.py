@@ -42,6 +42,19 @@ def seeds_text(at: Reach) -> str:
     return f"{at.seeds_reached}/{len(at.by_seed)}"
 
 
+def reach_record(at: Reach) -> dict[str, Any]:
+    """The numbers of a target reached, as CSV columns."""
+    low, high = at.interval
+    return {
+        "rollouts": at.rollouts,
+        "low": low,
+        "high": high,
+        "budget": at.budget,
+        "runs_reached": at.seeds_reached,
+        "runs": len(at.by_seed),
+    }
+
+
 def saving_text(found: Saving) -> str:
     """A saving with its interval; `>` or `<` where a budget ended first."""
     if math.isnan(found.value):

@@ -18,7 +18,9 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.results import Results
+from dopr.statistics import IntArray
 from dopr.tables.cells import percent
+from dopr.tables.checkpoints import Chosen
 from dopr.tables.typeset import Table
 from dopr.verify.answers import last_boxed
 from dopr.verify.tidy import squeezed, tidy
@@ -27,13 +29,16 @@ REFLECTION = ("rethink", "recheck", "recalculate")  # as counted by 1-shot RLVR 
 SHARES = ("truncated", "boxed", "unparsed", "timeout", "error")
 
 
-def quality_table(results: Results, comparisons: Sequence[Comparison], reference: str) -> Table:
-    """One row a pool, method and benchmark or category: sampled completions of the last checkpoint, all seeds."""
+def quality_table(
+    results: Results, comparisons: Sequence[Comparison], chosen: Sequence[Chosen], reference: str
+) -> Table:
+    """One row a pool, method and benchmark or category: sampled completions of the checkpoints reported, all seeds."""
     records, rows = [], []
-    for comparison in comparisons:
+    for comparison, places in zip(comparisons, chosen, strict=True):
         for method in ("base", *comparison.evaluations):
             shown = reference if method == "base" else method
-            frame = final_completions(results, comparison, shown, base=method == "base")
+            at = np.zeros_like(places[shown]) if method == "base" else places[shown]
+            frame = completions_at(results, comparison, shown, at)
             for name, group in parts(frame):
                 record = measures(group)
                 records.append({"pool": comparison.pool, "method": method, "part": name, **record})
@@ -44,21 +49,23 @@ def quality_table(results: Results, comparisons: Sequence[Comparison], reference
     return Table(pd.DataFrame(records), [*header, *(f"{word}, per 100" for word in REFLECTION)], rows, left=3)
 
 
-def final_completions(results: Results, comparison: Comparison, method: str, base: bool) -> pd.DataFrame:
-    """Sampled completions of the last checkpoint of every run, or of the starting policy, with what is measured."""
-    frames = []
-    for seed in dict.fromkeys(comparison.evaluations[method].seeds):
-        frame = results.texts(comparison.pool, method, seed)
-        step = frame["step"].min() if base else frame["step"].max()
-        frames.append(frame[(frame["step"] == step) & (frame["mode"] == "sampled")].assign(seed=seed))
-    frame = pd.concat(frames, ignore_index=True)
+def completions_at(results: Results, comparison: Comparison, method: str, places: IntArray) -> pd.DataFrame:
+    """Sampled completions of every run at the place of its checkpoint, with what is measured."""
+    evaluation = comparison.evaluations[method]
+    frame = pd.concat(
+        [
+            results.texts(comparison.pool, method, seed, int(evaluation.steps[place])).assign(seed=seed)
+            for seed, place in zip(evaluation.seeds, places, strict=True)
+        ],
+        ignore_index=True,
+    )
     boxes = [last_boxed(text) for text in frame["text"]]
     counted = {word: frame["text"].str.lower().str.count(re.escape(word)) for word in REFLECTION}
     measured: pd.DataFrame = frame.assign(
         correct=frame["verdict"] == "correct",
         truncated=frame["finish"] == "length",
         boxed=[box is not None for box in boxes],
-        vote=[None if box is None else squeezed(tidy(box)) for box in boxes],
+        vote=pd.Series([None if box is None else squeezed(tidy(box)) for box in boxes], dtype=object),
         **{verdict: frame["verdict"] == verdict for verdict in SHARES[2:]},
         **counted,
     )

@@ -25,6 +25,7 @@ from dopr.tables.cells import (
     bracket,
     percent,
     percent_interval,
+    reach_record,
     rollouts_text,
     saving_record,
     saving_text,
@@ -53,7 +54,7 @@ def ratio_table(
                 records.append(
                     {
                         **{"pool": comparison.pool, "target": target, "method": method},
-                        **_reach_record(found),
+                        **reach_record(found),
                         **(saving_record("saving", over) if over else {}),
                         **(saving_record("over_control", beside) if beside else {}),
                     }
@@ -71,18 +72,6 @@ def ratio_table(
 def _saving(at: Mapping[str, Reach], reference: str, method: str) -> Saving | None:
     """The saving of a method over another one that was run."""
     return saving(at[reference], at[method]) if method != reference and reference in at else None
-
-
-def _reach_record(found: Reach) -> dict[str, Any]:
-    low, high = found.interval
-    return {
-        "rollouts": found.rollouts,
-        "low": low,
-        "high": high,
-        "budget": found.budget,
-        "runs_reached": found.seeds_reached,
-        "runs": len(found.by_seed),
-    }
 
 
 def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:

@@ -10,7 +10,7 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.savings import Reach, Saving, reach, saving
-from dopr.tables.cells import NONE, bracket, rollouts_text, saving_record, saving_text, seeds_text
+from dopr.tables.cells import NONE, bracket, reach_record, rollouts_text, saving_record, saving_text, seeds_text
 from dopr.tables.typeset import Table
 
 
@@ -50,14 +50,8 @@ def _versus(against: Reach, at: Reach) -> Saving:
 
 
 def _record(against: Reach, at: Reach, charged: Reach) -> dict[str, Any]:
-    low, high = at.interval
     return {
-        "rollouts": at.rollouts,
-        "low": low,
-        "high": high,
-        "budget": at.budget,
-        "seeds_reached": at.seeds_reached,
-        "seeds": len(at.by_seed),
+        **reach_record(at),
         "share_reached": at.share_reached,
         **saving_record("saving", _versus(against, at)),
         "rollouts_with_profile": charged.rollouts,
