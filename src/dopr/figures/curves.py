@@ -68,7 +68,10 @@ def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Spending, methods: Sequen
         for seed, run in trained.groupby("seed", sort=False):
             if seed == MEAN:
                 panel.plot(run[axis], run["accuracy"], zorder=3, **look.line)
-                panel.fill_between(run[axis], run["low"], run["high"], color=look.colour, alpha=0.15, linewidth=0)
+                # Three seeds that differ much give shades from 0 to 1: the lines decide how much is shown.
+                limits = panel.dataLim.frozen()
+                panel.fill_between(run[axis], run["low"], run["high"], color=look.colour, alpha=0.1, linewidth=0)
+                panel.dataLim.set(limits)
             else:
                 panel.plot(run[axis], run["accuracy"], color=look.colour, alpha=0.35, linewidth=0.5)
     base = frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].mean()
