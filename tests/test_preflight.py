@@ -181,3 +181,10 @@ def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(r
     assert config.base.fetched == config.base_of("easy") == "results/base/owner--name"
     raw["base"]["model"] = None
     assert "revision: goes with a model of the hub, owner/name, not None" in refusal(raw)
+
+
+def test_vllm_needs_a_process_for_each_run(raw):
+    raw["rollout"]["engine"] = "vllm"
+    assert "seeds_per_job: 3 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
+    raw["seeds_per_job"] = 1
+    assert open_config(raw).rollout.engine == "vllm"

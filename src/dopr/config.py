@@ -71,10 +71,16 @@ class Base(Section):
 
 
 class Sampling(Section):
-    """How completions are drawn."""
+    """How completions are drawn.
+
+    engine: what draws them. max_logprob_gap: a run stops when a sampled token's log-probability and the trainer's
+    differ by more.
+    """
 
     temperature: float = Field(ge=0)
     max_new_tokens: PositiveInt
+    engine: Literal["torch", "vllm"] = "torch"
+    max_logprob_gap: float = Field(default=1.0, gt=0)
 
 
 class Complexity(Section):

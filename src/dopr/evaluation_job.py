@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from dopr.completions import write_completions
 from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate
 from dopr.files import DataError, read_prompts
-from dopr.model_folder import read_tokenizer
+from dopr.model_folder import read_tokenizer, read_weights
 from dopr.progress import Progress
-from dopr.rollout.torch_engine import TorchEngine
+from dopr.rollout.engine import Engine
+from dopr.rollout.open import open_engine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
@@ -30,7 +31,8 @@ class EvaluationJob:
         Raises:
             DataError: the questions are missing or damaged, or some have no answer.
         """
-        self.name, self.prompt = name, settings["prompt"]
+        self.name, self.prompt, self.engine = name, settings["prompt"], settings["engine"]
+        self._engine: Engine | None = None
         self.questions = read_prompts(questions)
         self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
         check_questions(self.questions, self.protocol, str(questions))
@@ -67,12 +69,20 @@ class EvaluationJob:
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
         for i, (folder, cost) in enumerate(models, 1):
-            tokenizer, engine = read_tokenizer(folder), TorchEngine.from_folder(folder)
+            tokenizer, engine = read_tokenizer(folder), self._engine_on(folder)
             tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.protocol, seed, cost))
             watch.lap(i)
             numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
             progress.report(i, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
         return pa.concat_tables(tables)
+
+    def _engine_on(self, folder: Path) -> Engine:
+        """The engine with the weights of a folder. It is opened once: vLLM cannot be opened twice in a process."""
+        if self._engine is None:
+            self._engine = open_engine(self.engine, folder)
+        else:
+            self._engine.load_weights(read_weights(folder))
+        return self._engine
 
 
 def spent(costs: pa.Table, checkpoint: Path) -> Spent:

@@ -95,7 +95,7 @@ class Jobs:
         """The evaluation of any checkpoint."""
         config = self.config
         samples, temperature = config.evaluate.by_benchmark(config.evaluated)
-        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify()}
+        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "engine": config.rollout.engine}
         return self._settings("evaluate", samples=samples, temperature=temperature, **limits, prompt=self._prompt())
 
     def tune(self) -> Settings:

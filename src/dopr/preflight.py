@@ -31,6 +31,7 @@ def open_config(raw: dict[str, Any]) -> Config:
     check_data(config)
     check_base(config)
     check_evaluation_tokens(config)
+    check_engine(config)
     return config
 
 
@@ -153,6 +154,14 @@ def check_evaluation_tokens(config: Config) -> None:
         raise ConfigError(
             f"config.yaml: evaluate.max_new_tokens: {config.evaluation_tokens} does not fit the model's context of "
             f"{context}; lower it (the profile {config.evaluate.profile!r} may have set it)"
+        )
+
+
+def check_engine(config: Config) -> None:
+    """vLLM is opened once in a process, so each run has one of its own."""
+    if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
+        raise ConfigError(
+            f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
         )
 
 

@@ -44,6 +44,10 @@ class SelectorError(UserError):
     """A selector asked for what cannot be done; the message names it and what it asked for."""
 
 
+class EngineError(UserError):
+    """The engine samples from another policy than the one that is trained."""
+
+
 @dataclass
 class Run:
     """Everything a training run works with. `save_policy` writes the policy to a folder."""
@@ -80,6 +84,7 @@ def train(run: Run) -> Stopwatch:
     Raises:
         SelectorError: the selector asked for prompts that do not exist.
         GraderError: too many verdicts are errors.
+        EngineError: sampler and trainer differ.
         RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
@@ -97,6 +102,7 @@ def train(run: Run) -> Stopwatch:
         groups = join(run.held, asks, new)
         fate = run.selector.sort(step, [outcome(group) for group in groups])
         statistics, updates = learner.learn([groups[i] for i in fate.train], step)
+        check_gap(run, statistics.logprob_gap, step)
         for group, phase in zip(new, phases(run, asks, fate), strict=True):
             ledger.add(step, group, phase)
         run.held = [groups[i] for i in fate.hold]
@@ -110,6 +116,20 @@ def train(run: Run) -> Stopwatch:
             checkpoint(run, learner, watch, step + 1)
             run.on_checkpoint(run.metrics)
     return watch
+
+
+def check_gap(run: Run, gap: float, step: int) -> None:
+    """Stop a run whose sampler and trainer are not of one mind: what is learned would be from another policy.
+
+    Raises:
+        EngineError: the largest difference of a token's log-probabilities is beyond the limit.
+    """
+    limit = run.sampling.max_logprob_gap
+    if gap > limit:
+        raise EngineError(
+            f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap:.3g} in a token (limit "
+            f"rollout.max_logprob_gap = {limit:g}): the engine does not sample from the policy's present weights"
+        )
 
 
 def check_asks(run: Run, asks: Sequence[Ask]) -> None:

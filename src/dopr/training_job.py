@@ -23,7 +23,7 @@ from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
-from dopr.rollout.torch_engine import TorchEngine
+from dopr.rollout.open import open_engine
 from dopr.selection.selector import Setup, make_selector
 from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
@@ -95,7 +95,7 @@ class TrainingJob:
             pool=pool,
             policy=load(),
             tokenizer=tokenizer,
-            engine=TorchEngine.from_folder(self.base),
+            engine=open_engine(settings["rollout"]["engine"], self.base, recipe.dtype),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,

@@ -1,0 +1,20 @@
+"""The engine that the configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from dopr.rollout.engine import Engine
+from dopr.rollout.torch_engine import TorchEngine
+
+Name = Literal["torch", "vllm"]
+
+
+def open_engine(name: Name, folder: Path, dtype: str = "auto") -> Engine:
+    """An engine on a model folder; dtype: of the network that vLLM samples from, auto as it is stored."""
+    if name == "torch":
+        return TorchEngine.from_folder(folder)
+    from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
+
+    return VllmEngine(folder, dtype)

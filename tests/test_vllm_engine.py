@@ -1,0 +1,184 @@
+"""The vLLM engine keeps the torch engine's promises: `make test-vllm`, in an environment that has vLLM."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from dopr.policy import model
+from dopr.rollout import vllm_engine
+from dopr.rollout.torch_engine import TorchEngine
+from dopr.rollout.vllm_engine import VllmEngine, VllmError, start, with_head
+from project import Project
+
+needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed: make vllm")
+PROMPTS = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16, 17]]
+
+
+@pytest.fixture(scope="module", params=["tied", "untied"])
+def folder(request: pytest.FixtureRequest, tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy whose heads have 32 dimensions, as vLLM's CPU build wants, and with weights that say something."""
+    made = tmp_path_factory.mktemp("vllm") / request.param
+    shape = Qwen2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=128,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        tie_word_embeddings=request.param == "tied",
+        eos_token_id=1,
+        bos_token_id=None,
+    )
+    Qwen2ForCausalLM(shape).save_pretrained(made)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(made)
+    policy = scrambled(made, 0)
+    save_file(policy.state_dict(), made / "model.safetensors", metadata={"format": "pt"})
+    return made
+
+
+def scrambled(folder: Path, seed: int):
+    policy = model.load(folder)
+    torch.manual_seed(seed)
+    for parameter in policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return policy
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path):
+    return VllmEngine(folder, "float32")
+
+
+def trainers(policy, prompt, tokens, temperature: float) -> torch.Tensor:
+    """The trainer's log-probabilities of a completion."""
+    ids = torch.tensor([[*prompt, *tokens]])
+    with torch.no_grad():
+        scores = (policy.logits(policy(ids))[0, len(prompt) - 1 : -1] / temperature).log_softmax(-1)
+    return scores.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_log_probabilities_are_the_trainers_before_and_after_an_update(engine, folder):
+    for seed, policy in ((0, model.load(folder)), (1, scrambled(folder, 1)), (2, scrambled(folder, 2))):
+        if seed:
+            engine.load_weights(policy.state_dict())
+        for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 3, 0.8, 12, seed), strict=True):
+            for sample in group:
+                expected = trainers(policy, prompt, sample.tokens, 0.8)
+                torch.testing.assert_close(torch.tensor(sample.logprobs), expected, atol=1e-4, rtol=0)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_equal_seeds_give_equal_samples_and_others_others(engine):
+    first, again, other = (engine.generate(PROMPTS, 4, 1.0, 10, seed) for seed in (3, 3, 4))
+    assert [[sample.tokens for sample in group] for group in first] == [
+        [sample.tokens for sample in group] for group in again
+    ]
+    assert first != other
+    assert len({sample.tokens for sample in first[0]}) > 1
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_greedy_tokens_and_ends_are_the_torch_engines(engine, folder):
+    policy = scrambled(folder, 5)
+    engine.load_weights(policy.state_dict())
+    reference = TorchEngine.from_folder(folder)
+    reference.load_weights(policy.state_dict())
+    ours, theirs = (e.generate(PROMPTS, 1, 0.0, 30, 0) for e in (engine, reference))
+    assert [(g[0].tokens, g[0].finish) for g in ours] == [(g[0].tokens, g[0].finish) for g in theirs]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_completions_end_with_their_end_token_or_at_the_limit(engine, folder):
+    samples = [sample for group in engine.generate(PROMPTS, 40, 1.5, 20, 0) for sample in group]
+    assert {sample.finish for sample in samples} == {"stop", "length"}
+    for sample in samples:
+        ended = sample.tokens[-1] in engine.ends
+        assert ended == (sample.finish == "stop")
+        assert ended or len(sample.tokens) == 20
+        assert len(sample.logprobs) == len(sample.tokens)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_what_does_not_fit_the_context_is_refused(engine):
+    with pytest.raises(ValueError, match="exceed the model's context of"):
+        engine.generate(PROMPTS, 1, 1.0, engine.context, 0)
+
+
+SHORT = {
+    "base": {"warm_start": {"hidden_size": 128, "intermediate_size": 128}},
+    "seeds": [0],
+    "methods": ["grpo"],
+    "seeds_per_job": 1,
+    "rollout": {"engine": "vllm"},
+    "complexity": {"pools": []},
+}
+TARGET = "results/evaluate/easy/grpo/0/completions.parquet"
+
+
+def short_run(folder: Path) -> tuple[Project, int, str]:
+    project = Project.copy(folder)
+    (folder / "short.json").write_text(json.dumps(SHORT))
+    code, output = project.snakemake(TARGET, "--cores", "1", "--configfile", "experiments/smoke.yaml", "short.json")
+    return project, code, output
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_a_short_run_trains_and_is_evaluated_through_it(tmp_path):
+    project, code, output = short_run(tmp_path)
+    assert code == 0, output
+    metrics = pd.read_csv(project.folder / "results/train/easy/grpo/0/metrics.csv")
+    assert (metrics["logprob_gap"] < 1e-3).all()
+    assert metrics["updates"].iloc[-1] > 0
+    assert len(pd.read_parquet(project.folder / TARGET)) > 0
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_output_head_that_stays_behind_stops_the_run(tmp_path):
+    project = Project.copy(tmp_path)
+    source = project.folder / "src/dopr/rollout/vllm_engine.py"
+    source.write_text(
+        source.read_text().replace("    if tied:\n        yield HEAD", "    if False:\n        yield HEAD")
+    )
+    mended = SHORT | {
+        "rollout": {"engine": "vllm", "max_logprob_gap": 0.01},
+        "recipes": {"grpo": {"learning_rate": 0.01}},
+    }
+    (tmp_path / "short.json").write_text(json.dumps(mended))
+    code, output = project.snakemake(TARGET, "--cores", "1", "--configfile", "experiments/smoke.yaml", "short.json")
+    assert code == 1
+    assert "the engine does not sample from the policy's present weights" in output
+
+
+# --- without vLLM ---
+
+
+def test_the_output_head_of_a_tied_model_is_given_by_name():
+    weights = {"model.embed_tokens.weight": torch.ones(2, 2), "model.norm.weight": torch.ones(2)}
+    assert dict(with_head(weights, tied=True))["lm_head.weight"] is weights["model.embed_tokens.weight"]
+    assert dict(with_head(weights, tied=False)) == weights
+
+
+def test_where_it_is_missing_the_error_says_what_is_there_and_what_to_install(tiny, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "vllm", None)
+    monkeypatch.setattr(vllm_engine, "installed", lambda name: "1.2.3" if name == "torch" else None)
+    with pytest.raises(
+        VllmError, match=r"vllm cannot start .*installed: no vllm, torch 1.2.3. .*pip install 'dopr\[vllm\]'"
+    ):
+        start(tiny, "float32")
