@@ -17,6 +17,10 @@ SOCKETS = Path("/run/munge")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
+class NotReadyError(Exception):
+    """The daemons run, and the node takes no jobs."""
+
+
 def missing() -> str | None:
     """Why no cluster can be started here; None if one can."""
     absent = [name for name in DAEMONS if not shutil.which(name, path=PATH)]
@@ -61,7 +65,8 @@ def until_idle(seconds: float = 60) -> None:
     """Wait for the node to be ready for jobs."""
     deadline = time.monotonic() + seconds
     while "idle" not in ask("sinfo", "--noheader", "--format=%T"):
-        assert time.monotonic() < deadline, "the node never became idle"
+        if time.monotonic() > deadline:
+            raise NotReadyError("its node never became idle")
         time.sleep(0.2)
 
 
