@@ -102,7 +102,8 @@ def train(run: Run) -> Stopwatch:
         groups = join(run.held, asks, new)
         fate = run.selector.sort(step, [outcome(group) for group in groups])
         statistics, updates = learner.learn([groups[i] for i in fate.train], step)
-        check_gap(run, statistics.logprob_gap, step)
+        if not run.held:  # rollouts that were held are of an older policy
+            check_gap(run, statistics.logprob_gap, step)
         for group, phase in zip(new, phases(run, asks, fate), strict=True):
             ledger.add(step, group, phase)
         run.held = [groups[i] for i in fate.hold]
