@@ -12,13 +12,18 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from dopr.config import Sampling
+from dopr.evaluation_job import EvaluationJob
+from dopr.files import write_prompts
 from dopr.policy import model
 from dopr.rollout import vllm_engine
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.rollout.vllm_engine import VllmEngine, VllmError, start, with_head
+from fixture_rollouts import make_prompt
 from project import Project
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed: make vllm")
+SAMPLING = Sampling(temperature=1.0, max_new_tokens=8)
 PROMPTS = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16, 17]]
 
 
@@ -55,7 +60,7 @@ def scrambled(folder: Path, seed: int):
 
 @pytest.fixture(scope="module")
 def engine(folder: Path):
-    return VllmEngine(folder, "float32")
+    return VllmEngine(folder, "float32", cache_gb=0.25)
 
 
 def trainers(policy, prompt, tokens, temperature: float) -> torch.Tensor:
@@ -115,8 +120,78 @@ def test_completions_end_with_their_end_token_or_at_the_limit(engine, folder):
 @needs_vllm
 @pytest.mark.slow
 def test_what_does_not_fit_the_context_is_refused(engine):
-    with pytest.raises(ValueError, match="exceed the model's context of"):
+    assert engine.context == 96
+    with pytest.raises(ValueError, match="exceed the model's context of 96"):
         engine.generate(PROMPTS, 1, 1.0, engine.context, 0)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_after_a_rest_it_samples_from_the_weights_it_is_given(engine, folder):
+    """On a CPU vLLM's sleep keeps all memory; that it wakes, with new weights and no old cache, is all this shows."""
+    policy = scrambled(folder, 3)
+    engine.load_weights(policy.state_dict())
+    before = engine.generate(PROMPTS, 2, 1.0, 8, 1)
+    engine.load_weights(scrambled(folder, 4).state_dict())
+    engine._llm.llm_engine.model_config.enable_sleep_mode = True
+    engine.rest()
+    assert engine._asleep
+    engine.load_weights(policy.state_dict())
+    assert not engine._asleep
+    assert engine.generate(PROMPTS, 2, 1.0, 8, 1) == before
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_in_bfloat16_it_agrees_with_the_trainer_to_rounding(folder):
+    policy = scrambled(folder, 6).to(torch.bfloat16)
+    engine = VllmEngine(folder, "bfloat16", cache_gb=0.25)
+    engine.load_weights(policy.state_dict())
+    gaps = [
+        (torch.tensor(sample.logprobs) - trainers(policy, prompt, sample.tokens, 1.0)).abs().max()
+        for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 4, 1.0, 12, 0), strict=True)
+        for sample in group
+    ]
+    assert 1e-4 < max(gaps) < SAMPLING.gap_limit("bfloat16") / 2
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_a_context_the_cache_cannot_hold_is_cut_and_the_message_says_so(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shape = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(shape | {"max_position_embeddings": 131072}))
+    engine = VllmEngine(tmp_path, "float32", cache_gb=0.01)
+    assert 96 < engine.context < 131072
+    with pytest.raises(ValueError, match=r"raise rollout\.kv_cache_gb"):
+        engine.generate(PROMPTS, 1, 1.0, 100000, 0)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_heads_it_has_no_kernel_for_are_refused_in_one_line(tiny):
+    with pytest.raises(VllmError, match=r"cannot start .*head_dim=8") as caught:
+        VllmEngine(tiny, "float32", cache_gb=0.25)
+    assert "\n" not in str(caught.value)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_evaluation_samples_in_the_type_the_checkpoint_is_stored_in(folder, tmp_path, limits):
+    """Left to choose, vLLM takes bfloat16 for a float32 checkpoint."""
+    write_prompts(tmp_path / "questions.jsonl", [make_prompt()])
+    settings = {
+        "samples": {"chain1": 1},
+        "temperature": {"chain1": 1.0},
+        "max_new_tokens": 4,
+        "verify": limits.model_dump(exclude={"workers"}),
+        "prompt": {},
+        "engine": "vllm",
+        "kv_cache_gb": 0.25,
+    }
+    with EvaluationJob("x", settings, tmp_path / "questions.jsonl") as job:
+        assert job._engine_on(folder)._llm.llm_engine.model_config.dtype == torch.float32
 
 
 SHORT = {
@@ -156,11 +231,7 @@ def test_an_output_head_that_stays_behind_stops_the_run(tmp_path):
     source.write_text(
         source.read_text().replace("    if tied:\n        yield HEAD", "    if False:\n        yield HEAD")
     )
-    mended = SHORT | {
-        "rollout": {"engine": "vllm", "max_logprob_gap": 0.01},
-        "recipes": {"grpo": {"learning_rate": 0.01}},
-    }
-    (tmp_path / "short.json").write_text(json.dumps(mended))
+    (tmp_path / "short.json").write_text(json.dumps(SHORT))
     code, output = project.snakemake(TARGET, "--cores", "1", "--configfile", "experiments/smoke.yaml", "short.json")
     assert code == 1
     assert "the engine does not sample from the policy's present weights" in output
@@ -181,4 +252,4 @@ def test_where_it_is_missing_the_error_says_what_is_there_and_what_to_install(ti
     with pytest.raises(
         VllmError, match=r"vllm cannot start .*installed: no vllm, torch 1.2.3. .*pip install 'dopr\[vllm\]'"
     ):
-        start(tiny, "float32")
+        start(tiny, "float32", 0.25)

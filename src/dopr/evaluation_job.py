@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from dopr.completions import write_completions
 from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate
 from dopr.files import DataError, read_prompts
-from dopr.model_folder import read_tokenizer, read_weights
+from dopr.model_folder import read_shape, read_tokenizer, read_weights
 from dopr.progress import Progress
 from dopr.rollout.engine import Engine
 from dopr.rollout.open import open_engine
@@ -31,7 +31,8 @@ class EvaluationJob:
         Raises:
             DataError: the questions are missing or damaged, or some have no answer.
         """
-        self.name, self.prompt, self.engine = name, settings["prompt"], settings["engine"]
+        self.name, self.prompt = name, settings["prompt"]
+        self.named, self.cache_gb = settings["engine"], settings["kv_cache_gb"]
         self._engine: Engine | None = None
         self.questions = read_prompts(questions)
         self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
@@ -77,9 +78,11 @@ class EvaluationJob:
         return pa.concat_tables(tables)
 
     def _engine_on(self, folder: Path) -> Engine:
-        """The engine with the weights of a folder. It is opened once: vLLM cannot be opened twice in a process."""
+        """The engine with the weights of a folder, opened once: a second vLLM fails once the first is dropped."""
         if self._engine is None:
-            self._engine = open_engine(self.engine, folder)
+            shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
+            dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
+            self._engine = open_engine(self.named, folder, dtype, self.cache_gb)
         else:
             self._engine.load_weights(read_weights(folder))
         return self._engine

@@ -95,8 +95,9 @@ class Jobs:
         """The evaluation of any checkpoint."""
         config = self.config
         samples, temperature = config.evaluate.by_benchmark(config.evaluated)
-        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "engine": config.rollout.engine}
-        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, prompt=self._prompt())
+        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "prompt": self._prompt()}
+        engine = {"engine": config.rollout.engine, "kv_cache_gb": config.rollout.kv_cache_gb}
+        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, **engine)
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""

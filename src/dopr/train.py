@@ -97,6 +97,7 @@ def train(run: Run) -> Stopwatch:
         asks = run.selector.ask(step, [outcome(group) for group in run.held])
         check_asks(run, asks)
         new = roll_out(run, step, asks)
+        run.engine.rest()
         for group in new:
             run.selector.observe(step, outcome(group))
         groups = join(run.held, asks, new)
@@ -125,7 +126,7 @@ def check_gap(run: Run, gap: float, step: int) -> None:
     Raises:
         EngineError: the largest difference of a token's log-probabilities is beyond the limit.
     """
-    limit = run.sampling.max_logprob_gap
+    limit = run.sampling.gap_limit(run.recipe.dtype)
     if gap > limit:
         raise EngineError(
             f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap:.3g} in a token (limit "

@@ -78,7 +78,7 @@ class TrainingJob:
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
     def _open(self, state: RunState, grader: Grader, tracker: Tracker) -> Run:
-        recipe, settings = self.recipe, self.settings
+        recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
@@ -91,11 +91,11 @@ class TrainingJob:
             phase=self.phase,
             seed=self.seed,
             recipe=recipe,
-            sampling=Sampling(**settings["rollout"]),
+            sampling=sampling,
             pool=pool,
             policy=load(),
             tokenizer=tokenizer,
-            engine=open_engine(settings["rollout"]["engine"], self.base, recipe.dtype),
+            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,

@@ -29,3 +29,6 @@ class Engine(Protocol):
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Sample from these weights from now on."""
+
+    def rest(self) -> None:
+        """Hand back memory that only sampling needs, until the next load_weights."""

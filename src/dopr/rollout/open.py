@@ -11,10 +11,10 @@ from dopr.rollout.torch_engine import TorchEngine
 Name = Literal["torch", "vllm"]
 
 
-def open_engine(name: Name, folder: Path, dtype: str = "auto") -> Engine:
-    """An engine on a model folder; dtype: of the network that vLLM samples from, auto as it is stored."""
+def open_engine(name: Name, folder: Path, dtype: str, cache_gb: float) -> Engine:
+    """An engine on a model folder. dtype: that vLLM samples in, float32 or bfloat16; cache_gb: see VllmEngine."""
     if name == "torch":
         return TorchEngine.from_folder(folder)
     from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
 
-    return VllmEngine(folder, dtype)
+    return VllmEngine(folder, dtype, cache_gb)

