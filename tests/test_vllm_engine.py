@@ -20,7 +20,7 @@ from dopr.rollout import vllm_engine
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.rollout.vllm_engine import VllmEngine, VllmError, start, with_head
 from fixture_rollouts import make_prompt
-from project import Project
+from project import Project, edit
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed: make vllm")
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=8)
@@ -119,6 +119,21 @@ def test_completions_end_with_their_end_token_or_at_the_limit(engine, folder):
 
 @needs_vllm
 @pytest.mark.slow
+def test_more_prompts_than_are_read_at_once_are_sampled_from_the_same_distributions(engine, folder):
+    """vLLM reads 4096 prompt tokens at a time; a prompt cut there has no random numbers to go back to on a CPU."""
+    policy = scrambled(folder, 8)
+    engine.load_weights(policy.state_dict())
+    prompts = [[5 + i % 20, 6 + i // 20, *range(7, 7 + i % 40)] for i in range(300)]
+    assert sum(map(len, prompts)) > 4096
+    groups = engine.generate(prompts, 1, 1.0, 4, 2)
+    assert groups == engine.generate(prompts, 1, 1.0, 4, 2)
+    for prompt, (sample,) in zip(prompts, groups, strict=True):
+        expected = trainers(policy, prompt, sample.tokens, 1.0)
+        torch.testing.assert_close(torch.tensor(sample.logprobs), expected, atol=1e-4, rtol=0)
+
+
+@needs_vllm
+@pytest.mark.slow
 def test_what_does_not_fit_the_context_is_refused(engine):
     assert engine.context == 96
     with pytest.raises(ValueError, match="exceed the model's context of 96"):
@@ -153,6 +168,23 @@ def test_in_bfloat16_it_agrees_with_the_trainer_to_rounding(folder):
         for sample in group
     ]
     assert 1e-4 < max(gaps) < SAMPLING.gap_limit("bfloat16") / 2
+
+
+@needs_vllm
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_layer_left_as_it_was_is_refused_at_once_in_either_type(folder, dtype):
+    """The log-probabilities would tell late in float32, and never in bfloat16."""
+    engine = VllmEngine(folder, dtype, cache_gb=0.25)
+    weights = scrambled(folder, 7).to(getattr(torch, dtype)).state_dict()
+    engine.load_weights(weights)
+    lacking = {name: weight for name, weight in weights.items() if not name.endswith("layers.1.mlp.down_proj.weight")}
+    with pytest.raises(VllmError, match="left RowParallelLinear with old weights"):
+        engine.load_weights(lacking)
+    engine.tied = False  # the output head of a tied model is no longer given
+    weights.pop("lm_head.weight", None)
+    with pytest.raises(VllmError, match="left ParallelLMHead with old weights"):
+        engine.load_weights(weights)
 
 
 @needs_vllm
@@ -225,12 +257,9 @@ def test_a_short_run_trains_and_is_evaluated_through_it(tmp_path):
 
 @needs_vllm
 @pytest.mark.slow
-def test_an_output_head_that_stays_behind_stops_the_run(tmp_path):
+def test_an_output_head_other_than_the_trainers_stops_the_run(tmp_path):
     project = Project.copy(tmp_path)
-    source = project.folder / "src/dopr/rollout/vllm_engine.py"
-    source.write_text(
-        source.read_text().replace("    if tied:\n        yield HEAD", "    if False:\n        yield HEAD")
-    )
+    edit(project, "src/dopr/rollout/vllm_engine.py", "HEAD, weights[EMBEDDING]", "HEAD, 1.01 * weights[EMBEDDING]")
     (tmp_path / "short.json").write_text(json.dumps(SHORT))
     code, output = project.snakemake(TARGET, "--cores", "1", "--configfile", "experiments/smoke.yaml", "short.json")
     assert code == 1

