@@ -22,7 +22,7 @@ from typing import Any
 from math_verify import verify
 from sympy import Expr, Float, nan, zoo
 
-from dopr.verify.expressions import understood
+from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
 from dopr.verify.structure import Shape, shape
 from dopr.verify.tidy import squeezed, words
@@ -200,6 +200,8 @@ def compared(gold: str, found: str) -> bool:
         return False
     for expression in (one[0], other[0]):
         check_size(expression)
+    if differ(one[0], other[0]):
+        return False
     verdict: bool = verify(one[:1], other[:1], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
     apart = distance(one[0], other[0])
     return verdict if apart is None else apart <= (TOLERANCE if verdict else EXACT)
