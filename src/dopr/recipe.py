@@ -101,8 +101,9 @@ class Critic(Section):
 class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them.
 
-    epochs: passes over a step's rollouts. minibatches: updates a pass. dtype: of the network's weights; the optimiser
-    keeps them in float32 in either case.
+    epochs: passes over a step's rollouts. minibatches: updates a pass. micro_batch_tokens: padded tokens that an update
+    computes at a time; null is all of them. dtype: of the network's weights; the optimiser keeps them in float32 in
+    either case.
     """
 
     selector: str
@@ -119,6 +120,7 @@ class Recipe(Section):
     loss: Loss
     epochs: PositiveInt = 1
     minibatches: PositiveInt = 1
+    micro_batch_tokens: PositiveInt | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     critic: Critic | None = None
     reuse: Reuse | None = None

@@ -34,7 +34,9 @@ class Learner:
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, getattr(torch, recipe.dtype))
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
         reference = deepcopy(policy).requires_grad_(False) if recipe.loss.kl > 0 else None
-        self.objective = Objective(recipe.loss, sampling.temperature, sampling.max_new_tokens, reference)
+        self.objective = Objective(
+            recipe.loss, sampling.temperature, sampling.max_new_tokens, reference, recipe.micro_batch_tokens
+        )
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
         """The optimiser steps of one training step; their statistics, and how many there were.

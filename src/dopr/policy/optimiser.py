@@ -7,6 +7,8 @@ masters, which the optimiser moves, and the copy is refreshed from them after ev
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -37,31 +39,37 @@ class Optimiser:
         network.to(dtype)
         self.adam = torch.optim.AdamW(self.masters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
 
-    def step(self, loss: Tensor, step: int) -> float:
-        """One step down the gradient of `loss`; returns the gradient's norm before it was clipped.
+    def step(self, losses: Iterable[Tensor], step: int) -> tuple[float, float]:
+        """One step down the gradient of the sum of `losses`; returns that sum, and the gradient's norm before it was
+        clipped. Each loss's graph is let go before the next one is asked for; gradients add up in float32.
 
         Raises:
             FloatingPointError: the loss or its gradient is not finite; nothing was changed.
         """
-        self.network.zero_grad()
-        loss.backward()
-        self._take_gradients()
+        self.adam.zero_grad()
+        total = 0.0
+        for loss in losses:
+            loss.backward()
+            self._take_gradients()
+            total += loss.item()
         norm = float(nn.utils.clip_grad_norm_(self.masters, self.recipe.max_grad_norm))
-        if not torch.isfinite(loss) or not norm < float("inf"):
+        if not math.isfinite(total) or not norm < float("inf"):
             raise FloatingPointError(
-                f"step {step + 1}: the loss is {loss.item()} and its gradient norm {norm}; lower learning_rate"
+                f"step {step + 1}: the loss is {total} and its gradient norm {norm}; lower learning_rate"
             )
         for group in self.adam.param_groups:
             group["lr"] = self.rate * schedule(self.recipe, step)
         self.adam.step()
         self._refresh()
-        return norm
+        return total, norm
 
     def _take_gradients(self) -> None:
-        """The masters' gradients; where the network is its own master there is nothing to do."""
+        """Add the network's gradients to the masters'; where it is its own master there is nothing to do."""
         for master, weight in zip(self.masters, self.network.parameters(), strict=True):
-            if master is not weight:
-                master.grad = None if weight.grad is None else weight.grad.float()
+            if master is not weight and weight.grad is not None:
+                gradient = weight.grad.float()
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                weight.grad = None
 
     @torch.no_grad()
     def _refresh(self) -> None:
