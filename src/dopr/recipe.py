@@ -102,8 +102,8 @@ class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them.
 
     epochs: passes over a step's rollouts. minibatches: updates a pass. micro_batch_tokens: padded tokens that an update
-    computes at a time; null is all of them. dtype: of the network's weights; the optimiser keeps them in float32 in
-    either case.
+    computes at a time; null is all of them. gradient_checkpointing: each layer is computed again for its gradient and
+    not kept. dtype: of the network's weights; the optimiser keeps them in float32 in either case.
     """
 
     selector: str
@@ -121,6 +121,7 @@ class Recipe(Section):
     epochs: PositiveInt = 1
     minibatches: PositiveInt = 1
     micro_batch_tokens: PositiveInt | None = None
+    gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     critic: Critic | None = None
     reuse: Reuse | None = None

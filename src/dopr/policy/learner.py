@@ -30,6 +30,7 @@ class Learner:
 
     def __init__(self, policy: Transformer, recipe: Recipe, sampling: Sampling, seed: int) -> None:
         self.policy, self.recipe, self.seed = policy, recipe, seed
+        policy.checkpointing = recipe.gradient_checkpointing
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, getattr(torch, recipe.dtype))
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
 
 from dopr.architecture import rotary_angles
 from dopr.policy.layout import Layout, Part, rows_of
@@ -119,7 +120,10 @@ class Body(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A causal language model."""
+    """A causal language model.
+
+    checkpointing: keep only each layer's input for the gradient, and compute the layer again when it is needed.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """`config` is the content of config.json.
@@ -129,6 +133,7 @@ class Transformer(nn.Module):
         """
         super().__init__()
         self.config = dict(config)
+        self.checkpointing = False
         angles = rotary_angles(config)
         self.model = Body(config)
         self.lm_head = (
@@ -149,8 +154,13 @@ class Transformer(nn.Module):
         cos, sin = (self.get_buffer(name)[layout.positions, None].to(hidden.dtype) for name in ("cos", "sin"))
         parts = [part.to(hidden.dtype) for part in layout.parts]
         for block in self.model.layers:
-            hidden = block(hidden, cos, sin, parts)
+            hidden = self._through(block, hidden, cos, sin, parts)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
+
+    def _through(self, block: nn.Module, *inputs: Any) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():  # a layer draws no random numbers
+            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+        return block(*inputs)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., vocabulary] of hidden states."""
