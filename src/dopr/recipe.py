@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from dopr.section import PositiveInt, Section, Share
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class Reuse(Section):
@@ -98,6 +100,14 @@ class Critic(Section):
     clip: float = Field(default=0.5, gt=0)
 
 
+class Lora(Section):
+    """Low-rank adapters in place of training every weight (see dopr.policy.lora). targets: projections that get one."""
+
+    rank: PositiveInt
+    alpha: PositiveInt
+    targets: Annotated[list[Projection], Field(min_length=1)] = Field(default_factory=lambda: [*get_args(Projection)])
+
+
 class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them.
 
@@ -123,6 +133,7 @@ class Recipe(Section):
     micro_batch_tokens: PositiveInt | None = None
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
+    lora: Lora | None = None
     critic: Critic | None = None
     reuse: Reuse | None = None
     reward: Reward = Reward()

@@ -30,13 +30,14 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 class Optimiser:
-    """Optimises a network in place; casts it to `dtype` first."""
+    """Optimises a network in place, those of its weights that take gradients; casts it to `dtype` first."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, rate: float, dtype: torch.dtype) -> None:
         self.network, self.recipe, self.rate = network, recipe, rate
-        weights = list(network.parameters())
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.masters = weights if dtype == torch.float32 else [nn.Parameter(w.detach().clone()) for w in weights]
         network.to(dtype)
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.adam = torch.optim.AdamW(self.masters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
 
     def step(self, losses: Iterable[Tensor], step: int) -> tuple[float, float]:
@@ -65,7 +66,7 @@ class Optimiser:
 
     def _take_gradients(self) -> None:
         """Add the network's gradients to the masters'; where it is its own master there is nothing to do."""
-        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
+        for master, weight in zip(self.masters, self.weights, strict=True):
             if master is not weight and weight.grad is not None:
                 gradient = weight.grad.float()
                 master.grad = gradient if master.grad is None else master.grad.add_(gradient)
@@ -73,12 +74,12 @@ class Optimiser:
 
     @torch.no_grad()
     def _refresh(self) -> None:
-        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
+        for master, weight in zip(self.masters, self.weights, strict=True):
             if master is not weight:
                 weight.copy_(master)
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights in float32 and what AdamW remembers."""
+        """The weights that are trained, in float32, and what AdamW remembers."""
         return {"weights": [master.detach() for master in self.masters], "adam": self.adam.state_dict()}
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.lora import without_adapters
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
 from dopr.policy.micro_batches import cut
 from dopr.policy.optimiser import Optimiser
@@ -47,8 +48,8 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Objective:
-    """What updates minimise. limit: most tokens of a completion. reference: the starting policy, frozen, where the
-    KL term is on. micro_batch_tokens: see dopr.policy.micro_batches."""
+    """What updates minimise. limit: most tokens of a completion. reference: where the KL term is on, the starting
+    policy, or the trained one, whose adapters are then off. micro_batch_tokens: see dopr.policy.micro_batches."""
 
     loss: Loss
     temperature: float
@@ -128,13 +129,13 @@ def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective,
     """
     prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
     reference = entropy = None
+    if objective.reference:
+        with torch.no_grad(), without_adapters(objective.reference):
+            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
     if objective.loss.entropy > 0:
         logprobs, entropy, mask = logprobs_and_entropy(policy, prompts, completions, objective.temperature)
     else:
         logprobs, mask = completion_logprobs(policy, prompts, completions, objective.temperature)
-    if objective.reference:
-        with torch.no_grad():
-            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
     behaviour = padded([row.rollout.logprobs for row in rows], mask)
     advantages = padded([row.estimate.advantages if row.estimate else (row.advantage,) for row in rows], mask)
     advantages = advantages if any(row.estimate for row in rows) else advantages[:, :1]
