@@ -36,6 +36,8 @@ SAME = [
     (r"(-\infty, 2) \cup (3, \infty)", r"(3,\infty)\cup(-\infty,2)"),
     (r"\text{even}", r"\mathrm{Even}"),
     (r"x^2+2x+1", "(x+1)^2"),
+    ("4:40 a.m.", r"4:40 \text{ AM}"),
+    ("4:40 a.m.", "4:40"),
 ]
 DIFFERENT = [
     ("(1, 2)", "(2, 1)"),
@@ -49,6 +51,8 @@ DIFFERENT = [
     ("6m", "6"),
     (r"\frac{1}{3}", "0.33"),
     ("0.5", "-0.5"),
+    ("4:40 a.m.", "4:40 p.m."),
+    ("4:40 a.m.", "4:41 a.m."),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
 ]
 

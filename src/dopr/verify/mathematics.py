@@ -8,7 +8,7 @@ as a table:
 - words are compared as words, in any case; a choice is known by its letter
 - a collection has no order, a tuple has one; the brackets of a pair are an interval's and must agree
 - units after a number, and a name and `=` before an answer, do not count; 50 % is 50 and 0.5
-- a numeral in a base needs the same base, or none
+- a numeral in a base needs the same base, or none; 4:40 a.m. is 4:40, but not 4:40 p.m.
 - decimals: math-verify rounds both to six places, which for small numbers says that all are 0; so they must agree to
   a relative 1e-4 as well
 """
@@ -22,7 +22,7 @@ from typing import Any
 from math_verify import verify
 from sympy import Expr, Float, nan, zoo
 
-from dopr.verify.expressions import understood
+from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
 from dopr.verify.structure import Shape, shape
 from dopr.verify.tidy import squeezed, words
@@ -32,6 +32,7 @@ NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long
 BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 INTEGER = re.compile(r"[-+]?\d+")
 CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
+CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNORECASE)
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
 TOLERANCE = 1e-4  # relative, beyond which decimals differ though they round to the same six places; ours
@@ -65,7 +66,8 @@ def readable(answer: Shape) -> bool:
     """Whether every part is words or mathematics."""
     if answer.kind != "one":
         return all(map(readable, answer.parts)) and bool(answer.parts)
-    return words(answer.text) is not None or bool(understood(answer.text)) or bool(understood(bare(answer.text)))
+    text = answer.text
+    return words(text) is not None or bool(clock(text) or understood(text) or understood(bare(text)))
 
 
 def equal(gold: Shape, found: Shape) -> bool:
@@ -121,6 +123,11 @@ def matched(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
     return not left
 
 
+def clock(text: str) -> re.Match[str] | None:
+    """A time of day: hours and minutes, then a or p where it is said."""
+    return CLOCK.fullmatch(squeezed(text))
+
+
 def bare(text: str) -> str:
     """A single expression without its name and units."""
     return without_units(without_name(text))
@@ -128,6 +135,9 @@ def bare(text: str) -> str:
 
 def same(gold: str, found: str) -> bool:
     """Whether two single expressions say the same."""
+    time, other = clock(gold), clock(found)
+    if time and other and (time[2] or other[2]):
+        return time[1] == other[1] and len({half.lower() for half in (time[2], other[2]) if half}) == 1
     said, answered = words(gold), words(found)
     if said is not None:
         choice = CHOICE.match(found) if len(said) == 1 else None
@@ -200,6 +210,8 @@ def compared(gold: str, found: str) -> bool:
         return False
     for expression in (one[0], other[0]):
         check_size(expression)
+    if differ(one[0], other[0]):
+        return False
     verdict: bool = verify(one[:1], other[:1], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
     apart = distance(one[0], other[0])
     return verdict if apart is None else apart <= (TOLERANCE if verdict else EXACT)
