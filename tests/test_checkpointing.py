@@ -15,6 +15,7 @@ from dopr.policy import model
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.transformer import Transformer
 from dopr.recipe import Critic
+from fixture_activations import saved_bytes
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
 LAYERS, HIDDEN = 6, 32
@@ -50,21 +51,6 @@ def gradients(policy: Transformer, checkpointing: bool, loss: Callable[[Transfor
     policy.zero_grad()
     loss(policy).backward()
     return {name: weight.grad.clone() for name, weight in policy.named_parameters() if weight.grad is not None}
-
-
-def saved_bytes(policy: Transformer, run: Callable[[], Any]) -> int:
-    """What autograd keeps of activations, each piece of memory counted once; weights are not counted."""
-    known = {weight.untyped_storage().data_ptr() for weight in policy.state_dict().values()}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = run()
-    assert result is not None
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in known)
 
 
 def test_the_gradients_of_every_kind_of_network_are_the_same_to_the_last_bit(reference: Any) -> None:
