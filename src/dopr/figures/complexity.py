@@ -186,14 +186,14 @@ def _draw_published(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
         panel.plot(trained[axis], trained["share"], linestyle="", **look)
         if len(trained):
             base = float(points.loc[points["prompts"] == 0, "share"].iloc[0])
-            _base(panel, base, f"{model.removeprefix('Qwen2.5-Math-')} before training")
+            _base(panel, base, f"{model.removeprefix('Qwen2.5-Math-')} base")
     _frame(panel, rows[axis], 1.35 * rows["share"].max())
     panel.set_xlim(left=0.8)
     panel.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _draw_bounds(panel: Axes, rows: pd.DataFrame, styles: dict[str, Any]) -> None:
-    """Lines within the panel, and in a corner the bounds that say nothing at the accuracies reached."""
+    """Lines within the panel, and below it the bounds that say nothing at the accuracies reached."""
     for series in _names(rows):
         line = rows[(rows["series"] == series) & (rows["count"] > 0)]
         panel.plot(line["count"], line["share"], color="black", linestyle=styles[series], linewidth=1)
@@ -201,13 +201,13 @@ def _draw_bounds(panel: Axes, rows: pd.DataFrame, styles: dict[str, Any]) -> Non
         panel.fill_betweenx(sure["share"], sure["low"], sure["high"], color=GREY, alpha=0.25, linewidth=0)
     silent = rows[rows["status"].fillna("") != ""].drop_duplicates("series")
     text = "\n".join(f"{row['series']}: {row['status']}" for _, row in silent.iterrows())
-    panel.text(0.985, 0.02, text, transform=panel.transAxes, ha="right", va="bottom", fontsize=6, color=GREY)
+    panel.annotate(text, (0, 0), (0, -30), "axes fraction", "offset points", va="top", fontsize=6, color=GREY)
 
 
-def _base(panel: Axes, share: float, name: str = "starting policy") -> None:
+def _base(panel: Axes, share: float, name: str = "base") -> None:
     panel.axhline(share, color=GREY, linewidth=0.8, linestyle=":")
     at = ("axes fraction", "data")
-    panel.annotate(name, (0.015, share), (0, 2), at, "offset points", fontsize=6, color=GREY)
+    panel.annotate(name, (1, share), (2, 0), at, "offset points", va="center", fontsize=6, color=GREY)
 
 
 def _frame(panel: Axes, counts: pd.Series[float], top: float) -> None:
