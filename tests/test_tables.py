@@ -183,7 +183,7 @@ def test_bounds_table_has_the_cost_of_a_gradient_and_the_relative_budget(results
     step = grpo.loc["a step's gradient, error 100 %"]
     assert 8 <= step["low"] <= step["count"] <= step["high"]
     assert step["spent"] == 128
-    assert grpo.loc["relative budget", "reading"] == "deficient; of a height nothing is known"
+    assert grpo.loc["relative budget", "reading"] == "deficient; no count follows"
     assert np.isnan(grpo.loc["relative budget", "count"])
     assert next(row[4:7] for row in table.rows if row[2] == "relative budget") == ["–", "–", "–"]
 

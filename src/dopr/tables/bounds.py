@@ -115,4 +115,4 @@ def _budget(results: Results, comparison: Comparison, method: str) -> _Row:
     xi = base_budget(results, comparison, method)
     text = f"xi {xi.value:.2f} [{xi.low:.2f}, {xi.high:.2f}], best {BEST[0]} to {BEST[1]}"
     none = Measured(math.nan, math.nan, math.nan)
-    return _Row("relative budget", text, none, math.nan, f"{regime(xi.value)}; of a height nothing is known")
+    return _Row("relative budget", text, none, math.nan, f"{regime(xi.value)}; no count follows")
