@@ -154,6 +154,15 @@ def test_published_rollouts_are_steps_of_1024():
     assert points.loc[points["set"] == "random 16", "rollouts"].isna().all()
 
 
+def test_without_any_run_the_program_draws_what_was_published(tmp_path):
+    options = ["--pools", "--prompts", "--rollout-bounds", "change_of_measure", "--seeds", "0"]
+    command = [sys.executable, SCRIPTS / "plot_complexity.py", *options, "--output", tmp_path / "figure"]
+    subprocess.run(command, check=True)
+    frame = pd.read_csv(tmp_path / "figure.csv")
+    assert set(frame["source"]) == {"published"}
+    assert len(frame[frame["kind"] == "final"]) == len(published_points())
+
+
 def test_what_was_not_published_is_not_known():
     points = published_points()
     found = published_constants(points[points["model"] == "Qwen2.5-Math-1.5B"], 0.05)

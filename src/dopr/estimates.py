@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from dopr.errors import UserError
 from dopr.statistics import FloatArray, pass_at_k
 
+FEWEST = 4  # rollouts a visit that variance_moments takes
+
 
 def first_visits(history: Mapping[str, Sequence[float]], group: int) -> FloatArray:
     """Correct rollouts among the `group` of each visited prompt's first visit; shape (visited prompts,).
@@ -42,8 +44,8 @@ def variance_moments(correct: ArrayLike, drawn: int) -> tuple[FloatArray, FloatA
     Raises:
         UserError: fewer than four rollouts were drawn.
     """
-    if drawn < 4:
-        raise UserError(f"the variance of groups takes profiles of at least 4 rollouts a visit, not {drawn}")
+    if drawn < FEWEST:
+        raise UserError(f"the variance of groups takes profiles of at least {FEWEST} rollouts a visit, not {drawn}")
     c, n = np.asarray(correct, dtype=np.float64), float(drawn)
     pairs = c * (n - c) / (n * (n - 1))
     return pairs, pairs * (c - 1) * (n - c - 1) / ((n - 2) * (n - 3))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dopr.bounds.bound import Bound
-from dopr.bounds.gradient_error import rollouts_for_error
+from dopr.bounds.gradient_error import best_group, rollouts_for_error
 from dopr.bounds.relative_budget import BEST, regime
 from dopr.bounds.signal_share import rollouts_per_informative_group
 from dopr.comparison import Comparison
@@ -24,12 +24,14 @@ from dopr.constants import (
     solvable_share,
     spent_per_informative_group,
 )
+from dopr.estimates import FEWEST
 from dopr.labels import label
 from dopr.results import Results
 from dopr.tables.cells import NONE, decimal
 from dopr.tables.typeset import Table
 
 HEADER = ["pool", "method", "bound", "constants", "counts", "95 % interval", "spent", "reading"]
+EXPECTED = "expected at the start of uniform sampling"
 
 
 @dataclass(frozen=True)
@@ -87,28 +89,34 @@ def _rows(results: Results, comparison: Comparison, method: str, bounds: Sequenc
         f"C {point.coverage:.2f} ({solvable:.0f} % solvable)"
     )
     named = [_Row(bound.title, constants, measured.reached(bound), spent) for bound in bounds]
-    return [*named, *_of_groups(results, comparison, method), _budget(results, comparison, method)]
+    # Of groups: when the pool is sampled uniformly, from the profile's first visits.
+    drawn = group_size(results.profile_ledger(comparison.pool))
+    run = comparison.evaluations[method].seeds[0]
+    groups = (results, comparison, method, min(drawn, group_size(results.ledger(comparison.pool, method, run))), drawn)
+    gradient = [_gradient(*groups)] if drawn >= FEWEST else []  # smaller groups do not show how their variance varies
+    return [*named, _signal(*groups), *gradient, _budget(results, comparison, method)]
 
 
-def _of_groups(results: Results, comparison: Comparison, method: str) -> list[_Row]:
-    """What a group with signal, and a gradient, cost when the pool is sampled uniformly, from the profile's first
-    visits."""
+def _signal(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
     pool, seeds = comparison.pool, comparison.evaluations[method].seeds
-    history, drawn = results.history(pool), group_size(results.profile_ledger(pool))
-    metrics = [results.metrics(pool, method, seed) for seed in seeds]
-    group = min(drawn, group_size(results.ledger(pool, method, seeds[0])))
-    share = pool_informative_share(history, drawn, group, len(comparison.questions))
+    share = pool_informative_share(results.history(pool), drawn, group, len(comparison.questions))
     counts = [rollouts_per_informative_group(each, group) for each in (share.value, share.high, share.low)]
-    spent = float(np.mean([spent_per_informative_group(each, group) for each in metrics]))
-    said = "expected at the start of uniform sampling"
-    signal = _Row("one informative group", f"q {share.value:.3f}, G {group}", Measured(*counts), spent, said)
+    spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
+    constants = f"q {share.value:.3f}, G {group}"
+    return _Row("one informative group", constants, Measured(*counts), float(np.mean(spent)), EXPECTED)
 
-    (mean, variance), replicates = pool_gradient(history, drawn, len(comparison.questions))
-    least = [rollouts_for_error(each, size, 1.0, group) for size, each in [(mean, variance), *replicates]]
-    parts = f"mean {mean:.3f}, between {variance.between:.4f}, within {variance.within:.4f}, G {group}"
-    a_step = float(np.mean([each["rollouts"].iloc[0] for each in metrics]))
-    count = Measured.of(least[0], np.array(least[1:]))
-    return [signal, _Row("a step's gradient, error 100 %", parts, count, a_step, said)]
+
+def _gradient(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
+    pool, seeds = comparison.pool, comparison.evaluations[method].seeds
+    (mean, variance), replicates = pool_gradient(results.history(pool), drawn, len(comparison.questions))
+    count = Measured.of(
+        rollouts_for_error(variance, mean, 1.0, group),
+        np.array([rollouts_for_error(each, size, 1.0, group) for size, each in replicates]),
+    )
+    parts = f"mean {mean:.3f}, variance between {variance.between:.4f} and within {variance.within:.4f}"
+    spent = [results.metrics(pool, method, seed)["rollouts"].iloc[0] for seed in seeds]
+    constants = f"{parts}, G {group} (best {best_group(variance):.1f})"
+    return _Row("a step's gradient, error 100 %", constants, count, float(np.mean(spent)), EXPECTED)
 
 
 def _budget(results: Results, comparison: Comparison, method: str) -> _Row:
