@@ -10,6 +10,7 @@ from dopr.errors import exit_with_one_line
 from dopr.files import write_prompts
 from dopr.jobs import Jobs
 from dopr.provenance import describe, write
+from dopr.references import told, unreadable
 
 
 def main() -> None:
@@ -31,7 +32,10 @@ def main() -> None:
     for name, pool in found.account["pools"].items():
         for benchmark, count in pool["benchmark_questions"].items():
             print(f"pool {name} holds {count} questions of {benchmark}; data.decontaminate takes them out")
-    write(args.output, {**describe(jobs.data(), config.data.seed, {}), "data": found.account})
+    silent = unreadable(splits, config.verify)
+    print("\n".join(told(silent)), end="\n" if silent else "")
+    account = {**found.account, "unreadable_references": silent}
+    write(args.output, {**describe(jobs.data(), config.data.seed, {}), "data": account})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from dopr.config import Sampling
 from dopr.policy.learner import Learner
+from dopr.policy.lora import merged
 from dopr.policy.transformer import Transformer
 from dopr.recipe import Loss, Recipe
 from dopr.records import Rollout
@@ -48,7 +49,7 @@ def roll_out(
 ) -> list[list[Rollout]]:
     """Groups really sampled from the policy, with made-up rewards."""
     tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine.from_folder(tiny)
-    engine.load_weights(policy.state_dict())
+    engine.load_weights(merged(policy))
     ids = [tuple(tokenizer.encode(f"compute 1 + {i}\n").ids) for i in range(len(rewards))]
     samples = engine.generate(ids, len(rewards[0]), temperature, LIMIT, seed)
     return [

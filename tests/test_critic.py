@@ -82,7 +82,7 @@ def test_whitening_by_hand():
 def one_value(value: float, before: float, target: float, clip: float = 0.2) -> tuple[float, float]:
     """Loss and gradient at a single token."""
     found = torch.tensor([[value]], requires_grad=True)
-    loss = value_loss(found, torch.tensor([[before]]), torch.tensor([[target]]), torch.ones(1, 1).bool(), clip)
+    loss = value_loss(found, torch.tensor([[before]]), torch.tensor([[target]]), torch.ones(1, 1).bool(), clip, 1)
     loss.backward()
     return loss.item(), found.grad.item()
 
@@ -102,7 +102,7 @@ def test_the_clipped_value_loss_by_hand(value, before, target, loss, gradient):
 
 def test_the_value_loss_is_a_mean_over_real_tokens():
     values, mask = torch.tensor([[1.0, 9.0], [0.0, 3.0]]), torch.tensor([[True, False], [True, True]])
-    assert value_loss(values, values, torch.zeros(2, 2), mask, 0.2).item() == pytest.approx((1 + 0 + 9) / 3 / 2)
+    assert value_loss(values, values, torch.zeros(2, 2), mask, 0.2, 3).item() == pytest.approx((1 + 0 + 9) / 3 / 2)
 
 
 # --- the critic ---

@@ -11,7 +11,7 @@ import torch
 from dopr.policy import model
 from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
-from dopr.recipe import Critic, Reuse
+from dopr.recipe import Critic, Lora, Reuse
 from dopr.rollout.torch_engine import TorchEngine
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
@@ -80,6 +80,8 @@ def test_a_saved_bfloat16_policy_is_loaded_by_transformers_and_by_the_sampler(ti
         {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4), "dtype": "bfloat16"},
         {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.01)},
         {"loss": make_loss(variant="rft"), "reuse": Reuse(groups=2, window=4, updates=2)},
+        {"lora": Lora(rank=4, alpha=8), "loss": make_loss(kl=0.1), "critic": Critic(learning_rate=0.01)},
+        {"lora": Lora(rank=4, alpha=8), "dtype": "bfloat16", "micro_batch_tokens": 60, "gradient_checkpointing": True},
     ],
 )
 def test_a_restored_learner_goes_on_bit_for_bit(tiny, tmp_path, settings):

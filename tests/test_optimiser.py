@@ -61,7 +61,7 @@ def test_in_float32_it_is_torchs_adamw_bit_for_bit():
     optimiser = make_optimiser(ours, weight_decay=0.1)
     adam = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     for step in range(5):
-        optimiser.step(loss_of(ours), step)
+        optimiser.step([loss_of(ours)], step)
         adam.zero_grad()
         loss_of(theirs).backward()
         adam.step()
@@ -71,7 +71,7 @@ def test_in_float32_it_is_torchs_adamw_bit_for_bit():
 def test_weight_decay_shrinks_weights_that_have_no_gradient():
     network = make_network()
     before = network.weight.detach().clone()
-    make_optimiser(network, weight_decay=0.5, learning_rate=0.1).step((network(INPUT) * 0).sum(), 0)
+    make_optimiser(network, weight_decay=0.5, learning_rate=0.1).step([(network(INPUT) * 0).sum()], 0)
     torch.testing.assert_close(network.weight.detach(), before * (1 - 0.1 * 0.5))
 
 
@@ -82,7 +82,7 @@ def test_steps_too_small_for_bfloat16_add_up_in_the_masters():
     optimiser = make_optimiser(network, torch.bfloat16, learning_rate=1e-4)
     seen = []
     for step in range(60):
-        optimiser.step(network.weight.float().sum(), step)
+        optimiser.step([network.weight.float().sum()], step)
         seen.append(float(network.weight.detach()))
     assert network.weight.dtype == torch.bfloat16
     assert seen[10] == 1.0
@@ -96,7 +96,7 @@ def test_the_working_copy_is_the_masters_rounded():
     optimiser = make_optimiser(network, torch.bfloat16)
     assert all(torch.equal(master, weight) for master, weight in zip(optimiser.masters, start, strict=True))
     for step in range(3):
-        optimiser.step(loss_of(network), step)
+        optimiser.step([loss_of(network)], step)
         for master, weight in zip(optimiser.masters, network.parameters(), strict=True):
             assert master.dtype == torch.float32
             assert torch.equal(master.detach().bfloat16(), weight.detach())
@@ -107,10 +107,10 @@ def test_a_restored_optimiser_goes_on_bit_for_bit(dtype):
     whole, resumed = make_network(), make_network()
     first, second = make_optimiser(whole, dtype), make_optimiser(resumed, dtype)
     for step in range(4):
-        first.step(loss_of(whole), step)
+        first.step([loss_of(whole)], step)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for step in range(4, 8):
-        norms = [optimiser.step(loss_of(network), step) for optimiser, network in ((first, whole), (second, resumed))]
+        norms = [optimiser.step([loss_of(network)], step) for optimiser, network in ((first, whole), (second, resumed))]
         assert norms[0] == norms[1]
     assert all(torch.equal(a, b) for a, b in zip(first.masters, second.masters, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
@@ -122,5 +122,29 @@ def test_a_gradient_that_is_not_finite_changes_nothing(dtype):
     optimiser = make_optimiser(network, dtype)
     before = [weight.detach().clone() for weight in optimiser.masters]
     with pytest.raises(FloatingPointError, match=r"step 3: the loss is .* lower learning_rate"):
-        optimiser.step((network.weight * float("inf")).sum(), 2)
+        optimiser.step([(network.weight * float("inf")).sum()], 2)
     assert all(torch.equal(master, weight) for master, weight in zip(optimiser.masters, before, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradients_of_several_losses_add_up_in_float32(dtype):
+    """256 + 1 is no bfloat16 number."""
+    network = nn.Linear(1, 1, bias=False)
+    optimiser = make_optimiser(network, dtype)
+    for step in range(2):  # what is left of one step is not in the next
+        total, norm = optimiser.step((factor * network.weight.float().sum() for factor in (256.0, 1.0)), step)
+        assert optimiser.masters[0].grad.item() == norm == 257.0
+    assert total == pytest.approx(257 * float(optimiser.masters[0].detach()), abs=1.0)
+
+
+def test_a_losss_graph_is_let_go_before_the_next_one_is_computed():
+    network = make_network()
+
+    def losses():
+        for _ in range(3):
+            loss = loss_of(network)
+            yield loss
+            with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+                loss.backward()
+
+    make_optimiser(network).step(losses(), 0)

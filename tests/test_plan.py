@@ -172,7 +172,7 @@ def test_every_row_of_the_table_has_a_source() -> None:
 
 
 def test_disk_and_memory_by_hand(config: Config) -> None:
-    shape = Shape(parameters=1000, cache=4, context=100)
+    shape = Shape(parameters=1000, layers=1, hidden=10, inner=40, queries=8, keys=2, vocabulary=100, context=100)
     works = [
         Work("evaluate_base", 1, rollouts=1, completion_tokens=5),
         Work("train", 1, "a", rollouts=10, completion_tokens=7, snapshots=3),
@@ -185,9 +185,11 @@ def test_disk_and_memory_by_hand(config: Config) -> None:
     half = recipe.model_copy(update={"dtype": "bfloat16", "loss": recipe.loss.model_copy(update={"kl": 0.1})})
     cache = 128 * 30 * 4
     needed = {"weights": 4000, "reference": 0, "gradients": 4000, "optimiser": 8000, "cache": 4 * cache}
-    assert memory(recipe, shape, LENGTHS, 1) == needed
+    found = memory(recipe, config.rollout, shape, LENGTHS, 1)
+    assert found == {**needed, "sampler": 0, "activations": found["activations"]}
     needed = {"weights": 1000, "reference": 1000, "gradients": 3000, "optimiser": 6000, "cache": cache}
-    assert memory(half, shape, LENGTHS, 2) == needed
+    found = memory(half, config.rollout, shape, LENGTHS, 2)
+    assert found == {**needed, "sampler": 0, "activations": found["activations"]}
 
 
 # --- the command ---
@@ -201,7 +203,7 @@ def test_the_command_prints_every_part(capsys: pytest.CaptureFixture[str], monke
     assert "| train, grpo | 4 | 4 | 8,192,000 |" in printed  # four sets, 2000 steps of 1024
     assert "assumption: " in printed
     assert "Disk: " in printed
-    assert "Memory of one GPU, grpo: " in printed
+    assert re.search(r"Memory of one GPU, grpo: .*activations [\d,.]+, cache [\d,.]+\)\.", printed)
 
 
 def test_the_length_of_prompts_is_measured_where_they_are(

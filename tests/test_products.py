@@ -71,3 +71,19 @@ def test_row_counts_are_rounded_up_to_few_sizes(count, rounded):
 
 def test_rounding_wastes_little():
     assert all(n <= round_up(n) <= max(n + 31, n * 1.0625) for n in range(1, 20000))
+
+
+@pytest.mark.parametrize("frozen", ["rows", "weight"])
+def test_a_factor_that_takes_no_gradient_gets_none_and_costs_none(frozen):
+    values = {"rows": torch.randn(512, 128), "weight": torch.randn(256, 128)}
+    gradients = []
+    for taking in (values.keys(), values.keys() - {frozen}):
+        leaves = {name: value.clone().requires_grad_(name in taking) for name, value in values.items()}
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: (kept.append(t), t)[1], lambda t: t):
+            result = product(leaves["rows"], leaves["weight"])
+        assert len(kept) == len(taking)
+        result.sum().backward()
+        gradients.append({name: leaf.grad for name, leaf in leaves.items()})
+    assert gradients[1].pop(frozen) is None
+    assert all(torch.equal(gradient, gradients[0][name]) for name, gradient in gradients[1].items())

@@ -14,7 +14,7 @@ from dopr.checkpoint import RunState
 from dopr.config import Config, Sampling
 from dopr.ledger import Ledger
 from dopr.policy import model
-from dopr.recipe import Critic, Recipe, Reuse, Reward
+from dopr.recipe import Critic, Lora, Recipe, Reuse, Reward
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Ask, Memoryless, Setup, make_selector
@@ -110,6 +110,7 @@ def assert_same(first: tuple, second: tuple) -> None:
         {"reuse": Reuse(groups=2, window=4)},
         {"dtype": "bfloat16", "epochs": 2, "minibatches": 2},
         {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4)},
+        {"lora": Lora(rank=4, alpha=8), "micro_batch_tokens": 200, "gradient_checkpointing": True},
     ],
 )
 @pytest.mark.parametrize("stop_at", [1, 2, 3, STEPS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def open_config(raw: dict[str, Any]) -> Config:
     check_base(config)
     check_evaluation_tokens(config)
     check_engine(config)
+    check_adapters(config)
     check_bounds(config)
     return config
 
@@ -169,6 +171,15 @@ def check_engine(config: Config) -> None:
         raise ConfigError(
             f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
         )
+
+
+def check_adapters(config: Config) -> None:
+    """What adapters need is installed, where a recipe has them."""
+    for name, recipe in config.recipes.items():
+        if recipe.lora and find_spec("peft") is None:
+            raise ConfigError(
+                f"config.yaml: recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'"
+            )
 
 
 def check_bounds(config: Config) -> None:

@@ -46,17 +46,22 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(rows, weight)
-        ctx.biased = bias is not None
+        for_rows, for_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if for_weight else None, weight if for_rows else None)
         with fast_products():
             return linear(rows, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
+        for_rows, for_weight, for_bias = ctx.needs_input_grad
         with fast_products():
-            return gradient @ weight, gradient.t() @ rows, gradient.sum(0) if ctx.biased else None
+            return (
+                gradient @ weight if for_rows else None,
+                gradient.t() @ rows if for_weight else None,
+                gradient.sum(0) if for_bias else None,
+            )
 
 
 @contextmanager

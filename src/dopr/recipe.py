@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from dopr.section import PositiveInt, Section, Share
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class Reuse(Section):
@@ -98,11 +100,20 @@ class Critic(Section):
     clip: float = Field(default=0.5, gt=0)
 
 
+class Lora(Section):
+    """Low-rank adapters in place of training every weight (see dopr.policy.lora). targets: projections that get one."""
+
+    rank: PositiveInt
+    alpha: PositiveInt
+    targets: Annotated[list[Projection], Field(min_length=1)] = Field(default_factory=lambda: [*get_args(Projection)])
+
+
 class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them.
 
-    epochs: passes over a step's rollouts. minibatches: updates a pass. dtype: of the network's weights; the optimiser
-    keeps them in float32 in either case.
+    epochs: passes over a step's rollouts. minibatches: updates a pass. micro_batch_tokens: padded tokens that an update
+    computes at a time; null is all of them. gradient_checkpointing: each layer is computed again for its gradient and
+    not kept. dtype: of the network's weights; the optimiser keeps them in float32 in either case.
     """
 
     selector: str
@@ -119,7 +130,10 @@ class Recipe(Section):
     loss: Loss
     epochs: PositiveInt = 1
     minibatches: PositiveInt = 1
+    micro_batch_tokens: PositiveInt | None = None
+    gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
+    lora: Lora | None = None
     critic: Critic | None = None
     reuse: Reuse | None = None
     reward: Reward = Reward()

@@ -22,6 +22,7 @@ from dopr.data.encoding import encode_prompt
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
+from dopr.policy.lora import merged
 from dopr.policy.optimiser import learning_rate
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics
@@ -93,7 +94,7 @@ def train(run: Run) -> Stopwatch:
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)
     for step in range(start, recipe.steps):
-        run.engine.load_weights(run.policy.state_dict())
+        run.engine.load_weights(merged(run.policy))
         asks = run.selector.ask(step, [outcome(group) for group in run.held])
         check_asks(run, asks)
         new = roll_out(run, step, asks)

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     for _ in range(args.turns):
         plain.append(len(stream) / timed(lambda: [in_one_process(*pair) for pair in stream]))
         with Grader(limits) as grader:
-            grader.grade([("1", r"\boxed{2}")])  # starting is not judging
+            grader.grade([("0.5", r"\boxed{\frac{1}{3}}")])  # starting is not judging
             ours.append(len(stream) / timed(by_steps(grader, stream, 16 * args.group)))
     for name, rates in (("math-verify, one process", plain), (f"dopr, {args.workers} workers", ours)):
         print(f"{name}: {statistics.median(rates):,.0f} answers/s [{min(rates):,.0f}, {max(rates):,.0f}]")

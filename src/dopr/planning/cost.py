@@ -2,7 +2,7 @@
 
 Throughput is a table (resources/throughput.csv), each row with its source or marked as an assumption. A model takes
 the rows of the nearest size, scaled by its parameters; between numbers of sequences it is interpolated on log axes.
-Memory is what can be counted: activations, and what engines keep for themselves, come on top.
+Memory is what can be counted: what engines keep for themselves comes on top.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dopr.config import Sampling
 from dopr.errors import UserError, suggestion
 from dopr.files import DataError
+from dopr.planning.activations import activations
 from dopr.planning.shape import Shape
-from dopr.planning.work import Lengths, Work
+from dopr.planning.work import Lengths, Work, update_rows
 from dopr.recipe import Recipe
 
 TABLE = Path(__file__).parents[3] / "resources" / "throughput.csv"
@@ -85,18 +87,26 @@ def disk(works: Sequence[Work], shape: Shape, dtype: str, at_once: int) -> dict[
     }
 
 
-def memory(recipe: Recipe, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
+def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
     """Bytes on each of `gpus` that share a run: its weights, gradients and optimiser in equal parts, and its rollouts.
 
-    A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser).
+    A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser). With adapters only
+    theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
+    of its own, and a cache of the size it is given.
     """
     weight, count = BYTES[recipe.dtype], shape.parameters / gpus
+    trained = shape.adapters(recipe.lora) / gpus if recipe.lora else count
     own = 4 if recipe.dtype == "float32" else 2 + 4
     sequences = recipe.rollouts_per_step / gpus
+    rows = update_rows(recipe) / gpus
+    vllm = sampling.engine == "vllm"
+    cache = sequences * (lengths.prompt + lengths.completion) * shape.cache * weight
     return {
-        "weights": count * weight,
-        "reference": count * weight if recipe.loss.kl else 0.0,
-        "gradients": count * own,
-        "optimiser": count * (8 if recipe.dtype == "float32" else 12),
-        "cache": sequences * (lengths.prompt + lengths.completion) * shape.cache * weight,
+        "weights": (count + trained if recipe.lora else count) * weight,
+        "sampler": count * weight * (bool(recipe.lora) + vllm),
+        "reference": count * weight if recipe.loss.kl and not recipe.lora else 0.0,
+        "gradients": trained * own,
+        "optimiser": trained * (8 if recipe.dtype == "float32" else 12),
+        "activations": activations(recipe, shape, lengths.prompt, lengths.completion, rows, weight),
+        "cache": min(cache, sampling.kv_cache_gb * 2**30) if vllm else cache,
     }

@@ -1,4 +1,4 @@
-"""How large a policy is: parameters, and bytes of cache a token, from its config.json."""
+"""How large a policy is, from its config.json."""
 
 from __future__ import annotations
 
@@ -12,17 +12,43 @@ from dopr.data.arithmetic import vocabulary
 from dopr.data.tokenizer import build_tokenizer
 from dopr.errors import UserError
 from dopr.files import read_json
+from dopr.recipe import Lora
 
 KNOWN = Path(__file__).parents[3] / "resources" / "model_shapes.json"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """parameters: of the network. cache: numbers kept in the cache for each token. context: most tokens a sequence."""
+    """parameters: of the network. hidden, inner, queries, keys: columns of the residual stream, of the gated layer, of
+    all query heads and all key heads. context: most tokens a sequence."""
 
     parameters: int
-    cache: int
+    layers: int
+    hidden: int
+    inner: int
+    queries: int
+    keys: int
+    vocabulary: int
     context: int
+
+    @property
+    def cache(self) -> int:
+        """Numbers kept in the cache for each token."""
+        return 2 * self.layers * self.keys
+
+    def adapters(self, settings: Lora) -> int:
+        """Parameters of low-rank adapters."""
+        hidden, inner, queries, keys = self.hidden, self.inner, self.queries, self.keys
+        sides = {
+            "q_proj": hidden + queries,
+            "k_proj": hidden + keys,
+            "v_proj": hidden + keys,
+            "o_proj": queries + hidden,
+            "gate_proj": hidden + inner,
+            "up_proj": hidden + inner,
+            "down_proj": inner + hidden,
+        }
+        return self.layers * settings.rank * sum(sides[name] for name in set(settings.targets))
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
@@ -34,8 +60,10 @@ class Shape:
         biased = config.get("attention_bias", config.get("model_type") == "qwen2")
         attention = 2 * hidden * queries + 2 * hidden * keys + (queries + 2 * keys if biased else 0)
         layer = attention + 3 * hidden * inner + 2 * hidden
-        embeddings = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings", False) else 2)
-        return cls(layers * layer + embeddings + hidden, 2 * layers * keys, config["max_position_embeddings"])
+        vocabulary, context = config["vocab_size"], config["max_position_embeddings"]
+        embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings", False) else 2)
+        parameters = layers * layer + embeddings + hidden
+        return cls(parameters, layers, hidden, inner, queries, keys, vocabulary, context)
 
 
 def shape_of(config: Config) -> Shape:

@@ -128,6 +128,12 @@ def trained_rows(recipe: Recipe) -> int:
     return recipe.rollouts_per_step * recipe.epochs + replayed
 
 
+def update_rows(recipe: Recipe) -> float:
+    """Completions of one update, at most."""
+    replayed = recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
+    return (recipe.rollouts_per_step + replayed) / recipe.minibatches
+
+
 def evaluation(
     rule: str, jobs: int, runs: int, policies: int, config: Config, sizes: Mapping[str, int], lengths: Lengths
 ) -> Work:

@@ -11,7 +11,7 @@ drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from dopr.policy.logprobs import completion_states, in_rows
+from dopr.policy.micro_batches import cut
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import Estimate, Weighted, padded
@@ -51,7 +52,7 @@ class Critic:
     """The value network and its optimiser; `policy` is the starting policy."""
 
     def __init__(self, policy: Transformer, recipe: Recipe, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.micro_batch_tokens = settings, recipe.micro_batch_tokens
         self.network = ValueNetwork(policy)
         self.optimiser = Optimiser(self.network, recipe, settings.learning_rate, torch.float32)
 
@@ -60,8 +61,11 @@ class Critic:
         """The rows with their tokens' advantages by the values held now, whitened over these rows."""
         if not rows:
             return []
-        values, mask = self.network(rows)
-        held = [row[real].tolist() for row, real in zip(values, mask, strict=True)]
+        values: dict[int, list[float]] = {}
+        for places, part in self._parts(rows):
+            found, mask = self.network(part)
+            values.update(zip(places, (row[real].tolist() for row, real in zip(found, mask, strict=True)), strict=True))
+        held = [values[i] for i in range(len(rows))]
         raw = [
             advantages(row.rollout.reward, estimates, self.settings.discount, self.settings.gae_lambda)
             for row, estimates in zip(rows, held, strict=True)
@@ -79,13 +83,22 @@ class Critic:
         Raises:
             FloatingPointError: the loss or its gradient is not finite.
         """
+        tokens = sum(len(row.rollout.tokens) for row in rows)
+        loss, _ = self.optimiser.step((self._loss(part, tokens) for _, part in self._parts(rows)), step)
+        return loss
+
+    def _loss(self, rows: Sequence[Weighted], tokens: int) -> Tensor:
+        """What some rows add to the loss of a mini-batch of `tokens`."""
         values, mask = self.network(rows)
         estimates = [row.estimate for row in rows if row.estimate]
         before = padded([estimate.values for estimate in estimates], mask)
         returns = padded([estimate.returns for estimate in estimates], mask)
-        loss = value_loss(values, before, returns, mask, self.settings.clip)
-        self.optimiser.step(loss, step)
-        return loss.item()
+        return value_loss(values, before, returns, mask, self.settings.clip, tokens)
+
+    def _parts(self, rows: Sequence[Weighted]) -> Iterator[tuple[list[int], list[Weighted]]]:
+        """The micro-batches, with their rows' places."""
+        for places in cut([row.rollout for row in rows], self.micro_batch_tokens):
+            yield places, [rows[place] for place in places]
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimiser."""
@@ -120,8 +133,8 @@ def whitened(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [part.tolist() for part in flat.split([len(row) for row in rows])]
 
 
-def value_loss(values: Tensor, before: Tensor, returns: Tensor, mask: Tensor, clip: float) -> Tensor:
-    """Half the mean over tokens of max((v - R)^2, (v clipped to before +- clip, - R)^2)."""
+def value_loss(values: Tensor, before: Tensor, returns: Tensor, mask: Tensor, clip: float, tokens: int) -> Tensor:
+    """Half the mean of max((v - R)^2, (v clipped to before +- clip, - R)^2) over the `tokens` of a mini-batch."""
     bounded = before + (values - before).clamp(-clip, clip)
     errors = torch.maximum((values - returns) ** 2, (bounded - returns) ** 2)
-    return (errors * mask).sum() / mask.sum() / 2
+    return (errors * mask).sum() / tokens / 2

@@ -14,6 +14,7 @@ from dopr.config import Sampling
 from dopr.policy.advantages import weigh
 from dopr.policy.critic import Critic
 from dopr.policy.logprobs import completion_logprobs
+from dopr.policy.lora import adapt
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.replay import ReplayBuffer
 from dopr.policy.transformer import Transformer
@@ -25,16 +26,24 @@ from dopr.records import Rollout, derive_seed
 class Learner:
     """The updates that follow a rollout step; the policy is changed in place.
 
-    Made with the starting policy, which is cast to the recipe's dtype and, for the KL term, copied.
+    Made with the starting policy, which is given adapters where the recipe says so, cast to the recipe's dtype and, for
+    the KL term, copied; with adapters it is its own reference (see collect). A critic has adapters if the policy has.
     """
 
     def __init__(self, policy: Transformer, recipe: Recipe, sampling: Sampling, seed: int) -> None:
         self.policy, self.recipe, self.seed = policy, recipe, seed
+        policy.checkpointing = recipe.gradient_checkpointing
+        if recipe.lora:
+            adapt(policy, recipe.lora, seed)
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, getattr(torch, recipe.dtype))
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
-        reference = deepcopy(policy).requires_grad_(False) if recipe.loss.kl > 0 else None
-        self.objective = Objective(recipe.loss, sampling.temperature, sampling.max_new_tokens, reference)
+        reference = None
+        if recipe.loss.kl > 0:
+            reference = policy if recipe.lora else deepcopy(policy).requires_grad_(False)
+        self.objective = Objective(
+            recipe.loss, sampling.temperature, sampling.max_new_tokens, reference, recipe.micro_batch_tokens
+        )
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
         """The optimiser steps of one training step; their statistics, and how many there were.

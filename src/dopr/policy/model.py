@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from dopr.files import DataError, read_json, write_json
 from dopr.model_folder import read_shape, read_tokenizer, read_weights
+from dopr.policy.lora import adapted, merged, save_adapter
 from dopr.policy.transformer import Transformer
 
 SHARED_FILES = (
@@ -44,9 +45,10 @@ def load(folder: Path) -> Transformer:
 
 
 def save(policy: Transformer, folder: Path, like: Path) -> None:
-    """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`."""
+    """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
+    merged into it, and written to its folder `adapter` too."""
     folder.mkdir(parents=True)
-    save_file(policy.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(merged(policy), folder / "model.safetensors", metadata={"format": "pt"})
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
@@ -54,3 +56,5 @@ def save(policy: Transformer, folder: Path, like: Path) -> None:
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name
     if config.get(key, dtype) != dtype:  # whoever loads it goes by what is written there
         write_json(folder / "config.json", {**config, key: dtype})
+    if adapted(policy):
+        save_adapter(policy, folder / "adapter")

@@ -7,6 +7,8 @@ masters, which the optimiser moves, and the copy is refreshed from them after ev
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -28,49 +30,56 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 class Optimiser:
-    """Optimises a network in place; casts it to `dtype` first."""
+    """Optimises a network in place, those of its weights that take gradients; casts it to `dtype` first."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, rate: float, dtype: torch.dtype) -> None:
         self.network, self.recipe, self.rate = network, recipe, rate
-        weights = list(network.parameters())
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.masters = weights if dtype == torch.float32 else [nn.Parameter(w.detach().clone()) for w in weights]
         network.to(dtype)
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.adam = torch.optim.AdamW(self.masters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
 
-    def step(self, loss: Tensor, step: int) -> float:
-        """One step down the gradient of `loss`; returns the gradient's norm before it was clipped.
+    def step(self, losses: Iterable[Tensor], step: int) -> tuple[float, float]:
+        """One step down the gradient of the sum of `losses`; returns that sum, and the gradient's norm before it was
+        clipped. Each loss's graph is let go before the next one is asked for; gradients add up in float32.
 
         Raises:
             FloatingPointError: the loss or its gradient is not finite; nothing was changed.
         """
-        self.network.zero_grad()
-        loss.backward()
-        self._take_gradients()
+        self.adam.zero_grad()
+        total = 0.0
+        for loss in losses:
+            loss.backward()
+            self._take_gradients()
+            total += loss.item()
         norm = float(nn.utils.clip_grad_norm_(self.masters, self.recipe.max_grad_norm))
-        if not torch.isfinite(loss) or not norm < float("inf"):
+        if not math.isfinite(total) or not norm < float("inf"):
             raise FloatingPointError(
-                f"step {step + 1}: the loss is {loss.item()} and its gradient norm {norm}; lower learning_rate"
+                f"step {step + 1}: the loss is {total} and its gradient norm {norm}; lower learning_rate"
             )
         for group in self.adam.param_groups:
             group["lr"] = self.rate * schedule(self.recipe, step)
         self.adam.step()
         self._refresh()
-        return norm
+        return total, norm
 
     def _take_gradients(self) -> None:
-        """The masters' gradients; where the network is its own master there is nothing to do."""
-        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
-            if master is not weight:
-                master.grad = None if weight.grad is None else weight.grad.float()
+        """Add the network's gradients to the masters'; where it is its own master there is nothing to do."""
+        for master, weight in zip(self.masters, self.weights, strict=True):
+            if master is not weight and weight.grad is not None:
+                gradient = weight.grad.float()
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                weight.grad = None
 
     @torch.no_grad()
     def _refresh(self) -> None:
-        for master, weight in zip(self.masters, self.network.parameters(), strict=True):
+        for master, weight in zip(self.masters, self.weights, strict=True):
             if master is not weight:
                 weight.copy_(master)
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights in float32 and what AdamW remembers."""
+        """The weights that are trained, in float32, and what AdamW remembers."""
         return {"weights": [master.detach() for master in self.masters], "adam": self.adam.state_dict()}
 
     @torch.no_grad()

@@ -13,10 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
 
 from dopr.architecture import rotary_angles
 from dopr.policy.layout import Layout, Part, rows_of
 from dopr.products import product
+
+
+class Projection(nn.Linear):
+    """A linear layer, computed by dopr.products."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[rows, inner] to [rows, columns]."""
+        return product(rows, self.weight, self.bias)
 
 
 class Attention(nn.Module):
@@ -28,26 +37,28 @@ class Attention(nn.Module):
         self.kv_heads = config.get("num_key_value_heads") or self.heads
         self.head_size = config.get("head_dim") or size // self.heads
         biased = config["model_type"] == "qwen2"
-        self.q_proj = nn.Linear(size, self.heads * self.head_size, bias=biased)
-        self.k_proj = nn.Linear(size, self.kv_heads * self.head_size, bias=biased)
-        self.v_proj = nn.Linear(size, self.kv_heads * self.head_size, bias=biased)
-        self.o_proj = nn.Linear(self.heads * self.head_size, size, bias=False)
+        self.q_proj = Projection(size, self.heads * self.head_size, bias=biased)
+        self.k_proj = Projection(size, self.kv_heads * self.head_size, bias=biased)
+        self.v_proj = Projection(size, self.kv_heads * self.head_size, bias=biased)
+        self.o_proj = Projection(self.heads * self.head_size, size, bias=False)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, parts: Sequence[Part]) -> Tensor:
         """[tokens, hidden size] in and out; cos and sin: [tokens, 1, head size]."""
         turned = self.heads + self.kv_heads
-        projected = product(hidden, *self._joined()).view(len(hidden), -1, self.head_size)
+        projected = self._projected(hidden).view(len(hidden), -1, self.head_size)
         query, key = rotate(projected[:, :turned], cos, sin).tensor_split([self.heads], 1)
         query, key, value = query.flatten(1), key.flatten(1), projected[:, turned:].flatten(1)
         mixed = torch.cat([self._attend(part, query, key, value) for part in parts])
-        return product(mixed, self.o_proj.weight)
+        return self.o_proj(mixed)  # type: ignore[no-any-return]
 
-    def _joined(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the query, key and value projections as one."""
+    def _projected(self, hidden: Tensor) -> Tensor:
+        """Query, key and value side by side; in one product, unless one of them has an adapter (dopr.policy.lora)."""
         projections = (self.q_proj, self.k_proj, self.v_proj)
+        if not all(isinstance(projection, Projection) for projection in projections):
+            return torch.cat([projection(hidden) for projection in projections], -1)
         biased = self.q_proj.bias is not None
         bias = torch.cat([projection.bias for projection in projections]) if biased else None
-        return torch.cat([projection.weight for projection in projections]), bias
+        return product(hidden, torch.cat([projection.weight for projection in projections]), bias)
 
     def _attend(self, part: Part, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """[real queries, heads * head size] of one part."""
@@ -82,14 +93,13 @@ class Mlp(nn.Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         size, inner = config["hidden_size"], config["intermediate_size"]
-        self.gate_proj = nn.Linear(size, inner, bias=False)
-        self.up_proj = nn.Linear(size, inner, bias=False)
-        self.down_proj = nn.Linear(inner, size, bias=False)
+        self.gate_proj = Projection(size, inner, bias=False)
+        self.up_proj = Projection(size, inner, bias=False)
+        self.down_proj = Projection(inner, size, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[..., hidden size] in and out."""
-        gate, up = product(hidden, self.gate_proj.weight), product(hidden, self.up_proj.weight)
-        return product(silu(gate) * up, self.down_proj.weight)
+        """[tokens, hidden size] in and out."""
+        return self.down_proj(silu(self.gate_proj(hidden)) * self.up_proj(hidden))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -119,7 +129,10 @@ class Body(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A causal language model."""
+    """A causal language model.
+
+    checkpointing: keep only each layer's input for the gradient, and compute the layer again when it is needed.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """`config` is the content of config.json.
@@ -129,6 +142,7 @@ class Transformer(nn.Module):
         """
         super().__init__()
         self.config = dict(config)
+        self.checkpointing = False
         angles = rotary_angles(config)
         self.model = Body(config)
         self.lm_head = (
@@ -149,8 +163,13 @@ class Transformer(nn.Module):
         cos, sin = (self.get_buffer(name)[layout.positions, None].to(hidden.dtype) for name in ("cos", "sin"))
         parts = [part.to(hidden.dtype) for part in layout.parts]
         for block in self.model.layers:
-            hidden = block(hidden, cos, sin, parts)
+            hidden = self._through(block, hidden, cos, sin, parts)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
+
+    def _through(self, block: nn.Module, *inputs: Any) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():  # a layer draws no random numbers
+            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+        return block(*inputs)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., vocabulary] of hidden states."""

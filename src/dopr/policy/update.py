@@ -1,15 +1,18 @@
-"""One optimiser step on weighted rollouts."""
+"""One optimiser step on weighted rollouts, computed at once or in micro-batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.lora import without_adapters
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
+from dopr.policy.micro_batches import cut
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.transformer import Transformer
 from dopr.recipe import Loss
@@ -45,13 +48,14 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Objective:
-    """What updates minimise. limit: most tokens of a completion. reference: the starting policy, frozen, where the
-    KL term is on."""
+    """What updates minimise. limit: most tokens of a completion. reference: where the KL term is on, the starting
+    policy, or the trained one, whose adapters are then off. micro_batch_tokens: see dopr.policy.micro_batches."""
 
     loss: Loss
     temperature: float
     limit: int
     reference: Transformer | None
+    micro_batch_tokens: int | None = None
 
     def takes(self, row: Weighted) -> bool:
         """Whether a row takes part at all."""
@@ -94,13 +98,27 @@ def update(
         FloatingPointError: an advantage, a stored log-probability, the loss or its gradient is not finite.
     """
     used = objective.used(rows)
-    batch = collect(policy, used, objective, step)
     extent = Extent(len(rows), objective.tokens(rows), share, objective.limit)
-    terms = minibatch_loss(batch, extent, objective.loss)
-    norm = optimiser.step(terms.loss, step)
-    fresh = torch.tensor([row.fresh for row in used])[:, None] & batch.mask
-    gap = ((batch.logprobs - batch.behaviour).detach().abs() * fresh).max()
-    return UpdateStatistics(norm, terms.clipped, float(gap), terms.kl)
+    found: list[tuple[int, float, float, float]] = []  # of each micro-batch: tokens, clipped, KL, gap
+
+    def losses() -> Iterator[Tensor]:
+        for places in cut([row.rollout for row in used], objective.micro_batch_tokens):
+            part = [used[place] for place in places]
+            batch = collect(policy, part, objective, step)
+            terms = minibatch_loss(batch, extent, objective.loss)
+            found.append((int(batch.mask.sum()), terms.clipped, terms.kl, logprob_gap(batch, part)))
+            yield terms.loss
+
+    _, norm = optimiser.step(losses(), step)
+    tokens, clipped, kl, gaps = zip(*found, strict=True)
+    means = np.average([clipped, kl], axis=1, weights=tokens)
+    return UpdateStatistics(norm, float(means[0]), max(gaps), float(means[1]))
+
+
+def logprob_gap(batch: Tokens, rows: Sequence[Weighted]) -> float:
+    """The largest difference between the stored log-probabilities of fresh rows and those of now; 0 without any."""
+    fresh = torch.tensor([row.fresh for row in rows])[:, None] & batch.mask
+    return float(((batch.logprobs - batch.behaviour).detach().abs() * fresh).max())
 
 
 def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective, step: int) -> Tokens:
@@ -111,13 +129,13 @@ def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective,
     """
     prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
     reference = entropy = None
+    if objective.reference:
+        with torch.no_grad(), without_adapters(objective.reference):
+            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
     if objective.loss.entropy > 0:
         logprobs, entropy, mask = logprobs_and_entropy(policy, prompts, completions, objective.temperature)
     else:
         logprobs, mask = completion_logprobs(policy, prompts, completions, objective.temperature)
-    if objective.reference:
-        with torch.no_grad():
-            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
     behaviour = padded([row.rollout.logprobs for row in rows], mask)
     advantages = padded([row.estimate.advantages if row.estimate else (row.advantage,) for row in rows], mask)
     advantages = advantages if any(row.estimate for row in rows) else advantages[:, :1]

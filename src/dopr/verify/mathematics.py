@@ -8,7 +8,7 @@ as a table:
 - words are compared as words, in any case; a choice is known by its letter
 - a collection has no order, a tuple has one; the brackets of a pair are an interval's and must agree
 - units after a number, and a name and `=` before an answer, do not count; 50 % is 50 and 0.5
-- a numeral in a base needs the same base, or none
+- a numeral in a base needs the same base, or none; 4:40 a.m. is 4:40, but not 4:40 p.m.
 - decimals: math-verify rounds both to six places, which for small numbers says that all are 0; so they must agree to
   a relative 1e-4 as well
 """
@@ -20,18 +20,20 @@ import re
 from typing import Any
 
 from math_verify import verify
-from sympy import Expr, Float, nan, zoo
+from sympy import Expr, Float, Union, nan, zoo
+from sympy.logic.boolalg import Boolean
 
-from dopr.verify.expressions import understood
+from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
 from dopr.verify.structure import Shape, shape
-from dopr.verify.tidy import squeezed, words
+from dopr.verify.tidy import squeezed, unmarked, words
 from dopr.verify.units import without_name, without_percent, without_units
 
 NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long>\w+)\s*\}{1,2}|(?P<short>\d+))")
 BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 INTEGER = re.compile(r"[-+]?\d+")
 CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
+CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNORECASE)
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
 TOLERANCE = 1e-4  # relative, beyond which decimals differ though they round to the same six places; ours
@@ -65,7 +67,8 @@ def readable(answer: Shape) -> bool:
     """Whether every part is words or mathematics."""
     if answer.kind != "one":
         return all(map(readable, answer.parts)) and bool(answer.parts)
-    return words(answer.text) is not None or bool(understood(answer.text)) or bool(understood(bare(answer.text)))
+    text = answer.text
+    return words(text) is not None or bool(clock(text) or understood(text) or understood(bare(text)))
 
 
 def equal(gold: Shape, found: Shape) -> bool:
@@ -87,9 +90,23 @@ def equal(gold: Shape, found: Shape) -> bool:
         return in_order(flat(gold), flat(found))
     if "collection" in kinds and "one" in kinds and len(gold.parts or found.parts) == 1:
         return equal(*(side.parts[0] if side.parts else side for side in (gold, found)))
+    if set(kinds) == {"union", "collection"}:
+        region = covers(gold)
+        return region is not None and region == covers(found)
     if any(RELATION.search(side.text) for side in (gold, found)):
         return compared(gold.text, found.text)
     return "union" in kinds and compared(gold.text, found.text)
+
+
+def covers(answer: Shape) -> Any:
+    """The set that a union of intervals, or inequalities with `or` between them, are; None for anything else."""
+    if answer.kind == "union":
+        return next(iter(understood(answer.text)), None)
+    parts = [expression for part in answer.parts for expression in understood(part.text)[:1]]
+    conditions = [part for part in parts if isinstance(part, Boolean) and len(part.free_symbols) == 1]
+    if "and" in answer.text or len(conditions) != len(answer.parts):
+        return None
+    return Union(*(condition.as_set() for condition in conditions))
 
 
 def in_order(gold: tuple[Shape, ...], found: tuple[Shape, ...], ordered_rows: bool = False) -> bool:
@@ -121,6 +138,11 @@ def matched(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
     return not left
 
 
+def clock(text: str) -> re.Match[str] | None:
+    """A time of day: hours and minutes, then a or p where it is said."""
+    return CLOCK.fullmatch(squeezed(text))
+
+
 def bare(text: str) -> str:
     """A single expression without its name and units."""
     return without_units(without_name(text))
@@ -128,6 +150,11 @@ def bare(text: str) -> str:
 
 def same(gold: str, found: str) -> bool:
     """Whether two single expressions say the same."""
+    time, other = clock(gold), clock(found)
+    if time and other and (time[2] or other[2]):
+        return time[1] == other[1] and len({half.lower() for half in (time[2], other[2]) if half}) == 1
+    if squeezed(unmarked(gold)) == squeezed(unmarked(found)):
+        return True
     said, answered = words(gold), words(found)
     if said is not None:
         choice = CHOICE.match(found) if len(said) == 1 else None
@@ -200,6 +227,8 @@ def compared(gold: str, found: str) -> bool:
         return False
     for expression in (one[0], other[0]):
         check_size(expression)
+    if differ(one[0], other[0]):
+        return False
     verdict: bool = verify(one[:1], other[:1], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
     apart = distance(one[0], other[0])
     return verdict if apart is None else apart <= (TOLERANCE if verdict else EXACT)

@@ -12,7 +12,7 @@ from dopr.verify.section import Extraction, ProfileName
 if TYPE_CHECKING:  # so that their code counts in fingerprints; only workers load them, with math-verify
     from dopr.verify import deepscaler, mathematics, qwen_eval  # noqa: F401
 
-RULES_VERSION = 2  # ours; raise it whenever a verdict may change
+RULES_VERSION = 3  # ours; raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 MODULES: dict[ProfileName, str] = {
     "math_verify": "dopr.verify.mathematics",

@@ -1,0 +1,42 @@
+"""Memory of an update's activations, counted from what the network keeps for its gradient (dopr.policy.transformer).
+
+A layer keeps for each token, in the network's type: the input of its projections twice, the gated layer's inside four
+times, queries three times (turned, gathered, mixed), keys and values once; and in float32 both norms' input and what it
+is multiplied with. A test holds this to what autograd is seen to keep; a GPU's fused norms keep less. Attention is that
+of long rows, which never hold their scores.
+"""
+
+from __future__ import annotations
+
+from dopr.planning.shape import Shape
+from dopr.recipe import Recipe
+
+FLOAT = 4  # bytes
+
+
+def activations(recipe: Recipe, shape: Shape, prompt: float, completion: float, rows: float, weight: int) -> float:
+    """Bytes at the peak of an update of so many rows. prompt, completion: tokens of a row; weight: bytes of a number.
+
+    The peak is where the gradient reaches the logits, or with checkpointing one layer if that takes more.
+    """
+    row = prompt + completion
+    tokens = rows * row
+    if recipe.micro_batch_tokens:
+        tokens = min(tokens, max(recipe.micro_batch_tokens, row))
+    logits = tokens * completion / row * logit_bytes(recipe, shape)
+    layer = tokens * layer_bytes(shape, weight)
+    if not recipe.gradient_checkpointing:
+        return shape.layers * layer + logits
+    return shape.layers * tokens * shape.hidden * weight + max(layer, logits)
+
+
+def layer_bytes(shape: Shape, weight: int) -> int:
+    """What a layer keeps for a token."""
+    own = 2 * shape.hidden + 3 * shape.queries + 2 * shape.keys + 4 * shape.inner
+    return own * weight + 4 * shape.hidden * FLOAT
+
+
+def logit_bytes(recipe: Recipe, shape: Shape) -> int:
+    """What the output head takes for a completion token: log-probabilities of the vocabulary, with the entropy term
+    probabilities too, and two gradients of theirs."""
+    return (3 + bool(recipe.loss.entropy)) * shape.vocabulary * FLOAT

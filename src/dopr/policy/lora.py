@@ -1,0 +1,97 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) in place of training every weight, by peft.
+
+A projection W x becomes W x + alpha / rank B A x. W is frozen; A is random and B zero at first, so the policy starts as
+it was. The network is adapted in place: with its adapters off it is the starting policy, and whoever samples from it or
+loads its checkpoints is given the merged weights, W + alpha / rank B A, under the names they had.
+
+peft has no dropout here: the policy that is trained would be another than the one that was sampled from. peft imports
+transformers, which takes seconds, so it is imported only where adapters are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dopr.errors import UserError
+from dopr.files import write_json
+from dopr.recipe import Lora
+from dopr.records import derive_seed
+
+ADAPTER = "default"
+BASE = ".base_layer"  # in the names of an adapted projection's own weights
+PREFIX = "base_model.model."  # of every name in peft's files
+
+
+class AdapterError(UserError):
+    """Adapters cannot be had here; the message says what to install."""
+
+
+def adapt(policy: nn.Module, settings: Lora, seed: int) -> None:
+    """Put adapters on the policy's projections and freeze all else, in place; what they begin with follows from seed.
+
+    Raises:
+        AdapterError: peft is not installed.
+    """
+    if find_spec("peft") is None:
+        raise AdapterError("lora: needs peft, which is not installed: pip install 'dopr[lora]'")
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules=list(settings.targets),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "lora"))
+        inject_adapter_in_model(config, policy, ADAPTER)
+
+
+def adapted(policy: nn.Module) -> bool:
+    """Whether the policy has adapters."""
+    return hasattr(policy, "peft_config")
+
+
+@torch.no_grad()
+def merged(policy: nn.Module) -> dict[str, Tensor]:
+    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is."""
+    found = {}
+    for name, weight in policy.state_dict().items():
+        if name.endswith(f"{BASE}.weight"):
+            layer = policy.get_submodule(name.removesuffix(f"{BASE}.weight"))
+            weight = weight + layer.get_delta_weight(ADAPTER)  # type: ignore[operator]
+        if ".lora_" not in name:
+            found[name.replace(BASE, "")] = weight
+    return found
+
+
+@contextmanager
+def without_adapters(policy: nn.Module) -> Iterator[None]:
+    """Within it, the policy is what it was before it was adapted."""
+    layers = [layer for layer in policy.modules() if hasattr(layer, "enable_adapters")]
+    for layer in layers:
+        layer.enable_adapters(False)  # type: ignore[operator]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)  # type: ignore[operator]
+
+
+def save_adapter(policy: nn.Module, folder: Path) -> None:
+    """Write the adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
+    from peft import get_peft_model_state_dict
+
+    folder.mkdir()
+    weights = get_peft_model_state_dict(policy, adapter_name=ADAPTER, save_embedding_layers=False)
+    save_file({PREFIX + name: weight for name, weight in weights.items()}, folder / "adapter_model.safetensors")
+    config = policy.peft_config[ADAPTER].to_dict()  # type: ignore[union-attr, index]
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    write_json(folder / "adapter_config.json", {**plain, "inference_mode": True})

@@ -1,0 +1,183 @@
+"""The memory of activations that a plan states: by hand, and held to what autograd keeps of the real network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dopr.commands.plan import read_config
+from dopr.config import Config
+from dopr.jobs import Jobs
+from dopr.planning.activations import activations, layer_bytes, logit_bytes
+from dopr.planning.cost import memory
+from dopr.planning.shape import Shape, shape_of
+from dopr.planning.work import Lengths, update_rows
+from dopr.policy import layout
+from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.lora import adapt
+from dopr.policy.transformer import Transformer
+from dopr.recipe import Lora, Recipe, Reuse
+from fixture_activations import saved_bytes
+from project import ROOT
+
+SHAPE = Shape(
+    parameters=1000, layers=3, hidden=10, inner=40, queries=8, keys=4, vocabulary=100, context=64
+)  # fmt: skip
+ROWS, LENGTH, PROMPT = 4, 512, 16  # tokens read of each row, of which a prompt
+
+
+def changed(recipe: Recipe, entropy: float = 0.0, **changes: Any) -> Recipe:
+    loss = recipe.loss.model_copy(update={"entropy": entropy})
+    return recipe.model_copy(update={**changes, "loss": loss})
+
+
+# --- by hand ---
+
+
+def test_a_layer_and_the_logits_of_a_token_by_hand(config: Config) -> None:
+    """Float32: 2 * 10 + 3 * 8 + 2 * 4 + 4 * 40 = 212 numbers, and 4 * 10 of the norms."""
+    assert layer_bytes(SHAPE, 4) == 4 * 212 + 160
+    assert layer_bytes(SHAPE, 2) == 2 * 212 + 160
+    recipe = config.recipes["grpo"]
+    assert logit_bytes(recipe, SHAPE) == 3 * 100 * 4
+    assert logit_bytes(changed(recipe, entropy=0.1), SHAPE) == 4 * 100 * 4
+
+
+def test_the_keys_bound_the_peak(config: Config) -> None:
+    """Eight rows of 10 + 30 tokens: 320 tokens, of which 240 have logits; parts of at most 100 tokens."""
+    recipe, layer = config.recipes["grpo"], layer_bytes(SHAPE, 4)
+    found = {
+        (tokens, checkpointing): activations(
+            changed(recipe, micro_batch_tokens=tokens, gradient_checkpointing=checkpointing), SHAPE, 10, 30, 8, 4
+        )
+        for tokens in (None, 100, 20, 10_000)
+        for checkpointing in (False, True)
+    }
+    assert found[None, False] == 320 * 3 * layer + 240 * 1200 == found[10_000, False]
+    assert found[None, True] == 320 * 3 * 40 + max(320 * layer, 240 * 1200)
+    assert found[100, False] == 100 * 3 * layer + 75 * 1200
+    assert found[100, True] == 100 * 3 * 40 + 100 * layer
+    assert found[20, False] == 40 * 3 * layer + 30 * 1200  # a row of 40 is a part of its own
+
+
+def test_rows_of_an_update_are_those_of_a_mini_batch_with_what_is_replayed(config: Config) -> None:
+    recipe = config.recipes["grpo"]  # 16 x 8
+    assert update_rows(recipe) == 128
+    assert update_rows(recipe.model_copy(update={"minibatches": 4, "epochs": 3})) == 32
+    assert update_rows(recipe.model_copy(update={"reuse": Reuse(groups=2, window=4)})) == 128 + 2 * 8
+
+
+# --- against the network ---
+
+
+def network(layers: int, dtype: torch.dtype, **changes: int) -> tuple[Transformer, Shape]:
+    config = {
+        "model_type": "qwen2",
+        "vocab_size": 100,
+        "hidden_size": 64,
+        "intermediate_size": 192,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 1024,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        **changes,
+    }
+    return Transformer(config).to(dtype), Shape.of(config)
+
+
+def kept(policy: Transformer, logits: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes kept for the gradient of ROWS rows; logits: what is computed of them."""
+    monkeypatch.setattr(layout, "SHARED_AT_MOST", 0)  # as for long rows
+    prompts = [tuple(range(PROMPT))] * ROWS
+    completions = [tuple(i % 50 for i in range(LENGTH - PROMPT + 1))] * ROWS  # the last token is not read
+    return saved_bytes(policy, lambda: logits(policy, prompts, completions, 1.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"hidden_size": 160},
+        {"intermediate_size": 480},
+        {"num_attention_heads": 8},
+        {"num_attention_heads": 8, "num_key_value_heads": 8},
+    ],
+)
+def test_a_layer_keeps_what_the_plan_says(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, changes: dict[str, int]
+) -> None:
+    few, many = (kept(network(n, dtype, **changes)[0], completion_logprobs, monkeypatch) for n in (1, 3))
+    planned = ROWS * LENGTH * layer_bytes(network(1, dtype, **changes)[1], dtype.itemsize)
+    assert (many - few) / 2 == pytest.approx(planned, rel=0.03)
+
+
+def test_a_layer_with_adapters_keeps_little_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("peft")
+    found = []
+    for layers in (1, 3):
+        policy, shape = network(layers, torch.float32)
+        adapt(policy, Lora(rank=2, alpha=2), 0)
+        found.append(kept(policy, completion_logprobs, monkeypatch))
+    assert (found[1] - found[0]) / 2 == pytest.approx(ROWS * LENGTH * layer_bytes(shape, 4), rel=0.1)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("entropy", [0.0, 0.1])
+def test_a_whole_update_keeps_what_the_plan_says(
+    monkeypatch: pytest.MonkeyPatch, config: Config, checkpointing: bool, entropy: float
+) -> None:
+    """Less the two gradients of the logits, which are not kept for backward but made in it."""
+    recipe = changed(config.recipes["grpo"], entropy, gradient_checkpointing=checkpointing)
+    policy, shape = network(12, torch.float32, vocab_size=4000)
+    policy.checkpointing = checkpointing
+    logits = logprobs_and_entropy if entropy else completion_logprobs
+    planned = activations(recipe, shape, PROMPT, LENGTH - PROMPT, ROWS, 4)
+    planned -= 2 * ROWS * (LENGTH - PROMPT) * 4000 * 4
+    assert kept(policy, logits, monkeypatch) == pytest.approx(planned, rel=0.1)
+
+
+def test_adapters_are_as_many_as_the_plan_says() -> None:
+    pytest.importorskip("peft")
+    for settings in (Lora(rank=3, alpha=6), Lora(rank=2, alpha=2, targets=["k_proj", "down_proj"])):
+        policy, shape = network(2, torch.float32)
+        adapt(policy, settings, 0)
+        assert shape.adapters(settings) == sum(w.numel() for w in policy.parameters() if w.requires_grad)
+
+
+# --- the machines of the experiments ---
+
+
+def planned(*names: str, gpus: int) -> dict[str, float]:
+    paths = [ROOT / "config.yaml", *(ROOT / f"experiments/{name}.yaml" for name in names)]
+    config = read_config(paths)
+    shape = shape_of(config)
+    return memory(Jobs(config).recipe("grpo"), config.rollout, shape, Lengths(150, config.rollout.max_new_tokens), gpus)
+
+
+@pytest.mark.parametrize("question", ["one_shot_rlvr", "dopr_vs_grpo"])
+def test_the_small_model_fits_one_gpu_and_the_large_one_eight(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = planned(f"papers/{question}", "gpu1", gpus=1)
+    assert sum(one.values()) == pytest.approx(74e9, rel=0.01)
+    assert sum(planned(f"papers/{question}", "papers/qwen7b", "gpu8", gpus=8).values()) < 80e9
+    assert planned(f"papers/{question}", gpus=1)["activations"] > 500 * one["activations"]
+
+
+def test_memory_with_adapters_and_with_vllm_by_hand(config: Config, tmp_path: Path) -> None:
+    """Rank 2 on q_proj of three layers: 3 * 2 * (10 + 8) = 108 parameters of the 1000."""
+    lora, lengths = Lora(rank=2, alpha=4, targets=["q_proj"]), Lengths(10, 20)
+    recipe = changed(config.recipes["grpo"], lora=lora, dtype="bfloat16")
+    recipe = recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"kl": 0.1})})
+    found = memory(recipe, config.rollout, SHAPE, lengths, 1)
+    assert (found["weights"], found["sampler"], found["reference"]) == (2216, 2000, 0)
+    assert (found["gradients"], found["optimiser"]) == (6 * 108, 12 * 108)
+    assert found["cache"] == 128 * 30 * 24 * 2
+    vllm = config.rollout.model_copy(update={"engine": "vllm", "kv_cache_gb": 1e-6})
+    found = memory(recipe, vllm, SHAPE, lengths, 1)
+    assert (found["sampler"], found["cache"]) == (4000, 2**30 / 1e6)

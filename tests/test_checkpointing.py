@@ -1,0 +1,105 @@
+"""Gradient checkpointing: the same gradients to the last bit, from fewer saved activations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dopr.policy import model
+from dopr.policy.logprobs import completion_logprobs
+from dopr.policy.transformer import Transformer
+from dopr.recipe import Critic
+from fixture_activations import saved_bytes
+from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
+
+LAYERS, HIDDEN = 6, 32
+SHAPE = {
+    "model_type": "qwen2",
+    "vocab_size": 50,
+    "hidden_size": HIDDEN,
+    "intermediate_size": 96,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": True,
+}
+PROMPTS = [(5, 6, 7), (8, 9), (5, 6, 7)]
+COMPLETIONS = [tuple(range(3, 40)), tuple(range(20, 28)), (4, 5)]
+
+
+@pytest.fixture(scope="module")
+def deep() -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(SHAPE)
+
+
+def loss_of(policy: Transformer) -> Tensor:
+    logprobs, mask = completion_logprobs(policy, PROMPTS, COMPLETIONS, 0.7)
+    return (logprobs * mask).sum()
+
+
+def gradients(policy: Transformer, checkpointing: bool, loss: Callable[[Transformer], Tensor]) -> dict[str, Tensor]:
+    policy.checkpointing = checkpointing
+    policy.zero_grad()
+    loss(policy).backward()
+    return {name: weight.grad.clone() for name, weight in policy.named_parameters() if weight.grad is not None}
+
+
+def test_the_gradients_of_every_kind_of_network_are_the_same_to_the_last_bit(reference: Any) -> None:
+    """Rows with prompts of their own, and completions that share them."""
+    ids = torch.randint(0, 50, (3, 12), generator=torch.Generator().manual_seed(0))
+    policy = copy.deepcopy(reference.policy)
+    losses = [lambda network: network.logits(network(ids)).square().mean(), loss_of]
+    for loss in losses:
+        assert same(*(gradients(policy, checkpointing, loss) for checkpointing in (False, True)))
+
+
+def test_layers_are_computed_again_for_gradients_alone(deep: Transformer) -> None:
+    calls: list[int] = []
+    hooks = [block.register_forward_pre_hook(lambda *_: calls.append(1)) for block in deep.model.layers]
+    gradients(deep, True, loss_of)
+    assert len(calls) == 2 * LAYERS
+    with torch.no_grad():
+        loss_of(deep)
+    assert len(calls) == 3 * LAYERS
+    for hook in hooks:
+        hook.remove()
+
+
+def test_saved_activations_fall_to_one_input_a_layer(deep: Transformer) -> None:
+    """Measured on the layers alone: their inputs, and the angles and places that all of them share."""
+    reading = [[*prompt, *tokens] for prompt, tokens in zip(PROMPTS, COMPLETIONS, strict=True)]
+    longest = max(map(len, reading))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in reading])
+    found = {}
+    for deep.checkpointing in (False, True):
+        found[deep.checkpointing] = saved_bytes(deep, lambda: deep(ids))
+    deep.checkpointing = False
+    rows = 128  # 3 x 40 tokens, filled up
+    inputs = LAYERS * rows * HIDDEN * 4
+    assert inputs <= found[True] < 2 * inputs
+    assert found[False] > 8 * found[True]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss": make_loss(kl=0.1, entropy=0.1)}, {"critic": Critic(learning_rate=0.01)}, {"dtype": "bfloat16"}],
+)
+def test_a_learner_learns_the_same_to_the_last_bit(tiny: Path, settings: dict[str, Any]) -> None:
+    groups, ends, statistics = roll_out(tiny, model.load(tiny), MIXED), [], []
+    for checkpointing in (False, True):
+        learner = make_learner(model.load(tiny), gradient_checkpointing=checkpointing, **settings)
+        statistics.append([learner.learn(groups, step) for step in range(3)])
+        assert learner.policy.checkpointing is checkpointing
+        assert learner.critic is None or learner.critic.network.trunk.checkpointing is checkpointing
+        ends.append(weights(learner.policy))
+    assert statistics[0] == statistics[1]
+    assert same(*ends)
