@@ -196,7 +196,9 @@ rule replay_figure:
 rule complexity_figure:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.complexity_runs()),
+        expand("results/train/{run}/provenance.json", run=experiment.complexity_runs()),
         expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools),
+        "resources/published/sample_complexity.csv",
     output:
         pdf="results/figures/complexity.pdf",
         csv="results/figures/complexity.csv",
@@ -204,7 +206,7 @@ rule complexity_figure:
             "results/figures/complexity.png",
             caption="../workflow/report/complexity.rst",
             category="4. Sample complexity",
-            labels={"figure": "accuracy against prompts, and bounds"},
+            labels={"figure": "accuracy by prompts and rollouts, with bounds"},
         ),
     log:
         "results/logs/figures/complexity.log",
@@ -215,15 +217,18 @@ rule complexity_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_complexity"),
+        code=experiment.jobs.bounds("plot_complexity"),
         pools=experiment.complexity_pools,
         prompts=experiment.complexity_prompts(),
+        rollout_bounds=experiment.bound_options("rollout"),
+        prompt_bounds=experiment.bound_options("prompt"),
         seeds=SEEDS,
         confidence=experiment.config.complexity.confidence,
         bootstrap=experiment.config.evaluate.bootstrap,
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_complexity.py --pools {params.pools} --prompts {params.prompts}"
+        " {params.rollout_bounds} {params.prompt_bounds}"
         " --seeds {params.seeds} --confidence {params.confidence} --bootstrap {params.bootstrap}"
         " --output {params.path} 2> >(tee {log} >&2)"
 
@@ -291,6 +296,8 @@ rule tables:
 rule bounds:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/train/{run}/provenance.json", run=experiment.compared_runs()),
+        expand("results/data/{pool}.jsonl", pool=POOLS),
         SPENDING,
     output:
         expand("results/tables/bounds.{suffix}", suffix=["csv", "md", "tex"]),
@@ -298,7 +305,7 @@ rule bounds:
             "results/tables/bounds.html",
             caption="../workflow/report/bounds.rst",
             category="4. Sample complexity",
-            labels={"figure": "lower bounds, as a table"},
+            labels={"figure": "bounds, as a table"},
         ),
     log:
         "results/logs/bounds.log",
@@ -309,12 +316,13 @@ rule bounds:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("bounds"),
+        code=experiment.jobs.bounds("bounds"),
         compared=experiment.compared_options(),
+        rollout_bounds=experiment.bound_options("rollout"),
         confidence=experiment.config.complexity.confidence,
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python scripts/bounds.py {params.compared} --confidence {params.confidence}"
+        "python scripts/bounds.py {params.compared} {params.rollout_bounds} --confidence {params.confidence}"
         " --bootstrap {params.bootstrap} --output results/tables/bounds 2> >(tee {log} >&2)"
 
 

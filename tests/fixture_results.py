@@ -119,6 +119,8 @@ def _train(
     ledger.to_parquet(folder / "ledger.parquet", index=False)
     _metrics(ledger, settings, rng).to_csv(folder / "metrics.csv", index=False)
     _seconds(settings, rng).to_csv(folder / "seconds.csv", index=False)
+    told = {"recipe": {"loss": {"kl": 0.0}}, "rollout": {"max_new_tokens": 64}}
+    write_json(folder / "provenance.json", {"settings": told})
     return ledger
 
 

@@ -16,6 +16,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dopr
+from dopr.bounds.bound import find_bound
+from dopr.bounds.published import published_points
 from dopr.comparison import compare
 from dopr.figures import complexity, curves, informative, profile, ranking, replay, selection, training
 from dopr.figures.style import COLUMN, looks, new_figure, save
@@ -25,6 +27,8 @@ from fixture_results import make_results
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
 LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
 SEEDS = [0, 1, 2]
+ROLLOUT_BOUNDS = ["change_of_measure", "sharpening?dimension=1", "regularised_bandit"]
+BOUNDS = {"prompts": [find_bound("best_of_n_suffices")], "rollouts": [find_bound(name) for name in ROLLOUT_BOUNDS]}
 MODULES = (training, profile, selection, complexity, informative, ranking, replay)
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -66,7 +70,7 @@ def made(results: Results, comparisons) -> dict[str, tuple[Figure, pd.DataFrame]
         "training": training.collect(results, ["easy", "hard"], METHODS, SEEDS),
         "profile": profile.collect(results, "easy"),
         "selection": selection.collect(results, "easy", METHODS, SEEDS),
-        "complexity": complexity.collect(results, ladder, LADDER, [1, 100], 0.05),
+        "complexity": complexity.collect(results, ladder, LADDER, BOUNDS, 0.05, published_points()),
         "informative": informative.collect(results, ["easy", "hard"], METHODS, SEEDS, 100),
         "ranking": ranking.collect(results.history("easy"), list(results.history("easy"))[:3], 1),
         "replay": replay.collect(results, "easy", 4, 30, 3),
@@ -188,7 +192,10 @@ PROGRAMS = {
     "plot_training.py": ["--pools", "easy", *COMMON],
     "plot_profile.py": ["--pool", "easy"],
     "plot_selection.py": ["--pools", "easy", *COMMON],
-    "plot_complexity.py": ["--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"],
+    "plot_complexity.py": [
+        *("--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"),
+        *("--rollout-bounds", *ROLLOUT_BOUNDS),
+    ],
     "plot_replay.py": ["--pool", "easy", "--group-size", "4", "--steps", "20", "--seeds", "2"],
     "plot_informative.py": ["--pools", "easy", *COMMON],
 }

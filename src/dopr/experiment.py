@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from dopr.config import Config
 from dopr.errors import UserError
@@ -55,6 +56,12 @@ class Experiment:
     def complexity_prompts(self) -> list[str]:
         """PROMPTS=METHOD of each point of the sample-complexity figure."""
         return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
+
+    def bound_options(self, axis: Literal["rollout", "prompt"]) -> str:
+        """The option that names the bounds of an axis; quoted, as names hold question marks."""
+        bounds = self.config.complexity.bounds
+        names = bounds.rollouts if axis == "rollout" else bounds.prompts
+        return options({f"--{axis}-bounds": [shlex.quote(name) for name in names]})
 
     def complexity_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the sample-complexity figure."""

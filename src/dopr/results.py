@@ -56,6 +56,15 @@ class Results:
         """Cumulative measured time at each training step."""
         return _csv(self.root / "train" / pool / method / str(seed) / "seconds.csv", SECONDS)
 
+    def settings(self, pool: str, method: str, seed: int) -> dict[str, Any]:
+        """What a run was told: its recipe, and how completions were drawn and graded."""
+        path = self.root / "train" / pool / method / str(seed) / "provenance.json"
+        found = read_json(path)
+        if not isinstance(found, dict) or "settings" not in found:
+            raise DataError(f"{path}: holds no settings; delete it to have it made again")
+        settings: dict[str, Any] = found["settings"]
+        return settings
+
     def prompts(self, pool: str) -> list[Prompt]:
         """The prompts of a pool, in file order."""
         return read_prompts(self.root / "data" / f"{pool}.jsonl")
