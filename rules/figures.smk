@@ -6,14 +6,21 @@ SPENDING = [
 ]
 
 
-for axis, numbers in [("rollouts", "csv"), ("tokens", "csv"), ("cpu_seconds", "seconds.csv")]:
+for axis, numbers in [
+    ("rollouts", "csv"),
+    ("tokens", "csv"),
+    ("cpu_seconds", "seconds.csv"),
+    ("wall_seconds", "seconds.csv"),
+]:
 
     rule:
         name:
             f"accuracy_vs_{axis}"
         input:
             expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
-            expand("results/train/{run}/seconds.csv", run=experiment.compared_runs() if axis == "cpu_seconds" else []),
+            expand(
+                "results/train/{run}/seconds.csv", run=experiment.compared_runs() if numbers == "seconds.csv" else []
+            ),
         output:
             pdf=f"results/figures/accuracy_vs_{axis}.pdf",
             csv=f"results/figures/accuracy_vs_{axis}.{numbers}",
@@ -318,10 +325,48 @@ rule bounds:
         " --bootstrap {params.bootstrap} --output results/tables/bounds 2> >(tee {log} >&2)"
 
 
+rule claims:
+    input:
+        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/train/{run}/seconds.csv", run=experiment.compared_runs()),
+        PUBLISHED_NUMBERS,
+    output:
+        expand("results/tables/claims_seconds.{suffix}", suffix=["csv", "md", "tex"]),
+        report(
+            "results/tables/claims_seconds.html",
+            caption="../workflow/report/claims.rst",
+            category="0. Main result",
+            labels={"figure": "claimed and measured savings"},
+        ),
+    log:
+        "results/logs/claims.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("claims"),
+        compared=experiment.compared_options(),
+        options=experiment.saving_options(),
+        bootstrap=experiment.config.evaluate.bootstrap,
+    shell:
+        "python scripts/claims.py {params.compared} {params.options} --bootstrap {params.bootstrap}"
+        " --output results/tables/claims_seconds 2> >(tee {log} >&2)"
+
+
+RUN_FIGURES = [
+    *expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds", "wall_seconds"]),
+    *expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
+    "results/figures/training.png",
+    "results/figures/informative.png",
+    "results/figures/complexity.png",
+]
+
+
+# On a fresh clone, what papers print; the figures of the experiment too, once its runs are on disk.
 rule figures:
     input:
-        expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds"]),
-        expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
-        "results/figures/training.png",
-        "results/figures/informative.png",
-        "results/figures/complexity.png",
+        rules.published.input,
+        RUN_FIGURES if experiment.finished else [],
