@@ -59,7 +59,7 @@ rule training_figure:
             "results/figures/training.png",
             caption="../workflow/report/training.rst",
             category="2. Training and selection",
-            labels={"figure": "reward, entropy, length"},
+            labels={"figure": "reward, entropy, length, gradient"},
         ),
     log:
         "results/logs/figures/training.log",
@@ -75,6 +75,70 @@ rule training_figure:
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_training.py {params.compared} --output {params.path} 2> >(tee {log} >&2)"
+
+
+rule responses_figure:
+    input:
+        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+    output:
+        pdf="results/figures/responses.pdf",
+        csv="results/figures/responses.csv",
+        png=report(
+            "results/figures/responses.png",
+            caption="../workflow/report/responses.rst",
+            category="2. Training and selection",
+            labels={"figure": "length, boxes, reflection"},
+        ),
+    log:
+        "results/logs/figures/responses.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_responses"),
+        pools=POOLS,
+        methods=METHODS,
+        seeds=SEEDS,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_responses.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        " --output {params.path} 2> >(tee {log} >&2)"
+
+
+rule acquisition_figure:
+    input:
+        expand(
+            "results/train/{pool}/{method}/{seed}/metrics.csv", pool=POOLS, method=experiment.acquiring(), seed=SEEDS
+        ),
+    output:
+        pdf="results/figures/acquisition.pdf",
+        csv="results/figures/acquisition.csv",
+        png=report(
+            "results/figures/acquisition.png",
+            caption="../workflow/report/acquisition.rst",
+            category="2. Training and selection",
+            labels={"figure": "volatility and exploration"},
+        ),
+    log:
+        "results/logs/figures/acquisition.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_acquisition"),
+        pools=POOLS,
+        methods=experiment.acquiring(),
+        seeds=SEEDS,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_acquisition.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        " --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule selection_figure:
@@ -359,9 +423,8 @@ rule claims:
 RUN_FIGURES = [
     *expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds", "wall_seconds"]),
     *expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
-    "results/figures/training.png",
-    "results/figures/informative.png",
-    "results/figures/complexity.png",
+    *expand("results/figures/{figure}.png", figure=["training", "responses", "informative", "complexity"]),
+    *(["results/figures/acquisition.png"] if experiment.acquiring() else []),
 ]
 
 

@@ -113,7 +113,35 @@ rule published_tables:
         "python scripts/published_tables.py --ours {input.ours} --output results/tables 2> >(tee {log} >&2)"
 
 
+rule record:
+    input:
+        experiment.record_at_hand(),
+    output:
+        pdf="results/figures/published/record.pdf",
+        csv="results/figures/published/record.csv",
+        png=report(
+            "results/figures/published/record.png",
+            caption="../workflow/report/record.rst",
+            category="3. Historical variance",
+            labels={"figure": "how the published ranking forms"},
+        ),
+    log:
+        "results/logs/published/record.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(1000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_record"),
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_record.py {input} --output {params.path} 2> >(tee {log} >&2)"
+
+
 rule published:
     input:
         expand("results/figures/published/{figure}.png", figure=PUBLISHED_FIGURES),
         rules.published_tables.output,
+        rules.record.output.png if experiment.record_at_hand() else [],

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from dopr.config import Config
+from dopr.data.public import at_hand
+from dopr.data.sources import mirror_of
 from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.jobs import Jobs
@@ -21,6 +23,7 @@ from dopr.preflight import check_methods, check_states, open_config
 
 STATE = Path("results/state")
 EVALUATED = Path("results/evaluate")
+RECORD = "acc_step_500.json"
 LOCKS = Path(".snakemake/locks")
 
 
@@ -67,6 +70,15 @@ class Experiment:
     def saving_options(self) -> str:
         """The reference that savings are measured against, and the targets until which."""
         return options({"--reference": [self.config.evaluate.reference], "--targets": self.config.evaluate.targets})
+
+    def record_at_hand(self) -> list[str]:
+        """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
+        path = at_hand(RECORD, mirror_of(self.config.data))
+        return [str(path)] if path else []
+
+    def acquiring(self) -> list[str]:
+        """The methods whose selector logs volatility and exploration."""
+        return [method for method in self.config.methods if self.jobs.recipe(method).selector == "dopr"]
 
     @property
     def finished(self) -> bool:

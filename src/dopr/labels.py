@@ -74,7 +74,8 @@ MODELS = {
     "Qwen2.5-Math-7B": "Math-7B",
     "Qwen2.5-Math-1.5B-Instruct": "Math-1.5B-I",
     "Llama-3.2-3B-Instruct": "Llama-3.2-3B-I",
-    "DeepSeek-R1-Distill-Qwen-1.5B": "R1-Distill-1.5B",
+    "DeepSeek-R1-Distill-Qwen-1.5B": "R1-Distill-1.5B 8k",
+    "DeepSeek-R1-Distill-Qwen-1.5B, 32k": "R1-Distill-1.5B 32k",
 }
 BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 

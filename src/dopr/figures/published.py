@@ -69,12 +69,12 @@ def _only(name: str, *measures: str) -> pd.DataFrame:
 
 
 def _models() -> pd.DataFrame:
-    """The average of every model; the two lengths of R1-Distill are two models here."""
+    """The average of every model."""
     frame = pd.concat([_only("main", "average"), _only("models", "average")], ignore_index=True)
     order = ["base", "pi1", "pi13", "pi605", "pi1209", "pi1_pi13", "pi1_pi2_pi13_pi1209", "random16", "pi1_to_pi16"]
     rank = {name: place for place, name in enumerate([*order, "dsr_sub", "math", "deepscaler"])}
     frame = frame.sort_values("training", key=lambda names: names.map(rank), kind="stable")
-    return _points(frame, lambda row: f"{model_label(row['model'])} {row['note'].partition(' ')[0]}".strip(), _set)
+    return _points(frame, lambda row: model_label(row["model"]), _set)
 
 
 def _examples() -> pd.DataFrame:
