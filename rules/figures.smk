@@ -422,9 +422,16 @@ rule claims:
 
 RUN_FIGURES = [
     *expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds", "wall_seconds"]),
-    *expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
-    *expand("results/figures/{figure}.png", figure=["training", "responses", "informative", "complexity"]),
+    *expand("results/figures/selection_{pool}.png", pool=POOLS),
+    *expand("results/figures/{figure}.png", figure=["training", "responses"]),
     *(["results/figures/acquisition.png"] if experiment.acquiring() else []),
+    *(["results/figures/complexity.png"] if experiment.complexity_pools else []),
+]
+
+
+PROFILE_FIGURES = [
+    *expand("results/figures/{figure}_{pool}.png", figure=["profile", "replay"], pool=POOLS),
+    "results/figures/informative.png",
 ]
 
 
@@ -432,4 +439,5 @@ RUN_FIGURES = [
 rule figures:
     input:
         rules.published.input,
-        RUN_FIGURES if experiment.finished else [],
+        RUN_FIGURES if experiment.evaluated else [],
+        PROFILE_FIGURES if experiment.evaluated and experiment.profiled else [],

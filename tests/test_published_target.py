@@ -60,11 +60,15 @@ def test_an_experiment_is_finished_when_every_run_was_evaluated(shipped: dict, f
     raw["complexity"] = {**shipped["complexity"], "methods": {1: "one_shot", "all": "grpo"}}
     raw["tune"] = {**shipped["tune"], "methods": ["grpo"]}
     small = experiment(raw)
-    assert not small.finished
+    assert not small.evaluated
+    assert not small.profiled
     make_results(folder / "results", methods=("grpo", "dopr"), seeds=(0,))
-    assert not small.finished  # the run on one prompt is not there
+    assert not small.evaluated  # the run on one prompt is not there
     make_results(folder / "results", methods=("one_shot",), seeds=(0,))
-    assert small.finished
+    assert small.evaluated
+    assert small.profiled
+    (folder / "results/profile/easy/history.json").unlink()
+    assert not small.profiled
 
 
 def test_methods_that_log_their_choice_are_those_of_the_selector_dopr(shipped: dict) -> None:

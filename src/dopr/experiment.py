@@ -81,10 +81,15 @@ class Experiment:
         return [method for method in self.config.methods if self.jobs.recipe(method).selector == "dopr"]
 
     @property
-    def finished(self) -> bool:
+    def evaluated(self) -> bool:
         """Whether every run of the comparison and of the sample-complexity figure was evaluated."""
         runs = [*self.compared_runs(), *self.complexity_runs()]
         return all((EVALUATED / run / "completions.parquet").is_file() for run in runs)
+
+    @property
+    def profiled(self) -> bool:
+        """Whether every pool was profiled."""
+        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.config.pools)
 
     def validated_runs(self) -> list[str]:
         """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
