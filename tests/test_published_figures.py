@@ -214,6 +214,9 @@ def test_without_runs_every_result_says_so():
     row = next(row for row in table.rows if row[1:5] == ["Qwen2.5-Math-1.5B", "pi13", "grpo", "average"])
     assert row[0] == "2504.20571, Table 8"
     assert row[7] == "35.7"
+    shown = {(row[0], row[4]): row[7] for row in table.rows if row[2:4] == ["pi1", "grpo"]}
+    assert shown["2504.20571, Table 3", "best_step"] == "1860"
+    assert shown["2504.20571, Table 15, step 500", "math500"] == "70.4"
 
 
 def test_a_difference_has_its_interval_and_a_verdict(ours):

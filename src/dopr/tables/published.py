@@ -66,7 +66,7 @@ def _cells(record: Numbers) -> list[str]:
     if record["step"] == record["step"]:  # not nan
         place += f", step {record['step']:.0f}"
     texts = [place, *(str(record[column]) or NONE for column in ("model", "training", "method", "measure", "unit"))]
-    texts += [record["status"], f"{record['value']:g}"]
+    texts += [record["status"], f"{record['value']:.1f}" if record["unit"] == "%" else f"{record['value']:g}"]
     if "ours" not in record:
         return [*texts, NOT_RUN, NONE, NONE, NONE]
     spread = f"[{record['low']:+.1f}, {record['high']:+.1f}]"
