@@ -12,11 +12,10 @@ import pandas as pd
 import pytest
 
 from dopr.bounds.bound import Constants, built_in, find_bound
-from dopr.bounds.published import COLUMNS, PUBLISHED, published_constants, published_points
+from dopr.bounds.published import published_constants, published_points
 from dopr.config import Config, ConfigError
 from dopr.errors import UserError
 from dopr.experiment import Experiment
-from dopr.files import DataError
 from dopr.jobs import Jobs
 from dopr.preflight import check_bounds
 from fixture_results import make_results
@@ -129,29 +128,32 @@ def test_question_marks_are_quoted_for_the_shell(config):
 
 
 def test_published_points_are_those_of_the_paper():
-    frame = pd.read_csv(PUBLISHED)
-    assert set(COLUMNS) < set(frame.columns)
-    assert set(frame["status"]) == {"stated"}
-    small = frame[frame["model"] == "Qwen2.5-Math-1.5B"]
-    assert dict(zip(small["set"], small["accuracy"], strict=True)) == {
-        "base": 17.6,
-        "pi1": 35.0,
-        "pi13": 35.7,
-        "pi1+pi13": 36.6,
-        "pi1+pi2+pi13+pi1209": 36.0,
-        "DSR-sub": 35.9,
-        "MATH": 36.7,
+    points = published_points()
+    small = points[points["model"] == "Qwen2.5-Math-1.5B"]
+    shares = {
+        "base": 0.176,
+        "pi1": 0.35,
+        "pi2": 0.335,
+        "pi13": 0.357,
+        "pi1201": 0.337,
+        "pi1209": 0.335,
+        "pi1_pi13": 0.366,
+        "pi1_pi2_pi13_pi1209": 0.36,
+        "dsr_sub": 0.359,
+        "math": 0.367,
     }
-    assert sorted(set(small["examples"])) == [0, 1, 2, 4, 1209, 7500]
-    large = frame[frame["model"] == "Qwen2.5-Math-7B"]
-    assert list(large["examples"]) == [0, 1, 2, 4, 16, 16, 1209]
-    assert list(large["accuracy"]) == [22.4, 40.2, 41.3, 42.5, 40.2, 42.5, 42.8]
+    assert dict(zip(small["training"], small["share"], strict=True)) == pytest.approx(shares)
+    assert list(small["examples"]) == [0, 1, 1, 1, 1, 1, 2, 4, 1209, 7500]
+    large = points[points["model"] == "Qwen2.5-Math-7B"]
+    assert list(large["examples"]) == [0, 1, 1, 1, 2, 4, 16, 16, 1209]
+    assert list(large["share"]) == pytest.approx([0.224, 0.402, 0.385, 0.375, 0.413, 0.425, 0.402, 0.425, 0.428])
 
 
 def test_published_rollouts_are_steps_of_1024():
     points = published_points()
-    assert points.loc[points["set"] == "MATH", "rollouts"].item() == 2000 * 1024
-    assert points.loc[points["set"] == "random 16", "rollouts"].isna().all()
+    assert points.loc[points["training"] == "math", "rollouts"].item() == 2000 * 1024
+    assert points.loc[points["training"] == "random16", "rollouts"].isna().all()
+    assert points.loc[points["training"] == "base", "rollouts"].isna().all()
 
 
 def test_without_any_run_the_program_draws_what_was_published(tmp_path):
@@ -171,11 +173,3 @@ def test_what_was_not_published_is_not_known():
     told = find_bound("change_of_measure")(found, np.array([0.36]))
     # kl(.36, .176) = .36 ln(.36/.176) + .64 ln(.64/.824) = .25762 - .16173; ln(1/.12) / that
     assert told[0] == pytest.approx(2.12026 / 0.09589, rel=1e-3)
-
-
-def test_a_missing_or_damaged_file_of_points_is_one_line(tmp_path):
-    with pytest.raises(DataError, match="no such file; restore it"):
-        published_points(tmp_path / "absent.csv")
-    (tmp_path / "bad.csv").write_text("paper,model\nx,y\n")
-    with pytest.raises(DataError, match="has no column 'status'"):
-        published_points(tmp_path / "bad.csv")

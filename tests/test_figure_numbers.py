@@ -15,7 +15,7 @@ from dopr.bounds.signal_share import informative_share
 from dopr.comparison import compare
 from dopr.constants import base_coverage
 from dopr.errors import UserError
-from dopr.figures import complexity, curves, informative, profile, selection, training
+from dopr.figures import acquisition, complexity, curves, informative, profile, responses, selection, training
 from dopr.figures.style import COLUMN, PAGE
 from dopr.results import Results
 from dopr.statistics import interval
@@ -126,12 +126,63 @@ def test_training_bins_partition_the_steps(results):
 def test_training_draws_its_frame(results):
     frame = training.collect(results, ["easy"], METHODS, SEEDS)
     panels = training.draw(frame).axes
-    for panel, measure in zip(panels, ("reward", "entropy", "length"), strict=True):
+    for panel, measure in zip(panels, ("reward", "entropy", "length", "grad_norm"), strict=True):
         for _, run in frame.groupby(["method", "seed"]):
             assert drawn(panel, run["rollouts"], run[measure])
 
 
 # --- profile ---
+
+
+def test_responses_are_counted_in_the_files(results):
+    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1, 2])
+    whole = results.completions("easy", "dopr", 1)
+    texts = results.responses("easy", "dopr", 1)
+    assert len(texts) == (whole["mode"] == "sampled").sum()
+    last = texts[texts["step"] == texts["step"].max()]
+    row = frame[frame["seed"] == "1"].iloc[-1]
+    assert row["rollouts"] == last["rollouts"].iloc[0]
+    assert row["length"] == 30
+    assert row["boxed"] == 1
+    # The fixture's wrong answers begin with "recheck", its right ones have no word of reflection.
+    wrong = whole[(whole["step"] == whole["step"].max()) & (whole["mode"] == "sampled")]["verdict"] != "correct"
+    assert row["reflection"] == pytest.approx(wrong.mean())
+    assert row["truncated"] == pytest.approx((last["finish"] == "length").mean())
+    means = frame[frame["seed"] == "mean"]
+    assert means["reflection"].iloc[-1] == pytest.approx(
+        frame[frame["seed"] != "mean"].groupby("seed")["reflection"].last().mean()
+    )
+    assert (frame["rollouts"] > 0).all()
+
+
+def test_words_of_reflection_and_boxes_by_hand():
+    rows = [
+        ("Let me Recheck this. \\boxed{1}", "stop"),
+        ("recalculate, rethink", "length"),
+        ("I check it: \\boxed{2", "stop"),
+        ("\\boxed{3}", "stop"),
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "finish"]).assign(step=4, rollouts=32, completion_tokens=[1, 2, 3, 6])
+    (found,) = responses.shares(frame).to_dict("records")
+    assert found == {"rollouts": 32, "length": 3, "boxed": 0.5, "reflection": 0.5, "truncated": 0.25}
+
+
+def test_shares_near_nothing_have_an_axis_from_nothing_on(results):
+    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1]).assign(truncated=0.0)
+    panel = responses.draw(frame).axes[3]
+    assert panel.get_ylim() == (0, 0.05)
+
+
+def test_acquisition_is_what_the_selector_logged(results):
+    frame = acquisition.collect(results, ["easy"], ["dopr"], [0, 1])
+    steps = np.arange(1, 481)  # in the fixture volatility is 0.5 / step and exploration 0.1 step
+    first = frame[(frame["seed"] == "0")].iloc[0]
+    inside = steps * 8 <= first["rollouts"]
+    assert first["volatility"] == pytest.approx((0.5 / steps[inside]).mean())
+    assert first["exploration"] == pytest.approx((0.1 * steps[inside]).mean())
+    assert (frame["score"] - frame["volatility"] - frame["exploration"]).abs().max() < 1e-9
+    with pytest.raises(UserError, match=r"grpo/0/metrics\.csv: has no volatility; leave grpo out"):
+        acquisition.collect(results, ["easy"], ["grpo"], [0])
 
 
 def test_profile_examples_are_the_first_a_middle_and_a_dead_prompt():

@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from dopr.config import Config
+from dopr.data.public import at_hand
+from dopr.data.sources import mirror_of
 from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.jobs import Jobs
 from dopr.preflight import check_methods, check_states, open_config
 
 STATE = Path("results/state")
+EVALUATED = Path("results/evaluate")
+RECORD = "acc_step_500.json"
 LOCKS = Path(".snakemake/locks")
 
 
@@ -48,6 +52,45 @@ class Experiment:
         """POOL/METHOD/SEED of every run of the comparison."""
         for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
+
+    @property
+    def model(self) -> str:
+        """The starting policy's name on the hub, of a paper's overlay; else nothing is comparable with the papers."""
+        return (self.config.base.model or "") if self.config.ablation else ""
+
+    def comparable_on_disk(self) -> list[str]:
+        """Completions to be shown beside published numbers: absolute, so that no rule remakes them."""
+        runs = self.compared_runs() if self.model else []
+        return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
+
+    def comparable_options(self) -> str:
+        """The options that name the starting policy and those runs."""
+        runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
+        return options({"--model": [self.model], "--runs": runs}) if runs else ""
+
+    def saving_options(self) -> str:
+        """The reference that savings are measured against, and the targets until which."""
+        return options({"--reference": [self.config.evaluate.reference], "--targets": self.config.evaluate.targets})
+
+    def record_at_hand(self) -> list[str]:
+        """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
+        path = at_hand(RECORD, mirror_of(self.config.data))
+        return [str(path)] if path else []
+
+    def acquiring(self) -> list[str]:
+        """The methods whose selector logs volatility and exploration."""
+        return [method for method in self.config.methods if self.jobs.recipe(method).selector == "dopr"]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether every run of the comparison and of the sample-complexity figure was evaluated."""
+        runs = [*self.compared_runs(), *self.complexity_runs()]
+        return all((EVALUATED / run / "completions.parquet").is_file() for run in runs)
+
+    @property
+    def profiled(self) -> bool:
+        """Whether every pool was profiled."""
+        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.config.pools)
 
     def validated_runs(self) -> list[str]:
         """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""

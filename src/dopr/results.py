@@ -19,8 +19,9 @@ from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
 COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict")
+RESPONSES = ("step", "rollouts", "finish", "completion_tokens", "text")
 TEXTS = ("category", "completion_tokens", "text")
-METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length")
+METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length", "grad_norm")
 SECONDS = ("step", "cpu_seconds", "wall_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
@@ -43,6 +44,11 @@ class Results:
         """Sampled completions of one checkpoint, with their texts, lengths and categories."""
         path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
         return _parquet(path, (*COMPLETIONS, *TEXTS), [("step", "=", step), ("mode", "=", "sampled")])
+
+    def responses(self, pool: str, method: str, seed: int) -> pd.DataFrame:
+        """Sampled completions of every checkpoint of a run, with their texts and lengths."""
+        path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
+        return _parquet(path, RESPONSES, [("mode", "=", "sampled")])
 
     def ledger(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Every rollout a run generated, in order."""

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import pandas as pd
 
 from dopr.bounds.bound import Constants
 from dopr.bounds.change_of_measure import binary_kl
-from dopr.files import DataError
+from dopr.published import published
 
-PUBLISHED = Path(__file__).parents[3] / "resources/published/sample_complexity.csv"
-COLUMNS = ("paper", "status", "model", "set", "examples", "step", "accuracy")
+MODELS = ("Qwen2.5-Math-1.5B", "Qwen2.5-Math-7B")
 ROLLOUTS_PER_STEP = 1024  # 128 prompts (or copies of one) x 8 rollouts
 KL_WEIGHT = 0.001
+AVERAGES = {"main": "average", "models": "average", "best_per_benchmark": "best_average"}
 
 
-def published_points(path: Path = PUBLISHED) -> pd.DataFrame:
+def published_points() -> pd.DataFrame:
     """One row a trained model (or, with 0 examples, a starting policy), all of 1-shot RLVR (arXiv 2504.20571).
 
-    Columns: those of the file, with share (accuracy / 100, the mean of six benchmarks at the checkpoint where it is
-    highest, so chosen on the test questions) and rollouts until that checkpoint, where its step was published.
-
-    Raises:
-        DataError: the file is missing or has no such column.
+    Columns: model, training, examples, share (the mean accuracy of six benchmarks at the checkpoint where it is
+    highest, so chosen on the test questions), and rollouts until that checkpoint, nan where its step was not published.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; restore it from version control")
-    frame = pd.read_csv(path)
-    missing = [column for column in COLUMNS if column not in frame]
-    if missing:
-        raise DataError(f"{path}: has no column {missing[0]!r}; restore it from version control")
-    return frame.assign(share=frame["accuracy"] / 100, rollouts=frame["step"] * ROLLOUTS_PER_STEP)
+    rows = [frame[frame["measure"] == name] for file, name in AVERAGES.items() for frame in [published(file)]]
+    found = pd.concat(rows).drop_duplicates(["model", "method", "training"])  # some stand in two tables
+    found = found[found["method"].isin(["base", "grpo"]) & found["model"].isin(MODELS)]
+    found = found.assign(examples=found["examples"].fillna(0).astype(np.int64), share=found["value"] / 100)
+    best = published("best_per_benchmark")
+    best = best[best["measure"] == "best_average_step"]
+    steps = dict(zip(zip(best["model"], best["training"], strict=True), best["value"], strict=True))
+    known = [steps.get(key, np.nan) for key in zip(found["model"], found["training"], strict=True)]
+    found = found.assign(rollouts=np.array(known) * ROLLOUTS_PER_STEP)
+    columns = ["model", "training", "examples", "share", "rollouts"]
+    return found.sort_values(["model", "examples"], kind="stable")[columns].reset_index(drop=True)
 
 
 def published_constants(points: pd.DataFrame, delta: float) -> Constants:
