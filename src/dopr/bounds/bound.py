@@ -26,14 +26,8 @@ from dopr.errors import UserError, suggestion
 from dopr.plugins import load_function
 from dopr.statistics import FloatArray
 
-APART = (
-    "bound",
-    "section",
-    "published",
-    "signal_share",
-    "gradient_error",
-    "relative_budget",
-)  # modules without a `bound`
+# Modules without a function `bound`.
+APART = {"bound", "section", "published", "signal_share", "gradient_error", "relative_budget"}
 
 
 @dataclass(frozen=True)
