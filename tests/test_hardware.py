@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dopr.hardware import VISIBLE, Hardware, NoDeviceError, claim, use_gpus, visible_gpus
+from dopr.config import Config, ConfigError
+from dopr.hardware import VISIBLE, Hardware, NoDeviceError, claim, device, use_gpus, visible_gpus
 
 
 def test_jobs_get_different_gpus_until_none_is_left(tmp_path: Path) -> None:
@@ -64,3 +65,37 @@ def test_a_schedulers_choice_and_a_job_without_gpus_are_left_alone(monkeypatch: 
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     with use_gpus(Hardware(gpus=1)):
         assert os.environ[VISIBLE] == "7"
+
+
+# --- the device ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "sees_one", "expected"),
+    [
+        ({"gpus": 0}, True, "cpu"),
+        ({"gpus": 1}, True, "cuda"),
+        ({"gpus": 1}, False, "cpu"),
+        ({"gpus": 1, "device": "cpu"}, True, "cpu"),
+        ({"gpus": 1, "device": "cuda"}, True, "cuda"),
+    ],
+)
+def test_the_device_is_a_gpu_where_one_is_asked_for_and_seen(monkeypatch, settings, sees_one, expected) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: sees_one)
+    assert device(Hardware(**settings)) == expected
+
+
+def test_a_gpu_that_must_be_used_and_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with (
+        pytest.raises(NoDeviceError, match=r"^hardware\.device: cuda, and PyTorch .* sees no GPU .* to auto$"),
+        use_gpus(Hardware(gpus=1, device="cuda")),
+    ):
+        pass
+
+
+def test_a_gpu_cannot_be_used_without_being_asked_for(raw: dict) -> None:
+    raw["hardware"] |= {"device": "cuda"}
+    with pytest.raises(ConfigError, match=r"hardware: device: cuda needs a GPU; set gpus to 1, or device to auto"):
+        Config.parse(raw)

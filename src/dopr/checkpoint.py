@@ -89,7 +89,7 @@ class RunState:
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return None
-        state = torch.load(found[-1] / "state.pt", weights_only=True)
+        state = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
         return int(found[-1].name.removeprefix("step-")), state
 
     def _path(self, step: int) -> Path:

@@ -60,30 +60,30 @@ class TrainingJob:
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self, grader: Grader) -> None:
-        """Train from the last checkpoint on, and write ledger, metrics, seconds, checkpoints and provenance.
+    def run(self, grader: Grader, device: str = "cpu") -> None:
+        """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
 
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
         """
-        description = describe(self.settings, self.seed, self.inputs()) | {"grader": grader.version}
+        description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         state = RunState(self.state)
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
             tracker = Tracker(self.tracking, self.name, description)
-            run = self._open(state, grader, tracker)
+            run = self._open(state, grader, tracker, device)
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
-    def _open(self, state: RunState, grader: Grader, tracker: Tracker) -> Run:
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker, device: str) -> Run:
         recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
         check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
-        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base)
+        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base, device)
         features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
         setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
         return Run(
@@ -95,7 +95,7 @@ class TrainingJob:
             pool=pool,
             policy=load(),
             tokenizer=tokenizer,
-            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb),
+            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
@@ -119,8 +119,8 @@ class TrainingJob:
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
-def run_all(jobs: Iterable[TrainingJob], workers: int = 1) -> None:
-    """Run jobs with equal settings one after another, with one grader of `workers` processes.
+def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu") -> None:
+    """Run jobs with equal settings one after another on a device, with one grader of `workers` processes.
 
     Raises:
         UserError: see TrainingJob.run.
@@ -128,7 +128,7 @@ def run_all(jobs: Iterable[TrainingJob], workers: int = 1) -> None:
     jobs = list(jobs)
     with Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
         for job in jobs:
-            job.run(grader)
+            job.run(grader, device)
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -37,7 +37,7 @@ class ValueNetwork(nn.Module):
         super().__init__()
         self.trunk = deepcopy(policy)
         self.trunk.lm_head = None
-        self.head = nn.Linear(policy.config["hidden_size"], 1)
+        self.head = nn.Linear(policy.config["hidden_size"], 1, device=policy.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -102,7 +102,7 @@ class Learner:
             return 0.0
         prompts, tokens = [rollout.prompt_tokens], [rollout.tokens]
         logprobs, _ = completion_logprobs(self.policy, prompts, tokens, self.objective.temperature)
-        return float((logprobs[0] - torch.tensor(rollout.logprobs)).abs().max())
+        return float((logprobs[0] - torch.tensor(rollout.logprobs, device=logprobs.device)).abs().max())
 
     def state_dict(self) -> dict[str, Any]:
         """Policy with optimiser, critic and replay."""

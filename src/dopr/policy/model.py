@@ -26,8 +26,8 @@ SHARED_FILES = (
 )
 
 
-def load(folder: Path) -> Transformer:
-    """The policy in a folder, in float32 whatever its weights are stored in.
+def load(folder: Path, device: str = "cpu") -> Transformer:
+    """The policy in a folder, on a device, in float32 whatever its weights are stored in.
 
     Raises:
         DataError: the folder holds no checkpoint, or a damaged one, or one of an unsupported kind.
@@ -41,7 +41,7 @@ def load(folder: Path) -> Transformer:
         policy.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
-    return policy
+    return policy.to(device)
 
 
 def save(policy: Transformer, folder: Path, like: Path) -> None:

@@ -117,7 +117,7 @@ def update(
 
 def logprob_gap(batch: Tokens, rows: Sequence[Weighted]) -> float:
     """The largest difference between the stored log-probabilities of fresh rows and those of now; 0 without any."""
-    fresh = torch.tensor([row.fresh for row in rows])[:, None] & batch.mask
+    fresh = torch.tensor([row.fresh for row in rows], device=batch.mask.device)[:, None] & batch.mask
     return float(((batch.logprobs - batch.behaviour).detach().abs() * fresh).max())
 
 
@@ -145,8 +145,8 @@ def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective,
 
 
 def padded(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
-    """Rows of numbers as a float32 tensor of the shape of `like`, with zeros behind."""
+    """Rows of numbers as a float32 tensor of the shape and on the device of `like`, with zeros behind."""
     tensor = torch.zeros(like.shape)
     for i, row in enumerate(rows):
         tensor[i, : len(row)] = torch.tensor(row, dtype=torch.float32)
-    return tensor
+    return tensor.to(like.device)
