@@ -48,6 +48,7 @@ def test_the_pretended_device_holds_numbers_and_refuses_those_of_the_cpu():
     [
         {},
         {"dtype": "bfloat16"},
+        {"micro_batch_tokens": 40, "gradient_checkpointing": True},
         {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.01), "epochs": 2, "minibatches": 2},
         {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4)},
         {"loss": make_loss(mask_truncated=True), "reuse": Reuse(groups=1, window=2)},

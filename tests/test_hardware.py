@@ -99,3 +99,38 @@ def test_a_gpu_cannot_be_used_without_being_asked_for(raw: dict) -> None:
     raw["hardware"] |= {"device": "cuda"}
     with pytest.raises(ConfigError, match=r"hardware: device: cuda needs a GPU; set gpus to 1, or device to auto"):
         Config.parse(raw)
+
+
+# --- processes that train together ---
+
+
+def test_each_process_gets_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dopr.hardware.claim.__defaults__", (tmp_path,))
+    hardware = Hardware(gpus=2, processes=2)
+    seen = []
+    monkeypatch.setenv(VISIBLE, "4,6")
+    with use_gpus(hardware):
+        seen.append(os.environ[VISIBLE])
+        monkeypatch.setenv(VISIBLE, "4,6")  # as the other process finds it
+        with use_gpus(hardware):
+            seen.append(os.environ[VISIBLE])
+    assert seen == ["4", "6"]
+
+
+def test_torchrun_starts_several_processes_and_python_one() -> None:
+    assert Hardware().launcher == "python"
+    assert Hardware(processes=2).launcher == "torchrun --standalone --nproc-per-node 2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"processes": 2, "gpus": 3}, "hardware: gpus: 3 for 2 processes; give each one, or none"),
+        ({"processes": 2, "gpus": 2, "share": 2}, "hardware: share: 2 jobs on a GPU go with one process"),
+        ({"processes": 0}, "hardware.processes: 0 is refused"),
+    ],
+)
+def test_processes_and_gpus_must_fit_each_other(raw: dict, settings: dict, message: str) -> None:
+    raw["hardware"] |= settings
+    with pytest.raises(ConfigError, match=message):
+        Config.parse(raw)

@@ -28,12 +28,15 @@ class Hardware(Section):
     """What one job of profiling, training or evaluation asks for.
 
     gpus: 0 is the CPU. device: what the torch engine samples on and policies are trained on; auto is a GPU where there
-    are gpus and PyTorch sees one. share: how many jobs use one GPU at a time, for runs too small to fill it. mem_mb: of
-    memory. runtime: minutes. A job that is tried again asks for twice, then three times as much of the last two.
+    are gpus and PyTorch sees one. processes: that train one policy together, each with its own part of the gpus
+    (dopr.distributed); evaluation has one. share: how many jobs use one GPU at a time, for runs too small to fill it.
+    mem_mb: of memory. runtime: minutes. A job that is tried again asks for twice, then three times as much of the last
+    two.
     """
 
     gpus: int = Field(default=0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: PositiveInt = 1
     share: PositiveInt = 1
     mem_mb: PositiveInt = 2000
     runtime: PositiveInt = 60
@@ -42,7 +45,23 @@ class Hardware(Section):
     def _asks_for_what_it_uses(self) -> Hardware:
         if self.device == "cuda" and self.gpus == 0:
             raise ValueError("device: cuda needs a GPU; set gpus to 1, or device to auto")
+        if self.processes > 1 and self.gpus not in (0, self.processes):
+            raise ValueError(f"gpus: {self.gpus} for {self.processes} processes; give each one, or none")
+        if self.processes > 1 and self.share > 1:
+            raise ValueError(f"share: {self.share} jobs on a GPU go with one process; set processes or share to 1")
         return self
+
+    @property
+    def gpus_each(self) -> int:
+        """GPUs of one process."""
+        return self.gpus // self.processes
+
+    @property
+    def launcher(self) -> str:
+        """What a script that trains is started with."""
+        if self.processes == 1:
+            return "python"
+        return f"torchrun --standalone --nproc-per-node {self.processes}"
 
 
 class NoDeviceError(UserError):
@@ -60,7 +79,7 @@ def visible_gpus() -> list[str]:
 
 @contextmanager
 def use_gpus(hardware: Hardware) -> Iterator[str]:
-    """Make `hardware.gpus` free GPUs the only ones this process sees; they are free again at the end. Gives the device.
+    """Make `hardware.gpus_each` free GPUs the only ones this process sees, until the end; gives the device.
 
     Raises:
         NoDeviceError: fewer are free, or PyTorch cannot use them.
@@ -68,7 +87,7 @@ def use_gpus(hardware: Hardware) -> Iterator[str]:
     if hardware.gpus == 0 or "SLURM_JOB_ID" in os.environ:
         yield device(hardware)
         return
-    held = claim(visible_gpus(), hardware.gpus, hardware.share)
+    held = claim(visible_gpus(), hardware.gpus_each, hardware.share)
     os.environ[VISIBLE] = ",".join(held)
     try:
         yield device(hardware)

@@ -154,6 +154,11 @@ class Transformer(nn.Module):
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], -1), persistent=False)
 
     @property
+    def layers(self) -> list[nn.Module]:
+        """The blocks, first to last."""
+        return list(self.model.layers)
+
+    @property
     def device(self) -> torch.device:
         """Where its weights are, and what it reads must be."""
         return self.get_buffer("cos").device

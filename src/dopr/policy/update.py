@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dopr.distributed import gathered, share_of
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.lora import without_adapters
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
@@ -103,14 +104,16 @@ def update(
 
     def losses() -> Iterator[Tensor]:
         for places in cut([row.rollout for row in used], objective.micro_batch_tokens):
-            part = [used[place] for place in places]
+            mine, weight = share_of(places)
+            part = [used[place] for place in mine]
             batch = collect(policy, part, objective, step)
             terms = minibatch_loss(batch, extent, objective.loss)
-            found.append((int(batch.mask.sum()), terms.clipped, terms.kl, logprob_gap(batch, part)))
-            yield terms.loss
+            tokens = int(batch.mask.sum()) if weight else 0
+            found.append((tokens, terms.clipped, terms.kl, logprob_gap(batch, part)))
+            yield terms.loss * weight
 
     _, norm = optimiser.step(losses(), step)
-    tokens, clipped, kl, gaps = zip(*found, strict=True)
+    tokens, clipped, kl, gaps = zip(*(each for parts in gathered(found) for each in parts), strict=True)
     means = np.average([clipped, kl], axis=1, weights=tokens)
     return UpdateStatistics(norm, float(means[0]), max(gaps), float(means[1]))
 

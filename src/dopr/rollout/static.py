@@ -5,7 +5,7 @@ once. For that, everything a step touches is allocated before the first: the cac
 tokens, and the uniform numbers of all draws. Attention reads the cache up to the next multiple of READ_IN places, and
 once half the rows have ended the others move to the front; each number of rows and places has a graph of its own.
 
-What is drawn for a prompt depends on its own seed alone, whatever is generated beside it. Elsewhere than on a GPU the
+What is drawn for a sample depends on its own seed alone, whatever is generated beside it. Elsewhere than on a GPU the
 same steps run without graphs.
 """
 
@@ -138,10 +138,9 @@ def captured(step: Callable[[], None], changed: Sequence[Tensor], pool: Any) -> 
     return graph.replay
 
 
-def uniform_numbers(seeds: Sequence[int], n: int, new: int) -> Tensor:
-    """Numbers in [0, 1) for n samples of each prompt [prompts * n, new]; drawn on the CPU, so equal on all devices."""
-    drawn = [torch.rand(n, new, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.cat(drawn)
+def uniform_numbers(seeds: Sequence[int], new: int) -> Tensor:
+    """Numbers in [0, 1) for samples with these seeds [samples, new]; drawn on the CPU, so equal on all devices."""
+    return torch.stack([torch.rand(new, generator=torch.Generator().manual_seed(seed % 2**63)) for seed in seeds])
 
 
 def rows_at_once(decoder: Decoder, length: int) -> int:

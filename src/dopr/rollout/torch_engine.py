@@ -77,7 +77,7 @@ class TorchEngine:
             chosen = order[start : start + at_once]
             batch = [prompts[i] for i in chosen]
             if self.static:
-                uniform = uniform_numbers([(seed + i * n) % 2**63 for i in chosen], n, max_new_tokens)
+                uniform = uniform_numbers([seed + i * n + j for i in chosen for j in range(n)], max_new_tokens)
                 groups = self._generate_static(batch, n, temperature, uniform)
             else:
                 groups = self._generate(batch, n, temperature, max_new_tokens, generator)
