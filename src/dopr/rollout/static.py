@@ -12,6 +12,7 @@ same steps run without graphs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -120,22 +121,30 @@ def captured(step: Callable[[], None], changed: Sequence[Tensor], pool: Any) -> 
     """A step as a CUDA graph; without a pool of memory for graphs, the step itself.
 
     changed: what a step changes and a second one must not find changed. The step is tried once before it is captured,
-    so that libraries have what they allocate at the first call.
+    so that libraries have what they allocate at the first call. (torch.cuda.graph would do the same, and collect
+    garbage each time.)
     """
     if pool is None:
         return step
     before = [tensor.clone() for tensor in changed]
-    aside = torch.cuda.Stream()
+    graph, aside = torch.cuda.CUDAGraph(), side_stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         step()
+        torch.cuda.synchronize()
+        graph.capture_begin(pool=pool)
+        step()  # is recorded, and runs nothing
+        graph.capture_end()
     torch.cuda.current_stream().wait_stream(aside)
     for tensor, value in zip(changed, before, strict=True):
         tensor.copy_(value)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):  # records, and runs nothing
-        step()
     return graph.replay
+
+
+@cache
+def side_stream() -> torch.cuda.Stream:
+    """The stream that graphs are captured on: one, as the memory freed on a stream stays with it."""
+    return torch.cuda.Stream()
 
 
 def uniform_numbers(seeds: Sequence[int], new: int) -> Tensor:
