@@ -166,7 +166,12 @@ def check_evaluation_tokens(config: Config) -> None:
 
 
 def check_engine(config: Config) -> None:
-    """vLLM is opened once in a process, so each run has one of its own."""
+    """vLLM is opened once in a process, so each run has one of its own, and is none of several that train together."""
+    if config.rollout.engine == "vllm" and config.hardware.processes > 1:
+        raise ConfigError(
+            f"config.yaml: hardware.processes: {config.hardware.processes} processes that train together sample by the "
+            "torch engine; set rollout.engine to torch, or processes to 1"
+        )
     if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
         raise ConfigError(
             f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
@@ -176,6 +181,10 @@ def check_engine(config: Config) -> None:
 def check_adapters(config: Config) -> None:
     """What adapters need is installed, where a recipe has them."""
     for name, recipe in config.recipes.items():
+        if recipe.lora and config.hardware.processes > 1:
+            raise ConfigError(
+                f"config.yaml: recipes.{name}.lora: adapters are trained by one process; set hardware.processes to 1"
+            )
         if recipe.lora and find_spec("peft") is None:
             raise ConfigError(
                 f"config.yaml: recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'"
