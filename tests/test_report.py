@@ -20,6 +20,7 @@ CATEGORIES = [
     "2. Training and selection",
     "3. Historical variance",
     "4. Sample complexity",
+    "5. What papers print",
 ]
 
 
