@@ -16,7 +16,7 @@ rule ablation:
     log:
         f"results/logs/ablations/{experiment.config.ablation}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),

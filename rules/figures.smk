@@ -26,7 +26,7 @@ for axis, numbers in [("rollouts", "csv"), ("tokens", "csv"), ("cpu_seconds", "s
         log:
             f"results/logs/figures/accuracy_vs_{axis}.log",
         conda:
-            "../envs/dopr.yaml"
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=more(2000),
@@ -57,7 +57,7 @@ rule training_figure:
     log:
         "results/logs/figures/training.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -91,7 +91,7 @@ rule selection_figure:
     log:
         "results/logs/figures/selection_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -121,7 +121,7 @@ rule informative_figure:
     log:
         "results/logs/figures/informative.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -152,7 +152,7 @@ rule profile_figure:
     log:
         "results/logs/figures/profile_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -179,7 +179,7 @@ rule replay_figure:
     log:
         "results/logs/figures/replay_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -209,7 +209,7 @@ rule complexity_figure:
     log:
         "results/logs/figures/complexity.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -274,7 +274,7 @@ rule tables:
     log:
         "results/logs/tables.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -303,7 +303,7 @@ rule bounds:
     log:
         "results/logs/bounds.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),

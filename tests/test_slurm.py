@@ -20,6 +20,12 @@ METHODS = ("grpo", "random_one")
 TARGETS = [f"results/evaluate/easy/{method}/0/completions.parquet" for method in METHODS]
 OVERLAYS = ["--configfile", "experiments/smoke.yaml", "gpu.yaml"]
 PARTS = ("data", "base", "train", "evaluate")
+SETTINGS = """\
+hardware: {gpus: 1, mem_mb: 1500, runtime: 10}
+seeds: [0]
+base: {warm_start: {skill_steps: 60, habit_steps: 5}}
+recipes: {grpo: {steps: 240}}  # many checkpoints before the end
+"""
 
 reason = slurm_node.missing() or ("" if PYTHON.is_file() else f"{PYTHON} is not there: make test-slurm makes it")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(reason), reason=reason)]
@@ -38,8 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def prepare(folder: Path) -> Project:
     """A copy whose training jobs ask for a GPU, and whose profile polls more often than a cluster would like."""
     project = Project.copy(folder)
-    settings = ["hardware: {gpus: 1, mem_mb: 1500, runtime: 10}", "recipes: {grpo: {steps: 240}}"]  # outlives KillWait
-    (folder / "gpu.yaml").write_text("\n".join(settings))
+    (folder / "gpu.yaml").write_text(SETTINGS)
     edit(project, "profiles/slurm/profile.yaml", "before-status-checks: 20", "before-status-checks: 5")
     return project
 
@@ -64,6 +69,14 @@ def described(rule: str) -> list[str]:
     return [job for job in jobs if re.search(rf"Comment=rule_{rule}", job)]
 
 
+def cancel(job: str) -> None:
+    """Cancel a task of an array, by the only name that scancel takes for one, and see it gone."""
+    name = "_".join(re.search(rf"{key}=(\d+)", job)[1] for key in ("ArrayJobId", "ArrayTaskId"))  # type: ignore[index]
+    slurm_node.ask("scancel", name)
+    while "JobState=RUNNING" in slurm_node.ask("scontrol", "show", "job", name):
+        time.sleep(0.02)
+
+
 def test_a_job_cancelled_in_training_is_submitted_again_and_ends_with_the_same_bytes(
     node: None, tmp_path: Path
 ) -> None:
@@ -79,11 +92,12 @@ def test_a_job_cancelled_in_training_is_submitted_again_and_ends_with_the_same_b
         assert process.poll() is None, (project.folder / "submit.log").read_text()
         time.sleep(0.02)
     (job,) = [job for job in described("train") if "JobState=RUNNING" in job]
-    slurm_node.ask("scancel", re.search(r"JobId=(\d+)", job)[1])  # type: ignore[index]
+    cancel(job)
+    assert not (project.folder / "results/train/easy/grpo/0/ledger.parquet").exists()
     assert process.wait(timeout=500) == 0, (project.folder / "submit.log").read_text()
 
     assert all(
-        "gres:gpu:1" in job and "Partition=gpu" in job for job in [*described("train"), *described("evaluate_0_1")]
+        "gres:gpu:1" in job and "Partition=gpu" in job for job in [*described("train"), *described("evaluate_0")]
     )
     assert all("gpu" not in job for job in described("base"))
     assert "Trying to restart job" in (project.folder / "submit.log").read_text()

@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
 
@@ -89,6 +87,8 @@ class RunState:
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return None
+        import torch  # its import takes seconds, and Snakemake, which only compares job.json, needs none of it
+
         state = torch.load(found[-1] / "state.pt", weights_only=True)
         return int(found[-1].name.removeprefix("step-")), state
 
@@ -97,6 +97,8 @@ class RunState:
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
+    import torch
+
     path.mkdir()
     with (path / "state.pt").open("wb") as file:
         torch.save(state, file)

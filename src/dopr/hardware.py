@@ -36,6 +36,11 @@ class Hardware(Section):
     mem_mb: PositiveInt = 2000
     runtime: PositiveInt = 60
 
+    @property
+    def variant(self) -> str:
+        """What ends the name of the environments in envs/ that jobs run in."""
+        return "-cuda" if self.gpus else ""
+
 
 class NoDeviceError(UserError):
     """More jobs than GPUs; the message names both."""
