@@ -113,16 +113,24 @@ def run(project: Project, folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_figures_and_tables_are_made_in_their_environment(finished: Project, edited: Project, tmp_path: Path) -> None:
-    made = ["results/tables/main.csv", "results/figures/training.csv", "results/figures/selection_easy.csv"]
+def test_data_figures_and_tables_are_made_in_their_environment(
+    finished: Project, edited: Project, tmp_path: Path
+) -> None:
+    rules = ["data", "tables", "training_figure", "selection_figure"]
+    made = [
+        "results/data/easy.jsonl",
+        "results/tables/main.csv",
+        "results/figures/training.csv",
+        "results/figures/selection_easy.csv",
+    ]
     for name in made:
         (edited.folder / name).unlink()
-    output = run(edited, tmp_path, *made, "--allowed-rules", "tables", "training_figure", "selection_figure")
+    output = run(edited, tmp_path, *made, "--allowed-rules", *rules)
     assert output.count("Activating conda environment") >= len(made)
     (packages,) = (edited.folder / ".snakemake/conda").glob("*_/lib/python*/site-packages")
     assert (packages / "matplotlib").is_dir()
     assert not [name for name in ("torch", "snakemake", "dopr") if list(packages.glob(f"*{name}*"))]
-    assert edited.hashes("tables", "figures") == finished.hashes("tables", "figures")
+    assert edited.hashes("data", "tables", "figures") == finished.hashes("data", "tables", "figures")
 
 
 @pytest.mark.slow
