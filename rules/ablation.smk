@@ -16,7 +16,7 @@ rule ablation:
     log:
         f"results/logs/ablations/{experiment.config.ablation}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -47,7 +47,7 @@ if experiment.model:
         log:
             f"results/logs/ablations/{experiment.config.ablation}_published.log",
         conda:
-            "../envs/dopr.yaml"
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=more(2000),

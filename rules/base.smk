@@ -8,7 +8,7 @@ if experiment.config.base.fetched:
         log:
             "results/logs/fetch.log",
         conda:
-            "../envs/dopr.yaml"
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=more(4000),
@@ -28,7 +28,7 @@ else:
         log:
             "results/logs/base/{base}.log",
         conda:
-            "../envs/dopr.yaml"
+            f"../envs/train{HARDWARE.variant}.yaml"
         threads: 1
         resources:
             mem_mb=more(2000),

@@ -5,7 +5,7 @@ rule data:
     log:
         "results/logs/data.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(1000),
@@ -22,7 +22,7 @@ rule store:
     log:
         "results/logs/store.log",
     conda:
-        "../envs/dopr.yaml"
+        f"../envs/train{HARDWARE.variant}.yaml"
     threads: 1
     resources:
         mem_mb=more(1000),

@@ -7,7 +7,7 @@ rule evaluate_base:
     log:
         "results/logs/evaluate_base/{base}/{split}.log",
     conda:
-        "../envs/dopr.yaml"
+        f"../envs/evaluate{HARDWARE.variant}.yaml"
     threads: 1
     resources:
         mem_mb=more(HARDWARE.mem_mb),
@@ -40,7 +40,7 @@ for batch in experiment.seed_batches():
             log:
                 f"results/logs/{folder}/{{pool}}/{{method}}/{'_'.join(batch)}.log",
             conda:
-                "../envs/dopr.yaml"
+                f"../envs/evaluate{HARDWARE.variant}.yaml"
             threads: 1
             resources:
                 mem_mb=more(HARDWARE.mem_mb),

@@ -33,7 +33,7 @@ for axis, numbers in [
         log:
             f"results/logs/figures/accuracy_vs_{axis}.log",
         conda:
-            "../envs/dopr.yaml"
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=more(2000),
@@ -64,7 +64,7 @@ rule training_figure:
     log:
         "results/logs/figures/training.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -92,7 +92,7 @@ rule responses_figure:
     log:
         "results/logs/figures/responses.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -125,7 +125,7 @@ rule acquisition_figure:
     log:
         "results/logs/figures/acquisition.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -162,7 +162,7 @@ rule selection_figure:
     log:
         "results/logs/figures/selection_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -192,7 +192,7 @@ rule informative_figure:
     log:
         "results/logs/figures/informative.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -223,7 +223,7 @@ rule profile_figure:
     log:
         "results/logs/figures/profile_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -250,7 +250,7 @@ rule replay_figure:
     log:
         "results/logs/figures/replay_{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -282,7 +282,7 @@ rule complexity_figure:
     log:
         "results/logs/figures/complexity.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -350,7 +350,7 @@ rule tables:
     log:
         "results/logs/tables.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -381,7 +381,7 @@ rule bounds:
     log:
         "results/logs/bounds.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -413,7 +413,7 @@ rule claims:
     log:
         "results/logs/claims.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),

@@ -13,7 +13,7 @@ rule profile:
     log:
         "results/logs/profile/{pool}.log",
     conda:
-        "../envs/dopr.yaml"
+        f"../envs/train{HARDWARE.variant}.yaml"
     threads: HARDWARE.processes
     resources:
         mem_mb=more(HARDWARE.mem_mb),

@@ -31,7 +31,7 @@ rule own_numbers:
     log:
         "results/logs/published/own_numbers.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),
@@ -64,7 +64,7 @@ for figure in PUBLISHED_FIGURES:
         log:
             f"results/logs/published/{figure}.log",
         conda:
-            "../envs/dopr.yaml"
+            "../envs/analysis.yaml"
         threads: 1
         resources:
             mem_mb=more(1000),
@@ -102,7 +102,7 @@ rule published_tables:
     log:
         "results/logs/published/tables.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(1000),
@@ -128,7 +128,7 @@ rule record:
     log:
         "results/logs/published/record.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(1000),

@@ -15,7 +15,7 @@ rule ratio:
     log:
         "results/logs/ratio.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),

@@ -20,7 +20,7 @@ for batch in experiment.seed_batches():
         log:
             f"results/logs/train/{{pool}}/{{method}}/{'_'.join(batch)}.log",
         conda:
-            "../envs/dopr.yaml"
+            f"../envs/train{HARDWARE.variant}.yaml"
         threads: HARDWARE.processes
         resources:
             mem_mb=more(HARDWARE.mem_mb),

@@ -6,7 +6,7 @@ rule tune:
     log:
         "results/logs/tune.log",
     conda:
-        "../envs/dopr.yaml"
+        "../envs/analysis.yaml"
     threads: 1
     resources:
         mem_mb=more(2000),

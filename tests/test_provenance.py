@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from dopr.files import sha256
-from dopr.provenance import describe, git_commit, write
+from dopr.provenance import describe, git_commit, versions, write
 
 
 @pytest.fixture
@@ -67,3 +67,8 @@ def test_equal_runs_have_equal_bytes_and_another_input_shows(tmp_path):
         files.append((tmp_path / name / "provenance.json").read_bytes())
     assert files[0] == files[1] != files[2]
     assert json.loads(files[0])["seed"] == 0
+
+
+def test_packages_that_an_environment_does_not_have_are_left_out(monkeypatch):
+    monkeypatch.setattr("dopr.provenance.PACKAGES", ("numpy", "no-such-package"))
+    assert versions() == {"numpy": version("numpy")}

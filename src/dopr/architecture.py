@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FAMILIES = ("qwen2", "llama")
 REQUIRED = (
@@ -64,6 +64,8 @@ def rotary_angles(config: Mapping[str, Any]) -> Tensor:
     Raises:
         ValueError: the network or its rotary embedding is not supported; names it.
     """
+    import torch  # its import takes seconds, and Snakemake, which checks what is supported, needs none of it
+
     check_supported(config)
     rope = rotary_settings(config)
     size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]

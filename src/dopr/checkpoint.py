@@ -24,9 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dopr.distributed import first
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
 
@@ -79,9 +76,7 @@ class RunState:
         write_json(path, job)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keep `state` as the checkpoint after `step` steps, and drop older ones; of several processes, one does."""
-        if not first():
-            return
+        """Keep `state` as the checkpoint after `step` steps, and drop older ones."""
         write_atomically(self._path(step), lambda path: _write_state(path, state))
         for old in self.folder.glob("step-*"):
             if old != self._path(step):
@@ -92,6 +87,8 @@ class RunState:
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return None
+        import torch  # its import takes seconds, and Snakemake, which only compares job.json, needs none of it
+
         state = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
         return int(found[-1].name.removeprefix("step-")), state
 
@@ -100,6 +97,8 @@ class RunState:
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:
+    import torch
+
     path.mkdir()
     with (path / "state.pt").open("wb") as file:
         torch.save(state, file)

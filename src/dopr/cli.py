@@ -15,6 +15,7 @@ from dopr.errors import exit_with_one_line
 COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
     "bench-decode": "dopr.commands.bench_decode",
+    "bench-fleet": "dopr.commands.bench_fleet",
     "bench-grader": "dopr.commands.bench_grader",
     "bench-selection": "dopr.commands.bench_selection",
     "bench-step": "dopr.commands.bench_step",

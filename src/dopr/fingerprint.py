@@ -61,6 +61,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
+@cache
 def _imports(path: Path) -> list[str]:
     """dopr modules named in a file's import statements."""
     names = []

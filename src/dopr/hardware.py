@@ -63,6 +63,11 @@ class Hardware(Section):
             return "python"
         return f"torchrun --standalone --nproc-per-node {self.processes}"
 
+    @property
+    def variant(self) -> str:
+        """What ends the name of the environments in envs/ that jobs run in."""
+        return "-cuda" if self.gpus else ""
+
 
 class NoDeviceError(UserError):
     """Fewer GPUs than are asked for; the message names both."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dopr.architecture import check_supported
 from dopr.files import DataError, read_json
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def read_shape(folder: Path) -> dict[str, Any]:
     """
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no model folder: config.json is missing; give a folder with a checkpoint")
-    from dopr.architecture import check_supported  # torch takes a second, and Snakemake reads this
-
     shape: dict[str, Any] = read_json(folder / "config.json")
     try:
         check_supported(shape)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ def git_commit(folder: Path = Path(__file__).parent) -> str:
         return "unknown"
 
 
+def versions() -> dict[str, str]:
+    """The version of each package that results depend on, and that this environment has."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path], device: str = "cpu") -> dict[str, Any]:
     """Everything needed to know whether two results may be compared; nothing that changes from run to run."""
     return {
@@ -30,7 +40,7 @@ def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path],
         "seed": seed,
         "commit": git_commit(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
         "device": device_name(device),
         "processor": platform.machine(),
         "inputs": {name: sha256(path) for name, path in inputs.items()},

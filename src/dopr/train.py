@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
 from dopr.data.encoding import encode_prompt
-from dopr.distributed import decided
+from dopr.distributed import decided, first
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
@@ -277,7 +277,7 @@ def measure(run: Run, groups: Sequence[Group], statistics: UpdateStatistics, upd
 
 
 def checkpoint(run: Run, learner: Learner, watch: Stopwatch, step: int) -> None:
-    """Keep everything the next step depends on."""
+    """Keep everything the next step depends on, which takes all processes to say and one to write."""
     state = {
         "learner": learner.state_dict(),
         "selector": run.selector.state_dict(),
@@ -285,7 +285,8 @@ def checkpoint(run: Run, learner: Learner, watch: Stopwatch, step: int) -> None:
         "metrics": run.metrics,
         "watch": watch.state_dict(),
     }
-    run.state.save(step, state)
+    if first():
+        run.state.save(step, state)
 
 
 def restore(run: Run, learner: Learner, watch: Stopwatch) -> int:

