@@ -28,3 +28,37 @@ rule ablation:
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_ablation.py {params.compared} --bootstrap {params.bootstrap} --output {params.path} 2> >(tee {log} >&2)"
+
+
+# A paper's overlay has printed numbers to stand beside.
+if experiment.model:
+
+    rule ablation_published:
+        input:
+            expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+            PUBLISHED_NUMBERS,
+        output:
+            expand(
+                f"results/ablations/{experiment.config.ablation}/{{table}}.{{suffix}}",
+                table=["published", "conflicts"],
+                suffix=["csv", "md", "tex", "html"],
+            ),
+            ours=f"results/ablations/{experiment.config.ablation}/own_numbers.csv",
+        log:
+            f"results/logs/ablations/{experiment.config.ablation}_published.log",
+        conda:
+            "../envs/dopr.yaml"
+        threads: 1
+        resources:
+            mem_mb=more(2000),
+            runtime=more(10),
+        params:
+            code=[experiment.jobs.code(script) for script in ("own_numbers", "published_tables")],
+            model=experiment.model,
+            runs=list(experiment.compared_runs()),
+            bootstrap=experiment.config.evaluate.bootstrap,
+            folder=f"results/ablations/{experiment.config.ablation}",
+        shell:
+            "(python scripts/own_numbers.py --model {params.model} --runs {params.runs} --bootstrap {params.bootstrap}"
+            " --output {output.ours} && python scripts/published_tables.py --ours {output.ours} --output {params.folder})"
+            " 2> >(tee {log} >&2)"

@@ -12,7 +12,7 @@ rule evaluate_base:
     resources:
         mem_mb=more(HARDWARE.mem_mb),
         runtime=more(HARDWARE.runtime),
-        gpu=HARDWARE.gpus,
+        gpu=HARDWARE.gpus_each,
     params:
         settings=experiment.jobs.evaluate(),
     shell:
@@ -45,7 +45,7 @@ for batch in experiment.seed_batches():
             resources:
                 mem_mb=more(HARDWARE.mem_mb),
                 runtime=more(HARDWARE.runtime),
-                gpu=HARDWARE.gpus,
+                gpu=HARDWARE.gpus_each,
             params:
                 settings=experiment.jobs.evaluate(),
                 seeds=batch,

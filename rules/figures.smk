@@ -6,14 +6,21 @@ SPENDING = [
 ]
 
 
-for axis, numbers in [("rollouts", "csv"), ("tokens", "csv"), ("cpu_seconds", "seconds.csv")]:
+for axis, numbers in [
+    ("rollouts", "csv"),
+    ("tokens", "csv"),
+    ("cpu_seconds", "seconds.csv"),
+    ("wall_seconds", "seconds.csv"),
+]:
 
     rule:
         name:
             f"accuracy_vs_{axis}"
         input:
             expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
-            expand("results/train/{run}/seconds.csv", run=experiment.compared_runs() if axis == "cpu_seconds" else []),
+            expand(
+                "results/train/{run}/seconds.csv", run=experiment.compared_runs() if numbers == "seconds.csv" else []
+            ),
         output:
             pdf=f"results/figures/accuracy_vs_{axis}.pdf",
             csv=f"results/figures/accuracy_vs_{axis}.{numbers}",
@@ -52,7 +59,7 @@ rule training_figure:
             "results/figures/training.png",
             caption="../workflow/report/training.rst",
             category="2. Training and selection",
-            labels={"figure": "reward, entropy, length"},
+            labels={"figure": "reward, entropy, length, gradient"},
         ),
     log:
         "results/logs/figures/training.log",
@@ -68,6 +75,70 @@ rule training_figure:
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_training.py {params.compared} --output {params.path} 2> >(tee {log} >&2)"
+
+
+rule responses_figure:
+    input:
+        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+    output:
+        pdf="results/figures/responses.pdf",
+        csv="results/figures/responses.csv",
+        png=report(
+            "results/figures/responses.png",
+            caption="../workflow/report/responses.rst",
+            category="2. Training and selection",
+            labels={"figure": "length, boxes, reflection"},
+        ),
+    log:
+        "results/logs/figures/responses.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_responses"),
+        pools=POOLS,
+        methods=METHODS,
+        seeds=SEEDS,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_responses.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        " --output {params.path} 2> >(tee {log} >&2)"
+
+
+rule acquisition_figure:
+    input:
+        expand(
+            "results/train/{pool}/{method}/{seed}/metrics.csv", pool=POOLS, method=experiment.acquiring(), seed=SEEDS
+        ),
+    output:
+        pdf="results/figures/acquisition.pdf",
+        csv="results/figures/acquisition.csv",
+        png=report(
+            "results/figures/acquisition.png",
+            caption="../workflow/report/acquisition.rst",
+            category="2. Training and selection",
+            labels={"figure": "volatility and exploration"},
+        ),
+    log:
+        "results/logs/figures/acquisition.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_acquisition"),
+        pools=POOLS,
+        methods=experiment.acquiring(),
+        seeds=SEEDS,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_acquisition.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        " --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule selection_figure:
@@ -196,7 +267,9 @@ rule replay_figure:
 rule complexity_figure:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.complexity_runs()),
+        expand("results/train/{run}/provenance.json", run=experiment.complexity_runs()),
         expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools),
+        PUBLISHED_NUMBERS,
     output:
         pdf="results/figures/complexity.pdf",
         csv="results/figures/complexity.csv",
@@ -204,7 +277,7 @@ rule complexity_figure:
             "results/figures/complexity.png",
             caption="../workflow/report/complexity.rst",
             category="4. Sample complexity",
-            labels={"figure": "accuracy against prompts, and bounds"},
+            labels={"figure": "accuracy by prompts and rollouts, with bounds"},
         ),
     log:
         "results/logs/figures/complexity.log",
@@ -215,15 +288,18 @@ rule complexity_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_complexity"),
+        code=experiment.jobs.bounds("plot_complexity"),
         pools=experiment.complexity_pools,
         prompts=experiment.complexity_prompts(),
+        rollout_bounds=experiment.bound_options("rollout"),
+        prompt_bounds=experiment.bound_options("prompt"),
         seeds=SEEDS,
         confidence=experiment.config.complexity.confidence,
         bootstrap=experiment.config.evaluate.bootstrap,
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_complexity.py --pools {params.pools} --prompts {params.prompts}"
+        " {params.rollout_bounds} {params.prompt_bounds}"
         " --seeds {params.seeds} --confidence {params.confidence} --bootstrap {params.bootstrap}"
         " --output {params.path} 2> >(tee {log} >&2)"
 
@@ -291,6 +367,8 @@ rule tables:
 rule bounds:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/train/{run}/provenance.json", run=experiment.compared_runs()),
+        expand("results/data/{pool}.jsonl", pool=POOLS),
         SPENDING,
     output:
         expand("results/tables/bounds.{suffix}", suffix=["csv", "md", "tex"]),
@@ -298,7 +376,7 @@ rule bounds:
             "results/tables/bounds.html",
             caption="../workflow/report/bounds.rst",
             category="4. Sample complexity",
-            labels={"figure": "lower bounds, as a table"},
+            labels={"figure": "bounds, as a table"},
         ),
     log:
         "results/logs/bounds.log",
@@ -309,19 +387,65 @@ rule bounds:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("bounds"),
+        code=experiment.jobs.bounds("bounds"),
         compared=experiment.compared_options(),
+        rollout_bounds=experiment.bound_options("rollout"),
         confidence=experiment.config.complexity.confidence,
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python scripts/bounds.py {params.compared} --confidence {params.confidence}"
+        "python scripts/bounds.py {params.compared} {params.rollout_bounds} --confidence {params.confidence}"
         " --bootstrap {params.bootstrap} --output results/tables/bounds 2> >(tee {log} >&2)"
 
 
+rule claims:
+    input:
+        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/train/{run}/seconds.csv", run=experiment.compared_runs()),
+        PUBLISHED_NUMBERS,
+    output:
+        expand("results/tables/claims_seconds.{suffix}", suffix=["csv", "md", "tex"]),
+        report(
+            "results/tables/claims_seconds.html",
+            caption="../workflow/report/claims.rst",
+            category="0. Main result",
+            labels={"figure": "claimed and measured savings"},
+        ),
+    log:
+        "results/logs/claims.log",
+    conda:
+        "../envs/dopr.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("claims"),
+        compared=experiment.compared_options(),
+        options=experiment.saving_options(),
+        bootstrap=experiment.config.evaluate.bootstrap,
+    shell:
+        "python scripts/claims.py {params.compared} {params.options} --bootstrap {params.bootstrap}"
+        " --output results/tables/claims_seconds 2> >(tee {log} >&2)"
+
+
+RUN_FIGURES = [
+    *expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds", "wall_seconds"]),
+    *expand("results/figures/selection_{pool}.png", pool=POOLS),
+    *expand("results/figures/{figure}.png", figure=["training", "responses"]),
+    *(["results/figures/acquisition.png"] if experiment.acquiring() else []),
+    *(["results/figures/complexity.png"] if experiment.complexity_pools else []),
+]
+
+
+PROFILE_FIGURES = [
+    *expand("results/figures/{figure}_{pool}.png", figure=["profile", "replay"], pool=POOLS),
+    "results/figures/informative.png",
+]
+
+
+# On a fresh clone, what papers print; the figures of the experiment too, once its runs are on disk.
 rule figures:
     input:
-        expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", "cpu_seconds"]),
-        expand("results/figures/{figure}_{pool}.png", figure=["selection", "profile", "replay"], pool=POOLS),
-        "results/figures/training.png",
-        "results/figures/informative.png",
-        "results/figures/complexity.png",
+        rules.published.input,
+        RUN_FIGURES if experiment.evaluated else [],
+        PROFILE_FIGURES if experiment.evaluated and experiment.profiled else [],

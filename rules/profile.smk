@@ -14,7 +14,7 @@ rule profile:
         "results/logs/profile/{pool}.log",
     conda:
         "../envs/dopr.yaml"
-    threads: 1
+    threads: HARDWARE.processes
     resources:
         mem_mb=more(HARDWARE.mem_mb),
         runtime=more(HARDWARE.runtime),
@@ -23,6 +23,6 @@ rule profile:
         settings=experiment.jobs.profile(),
         folder=subpath(output.history, parent=True),
     shell:
-        "python scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
+        "{HARDWARE.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
         " --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
         " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"

@@ -21,7 +21,7 @@ for batch in experiment.seed_batches():
             f"results/logs/train/{{pool}}/{{method}}/{'_'.join(batch)}.log",
         conda:
             "../envs/dopr.yaml"
-        threads: 1
+        threads: HARDWARE.processes
         resources:
             mem_mb=more(HARDWARE.mem_mb),
             runtime=more(HARDWARE.runtime),
@@ -31,7 +31,7 @@ for batch in experiment.seed_batches():
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
             seeds=batch,
         shell:
-            "python scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
+            "{HARDWARE.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
             " --method {wildcards.method} --seeds {params.seeds} --pool {input.pool} --base {input.base}"
             " {params.history} --tracking {input.store} --threads {threads}"
             " --state results/state/train/{wildcards.pool}/{wildcards.method}"

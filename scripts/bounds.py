@@ -1,5 +1,6 @@
-"""Write the table of lower bounds at the constants measured in this experiment, beside what was spent."""
+"""Write the table of bounds at the constants measured in this experiment, beside what was spent."""
 
+from dopr.bounds.bound import find_bound
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.options import results_parser
@@ -10,15 +11,15 @@ from dopr.tables.bounds import bounds_table
 def main() -> None:
     """Write OUTPUT.csv, OUTPUT.md, OUTPUT.tex and OUTPUT.html."""
     parser = results_parser(__doc__, "path of the table, without suffix")
-    parser.add_argument("--dimensions", nargs="+", type=float, default=[1, 100], help="d of the sharpening bound")
-    parser.add_argument("--confidence", type=float, default=0.95, help="of the test in the change of measure")
+    parser.add_argument("--rollout-bounds", nargs="*", default=[], help="lower bounds in rollouts, by name")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of a test")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
     args = parser.parse_args()
 
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
-    table = bounds_table(results, comparisons, args.dimensions, 1 - args.confidence)
-    table.write(args.output)
+    bounds = [find_bound(name) for name in args.rollout_bounds]
+    bounds_table(results, comparisons, bounds, 1 - args.confidence).write(args.output)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ def main() -> None:
     use_threads(args.threads)
     jobs = Jobs.load(args.config)
     with (
-        use_gpus(jobs.config.hardware),
-        EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers) as job,
+        use_gpus(jobs.config.hardware) as device,
+        EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers, device) as job,
     ):
         if args.model:
             job.evaluate_model(args.model, args.output)

@@ -30,8 +30,10 @@ def main() -> None:
     use_threads(args.pop("threads"))
     jobs = Jobs.load(args.pop("config"))
     job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
-    with use_gpus(jobs.config.hardware):
-        run_all([job], jobs.config.verify.workers)
+    with use_gpus(jobs.config.hardware) as device:
+        first = run_all([job], jobs.config.verify.workers, device)
+    if not first:
+        return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
     write_json(job.output / "history.json", history)

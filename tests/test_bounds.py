@@ -1,38 +1,24 @@
-"""Bounds against numbers worked out by hand, limits, monotonicity and simulation; and their measured constants."""
+"""Bounds in rollouts and prompts against numbers worked out by hand, limits, monotonicity and simulation."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from dopr.bounds import (
-    binary_kl,
-    class_size,
-    coverage,
-    first_visits,
-    informative_share,
-    measured_informative_share,
-    rollouts_per_informative_group,
-    rollouts_to_distinguish,
-    sharpening_rollouts,
-    unsharpened_floor,
-)
-from dopr.comparison import compare
-from dopr.constants import (
-    Measured,
-    base_coverage,
-    group_size,
-    pool_informative_share,
-    solvable_share,
-    spent_per_informative_group,
-    unsharpened,
-)
-from dopr.results import Results
-from dopr.statistics import even_weights
-from fixture_results import make_results
+from dopr.bounds import best_of_n_suffices, change_of_measure, regularised_bandit, sharpening
+from dopr.bounds.best_of_n_suffices import enough_prompts, enough_samples
+from dopr.bounds.bound import Constants
+from dopr.bounds.change_of_measure import binary_kl, rollouts_to_distinguish
+from dopr.bounds.regularised_bandit import regularised_rollouts
+from dopr.bounds.sharpening import class_size, sharpening_rollouts
+
+# A base of 36 %, C = 4, no KL term.
+CONSTANTS = Constants(base=0.36, coverage=4, divergence=0.3, inverse_kl=math.inf, delta=0.05, prompts=100)
+ACCURACIES = np.linspace(0.01, 0.999, 200)
+
 
 # --- change of measure ---
 
@@ -53,7 +39,9 @@ def test_kl_limits():
 
 def test_kl_is_never_negative_and_refuses_what_is_no_probability():
     rng = np.random.default_rng(0)
-    assert all(binary_kl(p, q) >= -1e-12 for p, q in rng.random((200, 2)))
+    p, q = rng.random((2, 200))
+    assert (binary_kl(p, q) >= 0).all()
+    assert (binary_kl(p, p) >= 0).all()
     with pytest.raises(ValueError, match="probabilities"):
         binary_kl(1.2, 0.5)
 
@@ -99,6 +87,19 @@ def test_no_test_beats_the_change_of_measure():
     assert np.mean(lengths) >= rollouts_to_distinguish(p0, p1, delta)
 
 
+def test_kl_of_means_is_no_more_than_the_mean_of_kls():
+    """So that kl of two mean accuracies is a floor under the mean divergence of two policies over the questions."""
+    rng = np.random.default_rng(1)
+    p, q = rng.beta(1, 1, size=(2, 50, 30))
+    assert (binary_kl(p.mean(axis=1), q.mean(axis=1)) <= binary_kl(p, q).mean(axis=1)).all()
+
+
+def test_the_curve_counts_nothing_for_a_policy_that_is_no_better():
+    found = change_of_measure.bound(CONSTANTS, np.array([0.2, 0.36, 0.736, 1.0]))
+    np.testing.assert_allclose(found, [0, 0, 7.2465, 2.12026 / -math.log(0.36)], rtol=1e-3)
+    assert np.isnan(change_of_measure.bound(replace(CONSTANTS, base=math.nan), ACCURACIES)).all()
+
+
 # --- sharpening ---
 
 
@@ -118,167 +119,92 @@ def test_with_the_theorems_own_class_the_bound_is_c_d_over_eps_squared():
         assert sharpening_rollouts(c, class_size(d, c, eps), eps) == pytest.approx(c * d / eps**2)
 
 
-def test_the_floor_is_the_inverse_of_the_bound():
-    for eps in (0.05, 0.3, 0.9):
-        rollouts = sharpening_rollouts(6, class_size(20, 6, eps), eps)
-        assert unsharpened_floor(6, 20, rollouts) == pytest.approx(eps)
-
-
-def test_the_floor_falls_with_rollouts_and_is_vacuous_below_c_d():
-    floor = unsharpened_floor(4, 10, [1, 39, 40, 160, 4000])
-    np.testing.assert_allclose(floor, [1, 1, 1, 0.5, 0.1])
-
-
 @pytest.mark.parametrize(("dimension", "c", "eps"), [(0.5, 2, 0.1), (1, 0.9, 0.1), (1, 2, 0), (1, 2, 1.1)])
 def test_sharpening_refuses_what_the_theorem_excludes(dimension, c, eps):
     with pytest.raises(ValueError, match="need d >= 1"):
         class_size(dimension, c, eps)
 
 
-# --- informative groups ---
+def test_the_sharpening_curve_is_vacuous_up_to_one_half_and_rises():
+    found = sharpening.bound(CONSTANTS, np.array([0.3, 0.49, 0.5, 0.75, 0.9, 1.0]), dimension=10)
+    # eps = 2 (1 - accuracy) = 1, .5, .2: C d / eps^2 = 40, 160, 1000
+    np.testing.assert_allclose(found, [0, 0, 40, 160, 1000, np.inf])
+    rising = sharpening.bound(CONSTANTS, ACCURACIES)
+    assert (np.diff(rising) >= 0).all()
+    assert np.isnan(sharpening.bound(replace(CONSTANTS, coverage=math.nan), np.array([0.3, 0.9]))).all()
 
 
-def test_informative_share_by_hand():
-    assert informative_share(0.5, 2) == pytest.approx(0.5)
-    assert informative_share(0.5, 8) == pytest.approx(1 - 2 / 256)
-    np.testing.assert_allclose(informative_share([0, 1, 0.2], 2), [0, 0, 0.32])
+def test_accuracy_is_at_most_one_less_half_of_what_is_not_sharpened():
+    """The step from shares of questions to accuracy, on random policies."""
+    rates = np.random.default_rng(2).beta(0.5, 0.5, size=(200, 40))
+    unsharpened = (rates <= 0.5).mean(axis=1)
+    assert (rates.mean(axis=1) <= 1 - unsharpened / 2).all()
 
 
-def test_informative_share_is_largest_at_one_half_and_symmetric():
-    p = np.linspace(0, 1, 101)
-    for group in (2, 4, 16):
-        q = informative_share(p, group)
-        assert p[q.argmax()] == pytest.approx(0.5)
-        np.testing.assert_allclose(q, q[::-1])
-        assert (informative_share(p, group + 1) >= q).all()
+# --- what is enough ---
 
 
-def test_simulated_groups_agree_with_q_and_with_the_rollouts_it_implies():
-    rng, p, group = np.random.default_rng(3), 0.1, 6
-    rewards = rng.random((40_000, group)) < p
-    mixed = rewards.any(axis=1) & ~rewards.all(axis=1)
-    assert mixed.mean() == pytest.approx(float(informative_share(p, group)), abs=0.01)
-    spent = len(rewards) * group / mixed.sum()
-    assert spent == pytest.approx(rollouts_per_informative_group(float(informative_share(p, group)), group), rel=0.02)
+def test_enough_prompts_and_samples_by_hand():
+    # (ln(e^3) - ln(.05)) / (.1 * .2) = (3 + 2.99573) / .02
+    assert enough_prompts(3.0, 0.2, 0.1, 0.05) == pytest.approx(5.99573 / 0.02, rel=1e-5)
+    # C ln(2 / delta) / eps = 4 * ln 20 / .2
+    assert enough_samples(4.0, 0.2, 0.1) == pytest.approx(20 * math.log(20))
 
 
-def test_a_pool_is_as_informative_as_the_mean_of_its_prompts():
-    """Uniform sampling of a pool with 3 of 4 prompts dead: 4 times the rollouts, whatever the fourth needs."""
-    rng, group = np.random.default_rng(5), 4
-    rates = np.array([0, 0, 1, 0.5])
-    rewards = rng.random((40_000, group)) < rates[rng.integers(0, 4, 40_000)][:, None]
-    mixed = rewards.any(axis=1) & ~rewards.all(axis=1)
-    expected = rollouts_per_informative_group(float(informative_share(rates, group).mean()), group)
-    assert len(rewards) * group / mixed.sum() == pytest.approx(expected, rel=0.02)
-    assert expected == pytest.approx(4 * rollouts_per_informative_group(float(informative_share(0.5, group)), group))
+def test_enough_grows_with_what_is_asked_and_the_product_exceeds_the_lower_bound():
+    found = best_of_n_suffices.bound(CONSTANTS, ACCURACIES)
+    assert (np.diff(found) > 0).all()
+    assert best_of_n_suffices.bound(CONSTANTS, np.array([1.0])) == np.inf
+    for eps in (0.5, 0.1, 0.01):  # sharpened above one half: delta = 1/2, the lower bound's own
+        size = class_size(7, 4.0, eps)
+        enough = enough_prompts(size, eps, 0.5, 0.05) * enough_samples(4.0, eps, 0.5)
+        assert enough > sharpening_rollouts(4.0, size, eps)
 
 
-def test_without_signal_no_number_of_rollouts_is_enough():
-    assert rollouts_per_informative_group(0, 8) == math.inf
+def test_best_of_n_sharpens_as_often_as_the_samples_promise():
+    """N = C ln(2 / delta) / eps samples all miss a question of pass rate 1 / C with a chance below delta."""
+    rng, rate, delta = np.random.default_rng(3), 0.25, 0.2
+    samples = math.ceil(float(enough_samples(1 / rate, 1.0, delta)))
+    missed = (rng.random((40_000, samples)) >= rate).all(axis=1).mean()
+    assert missed <= delta
 
 
-def test_measured_share_by_hand():
-    # 1 correct of 4: of the six pairs, the three with the correct one are mixed.
-    np.testing.assert_allclose(measured_informative_share([0, 1, 2, 4], 4, 2), [0, 1 / 2, 4 / 6, 0])
-    np.testing.assert_allclose(measured_informative_share([0, 3, 4], 4, 4), [0, 1, 0])
-    with pytest.raises(ValueError, match="pass@"):
-        measured_informative_share([1], 4, 5)
+@pytest.mark.parametrize("shares", [(0, 0.1, 0.1), (0.1, 1.2, 0.1), (0.1, 0.1, 0)])
+def test_enough_refuses_what_is_no_share(shares):
+    with pytest.raises(ValueError, match=r"must lie within \(0, 1\]"):
+        enough_prompts(1.0, *shares)
 
 
-def test_measured_share_is_unbiased_where_the_plug_in_is_not():
-    rng, p, drawn = np.random.default_rng(6), 0.1, 4
-    counts = rng.binomial(drawn, p, 40_000)
-    truth = float(informative_share(p, 2))
-    assert measured_informative_share(counts, drawn, 2).mean() == pytest.approx(truth, abs=0.005)
-    assert informative_share(counts / drawn, 2).mean() < truth - 0.03
+# --- KL-regularised bandits ---
 
 
-def test_first_visits_are_counts_of_the_visited_prompts():
-    history = {"a": [0.25, 1.0], "b": [], "c": [0.0], "d": [0.875]}
-    np.testing.assert_array_equal(first_visits(history, 8), [2, 0, 7])
+def test_regularised_rollouts_by_hand_and_at_the_change_of_rates():
+    # eps = .001: eta / eps = 1000 eta against 1 / eps^2 = 10^6; they meet at eta = 1000.
+    assert regularised_rollouts(0.001, 100) == pytest.approx(1e5)
+    assert regularised_rollouts(0.001, 1000) == pytest.approx(1e6)
+    assert regularised_rollouts(0.001, math.inf, log_cover=3) == pytest.approx(3e6)
+    assert regularised_rollouts(0.0, 10) == math.inf
 
 
-# --- coverage ---
+def test_it_does_not_apply_to_large_gaps_or_strong_regularisation():
+    assert np.isnan(regularised_rollouts(1 / 256, 100))
+    assert np.isnan(regularised_rollouts(0.001, 4))
+    found = regularised_bandit.bound(CONSTANTS, np.array([0.5, 0.9, 0.996, 0.997]))
+    np.testing.assert_array_equal(np.isnan(found), [True, True, True, False])
+    assert np.isnan(regularised_bandit.bound(replace(CONSTANTS, inverse_kl=math.nan), np.array([0.999])))
 
 
-def test_coverage_by_hand_leaves_out_the_unsolved():
-    # (n + 1) / (c + 1) with n = 4: 5/2 and 5/5; the unsolved question does not count.
-    assert coverage([1, 4, 0], 4, np.full(3, 1 / 3)) == pytest.approx((2.5 + 1) / 2)
-    assert coverage([1, 4, 0], 4, np.array([0.6, 0.2, 0.2])) == pytest.approx((0.6 * 2.5 + 0.2) / 0.8)
-    assert np.isnan(coverage([0, 0], 4, np.full(2, 0.5)))
+def test_it_falls_with_the_gap_and_grows_with_the_freedom_to_move():
+    gaps = np.geomspace(1e-5, 1 / 300, 40)
+    assert (np.diff(regularised_rollouts(gaps, 50)) < 0).all()
+    assert (regularised_rollouts(gaps, 50) <= regularised_rollouts(gaps, 500)).all()
+    with pytest.raises(ValueError, match="at least 0"):
+        regularised_rollouts(-0.1, 50)
 
 
-def test_coverage_of_many_weightings_at_once():
-    weights = np.array([[0.5, 0.5], [1.0, 0.0]])
-    np.testing.assert_allclose(coverage([1, 4], 4, weights), [1.75, 2.5])
-
-
-@pytest.mark.parametrize("p", [0.02, 0.2, 0.6, 0.95])
-def test_coverage_never_overstates(p):
-    counts = np.random.default_rng(7).binomial(12, p, 40_000)
-    assert coverage(counts, 12, np.full(40_000, 1 / 40_000)) <= 1 / p * 1.01
-
-
-# --- constants from files ---
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return Results(make_results(tmp_path_factory.mktemp("results"), methods=("grpo", "random_one")))
-
-
-@pytest.fixture(scope="module")
-def comparison(results):
-    return compare(results, "easy", ["grpo", "random_one"], [0, 1, 2], 200)
-
-
-def test_base_coverage_pools_the_samples_of_every_seed(results, comparison):
-    counts = pd.concat([results.completions("easy", "grpo", seed) for seed in (0, 1, 2)])
-    counts = counts[(counts["step"] == 0) & (counts["mode"] == "sampled")]
-    correct = (counts["verdict"] == "correct").groupby([counts["benchmark"], counts["prompt"]]).sum()
-    expected = []
-    for _, group in correct.groupby(level=0):
-        solved = group[group > 0]
-        expected.append((len(group), len(solved), (13 / (solved + 1)).sum()))
-    weight = np.array([solved / size for size, solved, _ in expected])
-    by_benchmark = np.array([total / size for size, _, total in expected])
-    found = base_coverage(comparison, "grpo")
-    assert found.value == pytest.approx(by_benchmark.sum() / weight.sum())
-    assert found.low <= found.value <= found.high
-    assert found.low < found.high
-    assert solvable_share(comparison, "grpo") == pytest.approx(weight.mean())
-
-
-def test_unsharpened_is_the_share_of_questions_at_or_below_one_half(comparison):
-    evaluation = comparison.evaluations["grpo"]
-    flat = (evaluation.correct <= 2).astype(float)  # of 4 samples
-    np.testing.assert_allclose(unsharpened(comparison, "grpo").by_seed, flat @ even_weights(evaluation.benchmark))
-
-
-def test_pool_share_is_the_share_of_mixed_first_visits_when_groups_have_the_same_size(results):
-    history = results.history("easy")
-    found = pool_informative_share(history, 8, 8, 200)
-    assert found.value == pytest.approx(np.mean([0 < visits[0] < 1 for visits in history.values()]))
-    assert 0 <= found.low < found.value < found.high <= 1
-    assert pool_informative_share(history, 8, 2, 200).value < found.value
-
-
-def test_group_size_is_read_from_the_ledger(results):
-    assert group_size(results.ledger("easy", "grpo", 0)) == 8
-    assert group_size(results.profile_ledger("easy")) == 8
-
-
-def test_spent_per_informative_group_counts_every_rollout(results):
-    ledger = results.ledger("easy", "grpo", 1)
-    rewards = ledger["reward"].to_numpy().reshape(-1, 8)
-    mixed = (rewards.max(axis=1) > rewards.min(axis=1)).sum()
-    assert spent_per_informative_group(results.metrics("easy", "grpo", 1), 8) == pytest.approx(len(ledger) / mixed)
-
-
-def test_a_run_without_any_signal_spends_without_end():
-    metrics = pd.DataFrame({"rollouts": [8, 16], "signal": [0.0, 0.0]})
-    assert spent_per_informative_group(metrics, 8) == math.inf
-
-
-def test_measured_takes_the_interval_of_the_replicates():
-    assert Measured.of(2, np.arange(100.0)) == Measured(2, 2, 97)
+def test_a_bandit_needs_the_second_rate_without_regularisation():
+    """Two arms that differ by eps: a test with half of 1 / eps^2 pulls errs often, the best one included."""
+    rng, gap = np.random.default_rng(4), 0.003
+    pulls = int(0.5 * float(regularised_rollouts(gap, math.inf)))
+    means = rng.binomial(pulls, [0.5, 0.5 + gap], size=(4000, 2))
+    assert (means[:, 0] >= means[:, 1]).mean() > 0.05

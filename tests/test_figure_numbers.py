@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from dopr.bounds import informative_share, unsharpened_floor
+from dopr.bounds.bound import find_bound
+from dopr.bounds.published import published_points
+from dopr.bounds.signal_share import informative_share
 from dopr.comparison import compare
 from dopr.constants import base_coverage
 from dopr.errors import UserError
-from dopr.figures import complexity, curves, informative, profile, selection, training
+from dopr.figures import acquisition, complexity, curves, informative, profile, responses, selection, training
 from dopr.figures.style import COLUMN, PAGE
 from dopr.results import Results
 from dopr.statistics import interval
@@ -124,12 +126,63 @@ def test_training_bins_partition_the_steps(results):
 def test_training_draws_its_frame(results):
     frame = training.collect(results, ["easy"], METHODS, SEEDS)
     panels = training.draw(frame).axes
-    for panel, measure in zip(panels, ("reward", "entropy", "length"), strict=True):
+    for panel, measure in zip(panels, ("reward", "entropy", "length", "grad_norm"), strict=True):
         for _, run in frame.groupby(["method", "seed"]):
             assert drawn(panel, run["rollouts"], run[measure])
 
 
 # --- profile ---
+
+
+def test_responses_are_counted_in_the_files(results):
+    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1, 2])
+    whole = results.completions("easy", "dopr", 1)
+    texts = results.responses("easy", "dopr", 1)
+    assert len(texts) == (whole["mode"] == "sampled").sum()
+    last = texts[texts["step"] == texts["step"].max()]
+    row = frame[frame["seed"] == "1"].iloc[-1]
+    assert row["rollouts"] == last["rollouts"].iloc[0]
+    assert row["length"] == 30
+    assert row["boxed"] == 1
+    # The fixture's wrong answers begin with "recheck", its right ones have no word of reflection.
+    wrong = whole[(whole["step"] == whole["step"].max()) & (whole["mode"] == "sampled")]["verdict"] != "correct"
+    assert row["reflection"] == pytest.approx(wrong.mean())
+    assert row["truncated"] == pytest.approx((last["finish"] == "length").mean())
+    means = frame[frame["seed"] == "mean"]
+    assert means["reflection"].iloc[-1] == pytest.approx(
+        frame[frame["seed"] != "mean"].groupby("seed")["reflection"].last().mean()
+    )
+    assert (frame["rollouts"] > 0).all()
+
+
+def test_words_of_reflection_and_boxes_by_hand():
+    rows = [
+        ("Let me Recheck this. \\boxed{1}", "stop"),
+        ("recalculate, rethink", "length"),
+        ("I check it: \\boxed{2", "stop"),
+        ("\\boxed{3}", "stop"),
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "finish"]).assign(step=4, rollouts=32, completion_tokens=[1, 2, 3, 6])
+    (found,) = responses.shares(frame).to_dict("records")
+    assert found == {"rollouts": 32, "length": 3, "boxed": 0.5, "reflection": 0.5, "truncated": 0.25}
+
+
+def test_shares_near_nothing_have_an_axis_from_nothing_on(results):
+    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1]).assign(truncated=0.0)
+    panel = responses.draw(frame).axes[3]
+    assert panel.get_ylim() == (0, 0.05)
+
+
+def test_acquisition_is_what_the_selector_logged(results):
+    frame = acquisition.collect(results, ["easy"], ["dopr"], [0, 1])
+    steps = np.arange(1, 481)  # in the fixture volatility is 0.5 / step and exploration 0.1 step
+    first = frame[(frame["seed"] == "0")].iloc[0]
+    inside = steps * 8 <= first["rollouts"]
+    assert first["volatility"] == pytest.approx((0.5 / steps[inside]).mean())
+    assert first["exploration"] == pytest.approx((0.1 * steps[inside]).mean())
+    assert (frame["score"] - frame["volatility"] - frame["exploration"]).abs().max() < 1e-9
+    with pytest.raises(UserError, match=r"grpo/0/metrics\.csv: has no volatility; leave grpo out"):
+        acquisition.collect(results, ["easy"], ["grpo"], [0])
 
 
 def test_profile_examples_are_the_first_a_middle_and_a_dead_prompt():
@@ -198,16 +251,22 @@ def test_the_share_of_steps_with_a_gradient_is_cumulative(results):
 
 # --- complexity ---
 
+SHARPENING = find_bound("sharpening?dimension=100")
+BOUNDS = {
+    "prompts": [find_bound("best_of_n_suffices")],
+    "rollouts": [find_bound("change_of_measure"), SHARPENING, find_bound("regularised_bandit")],
+}
+
 
 @pytest.fixture(scope="module")
 def ladder(results) -> tuple[pd.DataFrame, object]:
     comparison = compare(results, "easy", [method for _, method in LADDER], SEEDS, 100)
-    return complexity.collect(results, [comparison], LADDER, [1, 100], 0.05), comparison
+    return complexity.collect(results, [comparison], LADDER, BOUNDS, 0.05, published_points()), comparison
 
 
 def test_complexity_holds_every_seed_and_the_base(ladder):
     frame, comparison = ladder
-    rows = frame[frame["panel"] == "accuracy"]
+    rows = frame[(frame["kind"] == "final") & (frame["source"] == "easy")]
     assert list(rows.loc[rows["seed"] == "mean", "prompts"]) == [0, 1, 4, 24]  # all of a pool of 24
     curve = comparison.curve("top_4")
     seeds = rows[(rows["prompts"] == 4) & (rows["seed"] != "mean")]
@@ -218,25 +277,55 @@ def test_complexity_holds_every_seed_and_the_base(ladder):
     assert (rows.loc[rows["prompts"] > 0, "rollouts"] == 7680).all()
 
 
-def test_complexity_draws_the_bound_with_the_measured_constant(ladder):
+def test_complexity_draws_every_curve_and_every_bound_with_the_measured_constants(ladder, results):
     frame, comparison = ladder
-    bound = frame[(frame["panel"] == "bound") & (frame["name"] == "d = 100")]
+    bound = frame[(frame["kind"] == "bound") & (frame["source"] == "easy") & (frame["series"] == SHARPENING.title)]
     cover = base_coverage(comparison, "grpo").value
-    np.testing.assert_allclose(bound["share"], unsharpened_floor(cover, 100, bound["rollouts"]))
-    assert bound["vacuous_below"].iloc[0] == pytest.approx(100 * cover)
-    assert (bound.loc[bound["rollouts"] < bound["vacuous_below"], "share"] == 1).all()
+    high = bound[bound["share"] > 0.51]
+    np.testing.assert_allclose(high["count"], 100 * cover / (2 * (1 - high["share"])) ** 2)
+    assert (bound.loc[bound["share"] < 0.49, "count"] == 0).all()
     panel = complexity.draw(frame).axes[1]
-    assert drawn(panel, bound["rollouts"], bound["share"])
-    measured = frame[(frame["panel"] == "unsharpened") & (frame["prompts"] == 4) & (frame["rollouts"] > 0)]
-    assert drawn(panel, measured["rollouts"], measured["share"])
+    counted = bound[bound["count"] > 0]
+    assert drawn(panel, counted["count"], counted["share"])
+    curve = frame[(frame["kind"] == "curve") & (frame["prompts"] == 4) & (frame["rollouts"] > 0)]
+    for seed in ("mean", "0", "1", "2"):
+        assert drawn(panel, *(curve.loc[curve["seed"] == seed, name] for name in ("rollouts", "share")))
 
 
-def test_the_legend_says_where_a_bound_is_vacuous(ladder):
-    frame, comparison = ladder
-    texts = [text.get_text() for text in complexity.draw(frame).legends[0].get_texts()]
-    cover = base_coverage(comparison, "grpo").value
-    assert f"sharpening bound, d = 100 (vacuous below {100 * cover:.0f})" in texts
-    assert texts[:3] == ["1 prompt", "4 prompts", "24 prompts"]
+def test_complexity_draws_the_published_points_by_prompts_and_where_known_by_rollouts(ladder):
+    by_prompts, by_rollouts = complexity.draw(ladder[0]).axes[2:]
+    points = published_points()
+    for model in points["model"].unique():
+        trained = points[(points["model"] == model) & (points["examples"] > 0)]
+        assert drawn(by_prompts, trained["examples"], trained["share"])
+    known = points[points["rollouts"] > 0]
+    assert set(known["model"]) == {"Qwen2.5-Math-1.5B"}
+    assert drawn(by_rollouts, known["rollouts"], known["share"])
+
+
+def test_the_panels_say_which_bounds_say_nothing(ladder):
+    frame, _ = ladder
+    texts = ["\n".join(text.get_text() for text in panel.texts) for panel in complexity.draw(frame).axes]
+    assert "regularised bandit: does not apply" in texts[1]
+    assert "sharpening" not in texts[1]
+    assert "best of n suffices: constants not known" in texts[2]
+    assert "sharpening, dimension 100: constants not known" in texts[3]
+    assert "change of measure" not in texts[3]
+
+
+def test_a_bound_is_called_vacuous_where_it_counts_nothing_at_the_best_accuracy():
+    counts = np.array([0.0, 0.0, 3.0])
+    assert complexity.status_of(counts, 0.0) == "vacuous"
+    assert complexity.status_of(counts, 3.0) == ""
+    assert complexity.status_of(np.array([np.nan, 5.0]), np.nan) == "does not apply"
+    assert complexity.status_of(np.full(3, np.nan), np.nan) == "constants not known"
+
+
+def test_without_a_pool_the_published_points_are_drawn_alone(results):
+    frame = complexity.collect(results, [], [], BOUNDS, 0.05, published_points())
+    figure = complexity.draw(frame)
+    assert len(figure.axes) == 2
+    assert next(text.get_text() for text in figure.legends[0].get_texts()) == "Qwen2.5-Math-1.5B, published"
 
 
 # --- informative groups ---

@@ -16,8 +16,21 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dopr
+from dopr.bounds.bound import find_bound
+from dopr.bounds.published import published_points
 from dopr.comparison import compare
-from dopr.figures import complexity, curves, informative, profile, ranking, replay, selection, training
+from dopr.figures import (
+    acquisition,
+    complexity,
+    curves,
+    informative,
+    profile,
+    ranking,
+    replay,
+    responses,
+    selection,
+    training,
+)
 from dopr.figures.style import COLUMN, looks, new_figure, save
 from dopr.results import Results
 from fixture_results import make_results
@@ -25,7 +38,9 @@ from fixture_results import make_results
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
 LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
 SEEDS = [0, 1, 2]
-MODULES = (training, profile, selection, complexity, informative, ranking, replay)
+ROLLOUT_BOUNDS = ["change_of_measure", "sharpening?dimension=1", "regularised_bandit"]
+BOUNDS = {"prompts": [find_bound("best_of_n_suffices")], "rollouts": [find_bound(name) for name in ROLLOUT_BOUNDS]}
+MODULES = (training, responses, acquisition, profile, selection, complexity, informative, ranking, replay)
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
@@ -64,9 +79,11 @@ def made(results: Results, comparisons) -> dict[str, tuple[Figure, pd.DataFrame]
         "rollouts": curves.collect(results, comparisons, "rollouts"),
         "cpu": curves.collect(results, comparisons, "cpu_seconds"),
         "training": training.collect(results, ["easy", "hard"], METHODS, SEEDS),
+        "responses": responses.collect(results, ["easy", "hard"], METHODS, SEEDS),
+        "acquisition": acquisition.collect(results, ["easy", "hard"], ["dopr", "dopr_reuse"], SEEDS),
         "profile": profile.collect(results, "easy"),
         "selection": selection.collect(results, "easy", METHODS, SEEDS),
-        "complexity": complexity.collect(results, ladder, LADDER, [1, 100], 0.05),
+        "complexity": complexity.collect(results, ladder, LADDER, BOUNDS, 0.05, published_points()),
         "informative": informative.collect(results, ["easy", "hard"], METHODS, SEEDS, 100),
         "ranking": ranking.collect(results.history("easy"), list(results.history("easy"))[:3], 1),
         "replay": replay.collect(results, "easy", 4, 30, 3),
@@ -186,9 +203,14 @@ COMMON = ["--methods", *METHODS, "--seeds", "0", "1", "2"]
 PROGRAMS = {
     "plot_curves.py": ["--pools", "easy", "hard", *COMMON, "--bootstrap", "50"],
     "plot_training.py": ["--pools", "easy", *COMMON],
+    "plot_responses.py": ["--pools", "easy", *COMMON],
+    "plot_acquisition.py": ["--pools", "easy", "--methods", "dopr", "--seeds", "0", "1"],
     "plot_profile.py": ["--pool", "easy"],
     "plot_selection.py": ["--pools", "easy", *COMMON],
-    "plot_complexity.py": ["--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"],
+    "plot_complexity.py": [
+        *("--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"),
+        *("--rollout-bounds", *ROLLOUT_BOUNDS),
+    ],
     "plot_replay.py": ["--pool", "easy", "--group-size", "4", "--steps", "20", "--seeds", "2"],
     "plot_informative.py": ["--pools", "easy", *COMMON],
 }

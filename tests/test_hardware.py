@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dopr.hardware import VISIBLE, Hardware, NoDeviceError, claim, use_gpus, visible_gpus
+from dopr.config import Config, ConfigError
+from dopr.hardware import VISIBLE, Hardware, NoDeviceError, claim, device, use_gpus, visible_gpus
 
 
 def test_jobs_get_different_gpus_until_none_is_left(tmp_path: Path) -> None:
@@ -64,3 +65,72 @@ def test_a_schedulers_choice_and_a_job_without_gpus_are_left_alone(monkeypatch: 
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     with use_gpus(Hardware(gpus=1)):
         assert os.environ[VISIBLE] == "7"
+
+
+# --- the device ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "sees_one", "expected"),
+    [
+        ({"gpus": 0}, True, "cpu"),
+        ({"gpus": 1}, True, "cuda"),
+        ({"gpus": 1}, False, "cpu"),
+        ({"gpus": 1, "device": "cpu"}, True, "cpu"),
+        ({"gpus": 1, "device": "cuda"}, True, "cuda"),
+    ],
+)
+def test_the_device_is_a_gpu_where_one_is_asked_for_and_seen(monkeypatch, settings, sees_one, expected) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: sees_one)
+    assert device(Hardware(**settings)) == expected
+
+
+def test_a_gpu_that_must_be_used_and_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    with (
+        pytest.raises(NoDeviceError, match=r"^hardware\.device: cuda, and PyTorch .* sees no GPU .* to auto$"),
+        use_gpus(Hardware(gpus=1, device="cuda")),
+    ):
+        pass
+
+
+def test_a_gpu_cannot_be_used_without_being_asked_for(raw: dict) -> None:
+    raw["hardware"] |= {"device": "cuda"}
+    with pytest.raises(ConfigError, match=r"hardware: device: cuda needs a GPU; set gpus to 1, or device to auto"):
+        Config.parse(raw)
+
+
+# --- processes that train together ---
+
+
+def test_each_process_gets_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dopr.hardware.claim.__defaults__", (tmp_path,))
+    hardware = Hardware(gpus=2, processes=2)
+    seen = []
+    monkeypatch.setenv(VISIBLE, "4,6")
+    with use_gpus(hardware):
+        seen.append(os.environ[VISIBLE])
+        monkeypatch.setenv(VISIBLE, "4,6")  # as the other process finds it
+        with use_gpus(hardware):
+            seen.append(os.environ[VISIBLE])
+    assert seen == ["4", "6"]
+
+
+def test_torchrun_starts_several_processes_and_python_one() -> None:
+    assert Hardware().launcher == "python"
+    assert Hardware(processes=2).launcher == "torchrun --standalone --nproc-per-node 2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"processes": 2, "gpus": 3}, "hardware: gpus: 3 for 2 processes; give each one, or none"),
+        ({"processes": 2, "gpus": 2, "share": 2}, "hardware: share: 2 jobs on a GPU go with one process"),
+        ({"processes": 0}, "hardware.processes: 0 is refused"),
+    ],
+)
+def test_processes_and_gpus_must_fit_each_other(raw: dict, settings: dict, message: str) -> None:
+    raw["hardware"] |= settings
+    with pytest.raises(ConfigError, match=message):
+        Config.parse(raw)

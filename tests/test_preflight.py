@@ -188,3 +188,12 @@ def test_vllm_needs_a_process_for_each_run(raw):
     assert "seeds_per_job: 3 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
     raw["seeds_per_job"] = 1
     assert open_config(raw).rollout.engine == "vllm"
+
+
+def test_processes_that_train_together_sample_by_the_torch_engine_and_have_no_adapters(raw):
+    raw["hardware"]["processes"] = 2
+    assert open_config(raw).hardware.processes == 2
+    raw["recipes"]["dopr"]["lora"] = {"rank": 4, "alpha": 8}
+    assert "recipes.dopr.lora: adapters are trained by one process; set hardware.processes to 1" in refusal(raw)
+    raw["rollout"]["engine"], raw["seeds_per_job"] = "vllm", 1
+    assert "hardware.processes: 2 processes that train together sample by the torch engine" in refusal(raw)

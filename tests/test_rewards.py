@@ -8,11 +8,12 @@ import random
 import pytest
 
 from dopr.config import Config, ConfigError
-from dopr.errors import RewardError
+from dopr.errors import RewardError, UserError
 from dopr.jobs import Jobs
+from dopr.plugins import load_function
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
-from dopr.rewards import RULES, Rewards, load_function, wrong_labels
+from dopr.rewards import RULES, Rewards, wrong_labels
 
 BOX, BARE = r"so it is \boxed{4}", "so it is 4"
 COMPLETIONS: list[tuple[Verdict, str]] = [("correct", BOX), ("wrong", BOX), ("unparsed", BARE), ("timeout", BOX)]
@@ -204,9 +205,7 @@ def test_a_function_of_ones_own_from_a_file_and_from_a_module(tmp_path, pool):
 
 @pytest.mark.parametrize("name", ["absent.py:f", "no_such_module:f", "dopr.rewards:absent", "nothing"])
 def test_a_function_that_cannot_be_loaded_is_named(name):
-    with pytest.raises(
-        RewardError, match=rf"reward.function: '{name}' cannot be loaded .*; give FILE.py:NAME or MODULE"
-    ):
+    with pytest.raises(UserError, match=rf"'{name}' cannot be loaded .*; give FILE.py:NAME or MODULE"):
         load_function(name)
 
 

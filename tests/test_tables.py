@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from dopr.aggregates import iqm
+from dopr.bounds.bound import find_bound
 from dopr.comparison import Comparison, compare
 from dopr.errors import UserError
 from dopr.labels import label
@@ -23,7 +24,7 @@ from dopr.results import Results
 from dopr.savings import reach, saving
 from dopr.tables.aggregates import aggregate_table, by_benchmark
 from dopr.tables.benchmarks import benchmark_table, scores
-from dopr.tables.bounds import bounds_table
+from dopr.tables.bounds import bounds_table, reading
 from dopr.tables.cells import bracket, percent, saving_text
 from dopr.tables.checkpoints import best, checkpoint_table, inflation, last
 from dopr.tables.credit import credit_table
@@ -157,17 +158,41 @@ def test_scores_hold_every_checkpoint_and_lead_back_to_the_curve(comparison):
     assert not any("seconds" in column for column in frame.columns)
 
 
+BOUND_NAMES = ["change_of_measure", "sharpening?dimension=1", "sharpening?dimension=100", "regularised_bandit"]
+
+
 def test_bounds_table_puts_the_bounds_below_what_was_spent_where_they_must_be(results, comparison):
-    numbers = bounds_table(results, [comparison], [1, 100], 0.05).numbers
-    grpo = numbers[numbers["method"] == "grpo"]
-    assert len(grpo) == 4
-    told = grpo[grpo["bound"] == "change of measure"].iloc[0]
-    assert 0 < told["low"] <= told["least"] <= told["high"] < told["spent"] == 7680
-    sharpened = grpo[grpo["bound"] == "sharpening, worst case"]["least"].to_numpy()
-    assert sharpened[1] == pytest.approx(100 * sharpened[0])
-    informative = grpo[grpo["bound"] == "one informative group"].iloc[0]
-    assert informative["low"] < informative["least"] < informative["high"]
-    assert informative["least"] > 8
+    bounds = [find_bound(name) for name in BOUND_NAMES]
+    numbers = bounds_table(results, [comparison], bounds, 0.05).numbers
+    grpo = numbers[numbers["method"] == "grpo"].set_index("bound")
+    assert len(grpo) == len(bounds) + 3
+    told = grpo.loc["change of measure"]
+    assert 0 < told["low"] <= told["count"] <= told["high"] < told["spent"] == 7680
+    one, many = grpo.loc["sharpening, dimension 1"], grpo.loc["sharpening, dimension 100"]
+    for column in ("count", "low", "high"):
+        assert many[column] == pytest.approx(100 * one[column])
+    assert grpo.loc["regularised bandit", "reading"] == "does not apply here"
+    informative = grpo.loc["one informative group"]
+    assert informative["low"] < informative["count"] < informative["high"]
+    assert informative["count"] > 8
+
+
+def test_bounds_table_has_the_cost_of_a_gradient_and_the_relative_budget(results, comparison):
+    table = bounds_table(results, [comparison], [], 0.05)
+    grpo = table.numbers[table.numbers["method"] == "grpo"].set_index("bound")
+    step = grpo.loc["a step's gradient, error 100 %"]
+    assert 8 <= step["low"] <= step["count"] <= step["high"]
+    assert step["spent"] == 128
+    assert grpo.loc["relative budget", "reading"] == "deficient; no count follows"
+    assert np.isnan(grpo.loc["relative budget", "count"])
+    assert next(row[4:7] for row in table.rows if row[2] == "relative budget") == ["–", "–", "–"]
+
+
+def test_what_a_bound_says_beside_what_was_spent():
+    assert reading(10, 2000) == "holds, 200.0 times below what was spent"
+    assert reading(3000, 2000) == "above what was spent"
+    assert reading(0, 2000) == "vacuous: excludes nothing"
+    assert reading(np.nan, 2000) == "does not apply here"
 
 
 TABLES = ("main", "targets", "credit", "benchmarks", "significance", "aggregates", "checkpoints", "quality")
@@ -269,6 +294,7 @@ def test_the_bounds_program(root, tmp_path):
     done = run("bounds.py", *inputs, "--bootstrap", "50", "--output", str(tmp_path / "bounds"))
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"bounds.csv", "bounds.md", "bounds.tex", "bounds.html"}
+    inputs += ["--rollout-bounds", "change_of_measure"]
     done = run("bounds.py", *inputs, "--confidence", "0.3", "--output", str(tmp_path / "bounds"))
     assert (done.returncode, done.stderr[:12]) == (1, "error: delta")
 

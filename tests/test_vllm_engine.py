@@ -101,8 +101,8 @@ def test_greedy_tokens_and_ends_are_the_torch_engines(engine, folder):
     engine.load_weights(policy.state_dict())
     reference = TorchEngine.from_folder(folder)
     reference.load_weights(policy.state_dict())
-    ours, theirs = (e.generate(PROMPTS, 1, 0.0, 30, 0) for e in (engine, reference))
-    assert [(g[0].tokens, g[0].finish) for g in ours] == [(g[0].tokens, g[0].finish) for g in theirs]
+    ours, theirs = (e.generate(PROMPTS, 2, 0.0, 30, 0) for e in (engine, reference))
+    assert [[(s.tokens, s.finish) for s in g] for g in ours] == [[(s.tokens, s.finish) for s in g] for g in theirs]
 
 
 @needs_vllm

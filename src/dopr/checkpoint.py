@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from dopr.distributed import first
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
 
@@ -78,7 +79,9 @@ class RunState:
         write_json(path, job)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keep `state` as the checkpoint after `step` steps, and drop older ones."""
+        """Keep `state` as the checkpoint after `step` steps, and drop older ones; of several processes, one does."""
+        if not first():
+            return
         write_atomically(self._path(step), lambda path: _write_state(path, state))
         for old in self.folder.glob("step-*"):
             if old != self._path(step):
@@ -89,7 +92,7 @@ class RunState:
         found = sorted(self.folder.glob("step-*"))
         if not found:
             return None
-        state = torch.load(found[-1] / "state.pt", weights_only=True)
+        state = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
         return int(found[-1].name.removeprefix("step-")), state
 
     def _path(self, step: int) -> Path:

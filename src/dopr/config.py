@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dopr.bounds.section import Complexity
 from dopr.data.section import Data, PromptStyle, Weights
 from dopr.errors import UserError, suggestion
 from dopr.hardware import Hardware
@@ -86,15 +87,6 @@ class Sampling(Section):
     def gap_limit(self, dtype: str) -> float:
         """max_logprob_gap, or what a sound engine stays well below: measured were 8e-6 and 0.14 (docs/vllm.md)."""
         return self.max_logprob_gap or {"float32": 0.001, "bfloat16": 1.0}[dtype]
-
-
-class Complexity(Section):
-    """Sample complexity: how many prompts -> the method that trains on them. `recipe` is what `top_N` is made from."""
-
-    pools: list[str]
-    recipe: str
-    methods: dict[PositiveInt | Literal["all"], str]
-    confidence: Share
 
 
 class Ratio(Section):

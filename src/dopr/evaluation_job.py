@@ -25,13 +25,15 @@ from dopr.verify.section import Verify
 class EvaluationJob:
     """What to evaluate on, and how, with the grader that does it. Use as a context manager."""
 
-    def __init__(self, name: str, settings: dict[str, Any], questions: Path, workers: int = 1) -> None:
-        """`settings`: see dopr.jobs; `workers` grade.
+    def __init__(
+        self, name: str, settings: dict[str, Any], questions: Path, workers: int = 1, device: str = "cpu"
+    ) -> None:
+        """`settings`: see dopr.jobs; `workers` grade; completions are drawn on `device`.
 
         Raises:
             DataError: the questions are missing or damaged, or some have no answer.
         """
-        self.name, self.prompt = name, settings["prompt"]
+        self.name, self.prompt, self.device = name, settings["prompt"], device
         self.named, self.cache_gb = settings["engine"], settings["kv_cache_gb"]
         self._engine: Engine | None = None
         self.questions = read_prompts(questions)
@@ -82,7 +84,7 @@ class EvaluationJob:
         if self._engine is None:
             shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
             dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
-            self._engine = open_engine(self.named, folder, dtype, self.cache_gb)
+            self._engine = open_engine(self.named, folder, dtype, self.cache_gb, self.device)
         else:
             self._engine.load_weights(read_weights(folder))
         return self._engine

@@ -5,21 +5,26 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from dopr.config import Config
+from dopr.data.public import at_hand
+from dopr.data.sources import mirror_of
 from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.jobs import Jobs
 from dopr.preflight import check_methods, check_states, open_config
 
 STATE = Path("results/state")
+EVALUATED = Path("results/evaluate")
+RECORD = "acc_step_500.json"
 LOCKS = Path(".snakemake/locks")
 
 
@@ -48,6 +53,45 @@ class Experiment:
         for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
+    @property
+    def model(self) -> str:
+        """The starting policy's name on the hub, of a paper's overlay; else nothing is comparable with the papers."""
+        return (self.config.base.model or "") if self.config.ablation else ""
+
+    def comparable_on_disk(self) -> list[str]:
+        """Completions to be shown beside published numbers: absolute, so that no rule remakes them."""
+        runs = self.compared_runs() if self.model else []
+        return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
+
+    def comparable_options(self) -> str:
+        """The options that name the starting policy and those runs."""
+        runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
+        return options({"--model": [self.model], "--runs": runs}) if runs else ""
+
+    def saving_options(self) -> str:
+        """The reference that savings are measured against, and the targets until which."""
+        return options({"--reference": [self.config.evaluate.reference], "--targets": self.config.evaluate.targets})
+
+    def record_at_hand(self) -> list[str]:
+        """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
+        path = at_hand(RECORD, mirror_of(self.config.data))
+        return [str(path)] if path else []
+
+    def acquiring(self) -> list[str]:
+        """The methods whose selector logs volatility and exploration."""
+        return [method for method in self.config.methods if self.jobs.recipe(method).selector == "dopr"]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether every run of the comparison and of the sample-complexity figure was evaluated."""
+        runs = [*self.compared_runs(), *self.complexity_runs()]
+        return all((EVALUATED / run / "completions.parquet").is_file() for run in runs)
+
+    @property
+    def profiled(self) -> bool:
+        """Whether every pool was profiled."""
+        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.config.pools)
+
     def validated_runs(self) -> list[str]:
         """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
         return list(self.compared_runs()) if self.config.evaluate.checkpoint == "best_on_validation" else []
@@ -55,6 +99,12 @@ class Experiment:
     def complexity_prompts(self) -> list[str]:
         """PROMPTS=METHOD of each point of the sample-complexity figure."""
         return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
+
+    def bound_options(self, axis: Literal["rollout", "prompt"]) -> str:
+        """The option that names the bounds of an axis; quoted, as names hold question marks."""
+        bounds = self.config.complexity.bounds
+        names = bounds.rollouts if axis == "rollout" else bounds.prompts
+        return options({f"--{axis}-bounds": [shlex.quote(name) for name in names]})
 
     def complexity_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the sample-complexity figure."""

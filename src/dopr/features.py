@@ -73,7 +73,7 @@ def hidden_features(prompts: Sequence[Sequence[int]], policy: Transformer) -> Fe
         for row, i in enumerate(rows):
             ids[row, : len(prompts[i])] = torch.tensor(prompts[i])
         real = torch.arange(ids.shape[1]) < lengths[:, None]
-        summed = (policy(ids).float() * real[..., None]).sum(1)
+        summed = (policy(ids.to(policy.device)).float().cpu() * real[..., None]).sum(1)
         found[rows] = (summed / lengths[:, None]).numpy()
     return found
 

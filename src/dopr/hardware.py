@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dopr.errors import UserError
 from dopr.section import PositiveInt, Section
@@ -27,18 +27,45 @@ SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # of all exper
 class Hardware(Section):
     """What one job of profiling, training or evaluation asks for.
 
-    gpus: 0 is the CPU. share: how many jobs use one GPU at a time, for runs too small to fill it. mem_mb: of memory.
-    runtime: minutes. A job that is tried again asks for twice, then three times as much of the last two.
+    gpus: 0 is the CPU. device: what the torch engine samples on and policies are trained on; auto is a GPU where there
+    are gpus and PyTorch sees one. processes: that train one policy together, each with its own part of the gpus
+    (dopr.distributed); evaluation has one. share: how many jobs use one GPU at a time, for runs too small to fill it.
+    mem_mb: of memory. runtime: minutes. A job that is tried again asks for twice, then three times as much of the last
+    two.
     """
 
     gpus: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: PositiveInt = 1
     share: PositiveInt = 1
     mem_mb: PositiveInt = 2000
     runtime: PositiveInt = 60
 
+    @model_validator(mode="after")
+    def _asks_for_what_it_uses(self) -> Hardware:
+        if self.device == "cuda" and self.gpus == 0:
+            raise ValueError("device: cuda needs a GPU; set gpus to 1, or device to auto")
+        if self.processes > 1 and self.gpus not in (0, self.processes):
+            raise ValueError(f"gpus: {self.gpus} for {self.processes} processes; give each one, or none")
+        if self.processes > 1 and self.share > 1:
+            raise ValueError(f"share: {self.share} jobs on a GPU go with one process; set processes or share to 1")
+        return self
+
+    @property
+    def gpus_each(self) -> int:
+        """GPUs of one process."""
+        return self.gpus // self.processes
+
+    @property
+    def launcher(self) -> str:
+        """What a script that trains is started with."""
+        if self.processes == 1:
+            return "python"
+        return f"torchrun --standalone --nproc-per-node {self.processes}"
+
 
 class NoDeviceError(UserError):
-    """More jobs than GPUs; the message names both."""
+    """Fewer GPUs than are asked for; the message names both."""
 
 
 def visible_gpus() -> list[str]:
@@ -51,22 +78,42 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def use_gpus(hardware: Hardware) -> Iterator[None]:
-    """Make `hardware.gpus` free GPUs the only ones this process sees; they are free again at the end.
+def use_gpus(hardware: Hardware) -> Iterator[str]:
+    """Make `hardware.gpus_each` free GPUs the only ones this process sees, until the end; gives the device.
 
     Raises:
-        NoDeviceError: fewer are free.
+        NoDeviceError: fewer are free, or PyTorch cannot use them.
     """
     if hardware.gpus == 0 or "SLURM_JOB_ID" in os.environ:
-        yield
+        yield device(hardware)
         return
-    held = claim(visible_gpus(), hardware.gpus, hardware.share)
+    held = claim(visible_gpus(), hardware.gpus_each, hardware.share)
     os.environ[VISIBLE] = ",".join(held)
     try:
-        yield
+        yield device(hardware)
     finally:
         for lock in held.values():
             lock.close()
+
+
+def device(hardware: Hardware) -> str:
+    """`cpu` or `cuda`.
+
+    Raises:
+        NoDeviceError: it must be `cuda`, and PyTorch sees no GPU.
+    """
+    if hardware.gpus == 0 or hardware.device == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if hardware.device == "auto":
+        return "cpu"
+    raise NoDeviceError(
+        f"hardware.device: cuda, and PyTorch {torch.__version__} sees no GPU ({VISIBLE}="
+        f"{os.environ.get(VISIBLE, '')}); install a build for your driver, or set hardware.device to auto"
+    )
 
 
 def claim(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS) -> dict[str, IO[str]]:

@@ -11,23 +11,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+from dopr.bounds.bound import place_of
 from dopr.config import Config, ConfigError
 from dopr.data.templates import OWN, make_template
 from dopr.errors import suggestion
-from dopr.files import read_json, sha256
+from dopr.files import read_json
 from dopr.fingerprint import fingerprint
+from dopr.plugins import own_code
 from dopr.recipe import Recipe
 from dopr.selection.selector import module_of, uses_history
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TOP = re.compile(r"top_(\d+)$")
 Settings = dict[str, Any]
-
-
-def own_code(recipe: Recipe) -> Settings:
-    """The hash of the user's file that gives the rewards, if one does: another content is another run."""
-    file = Path((recipe.reward.function or "").rpartition(":")[0])
-    return {"reward_file": sha256(file)} if file.suffix == ".py" and file.is_file() else {}
 
 
 class Jobs:
@@ -107,14 +103,21 @@ class Jobs:
         """The code hash of a rule whose settings are plain options."""
         return fingerprint(self.scripts / f"{script}.py")
 
+    def bounds(self, script: str) -> Settings:
+        """The code of a rule that draws or lists bounds, with that of each bound: a module, or a file of one's own."""
+        bounds = self.config.complexity.bounds
+        places = [place_of(name) for name in [*bounds.rollouts, *bounds.prompts]]
+        own = {place: code for place in places if (code := own_code(place))}
+        return self._settings(script, *(place.rpartition(":")[0] for place in places if place not in own), **own)
+
     def _training(self, script: str, recipe: Recipe, snapshots: list[int]) -> Settings:
-        config = self.config
+        config, own = self.config, own_code(recipe.reward.function or "")
         reach = [rollouts for rollouts in snapshots if rollouts <= recipe.steps * recipe.rollouts_per_step]
         steps = {-(-rollouts // recipe.rollouts_per_step) for rollouts in reach} | {recipe.steps}
         return self._settings(
             script,
             module_of(recipe.selector),
-            **own_code(recipe),
+            **({"reward_file": own} if own else {}),
             recipe=recipe.model_dump(mode="json"),
             rollout=config.rollout.model_dump(mode="json"),
             verify=self._verify(),

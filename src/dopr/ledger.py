@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dopr.distributed import first
 from dopr.files import write_atomically
 from dopr.records import Phase, Rollout
 
@@ -39,7 +40,7 @@ class Ledger:
         self.folder, self.run = folder, run
         self.flushed = step
         self._rows: list[dict[str, object]] = []
-        for part in folder.glob("*.parquet"):
+        for part in folder.glob("*.parquet") if first() else ():
             if int(part.stem) > step:
                 part.unlink()
 
@@ -62,9 +63,11 @@ class Ledger:
             )
 
     def flush(self, step: int) -> None:
-        """Write the rows since the last flush as the part that ends with `step` steps done."""
+        """Write the rows since the last flush as the part that ends with `step` steps done; of several processes, which
+        all have the same rows, the first writes."""
         table = pa.Table.from_pylist(self._rows, SCHEMA)
-        write_atomically(self.folder / f"{step:08d}.parquet", lambda path: pq.write_table(table, path))
+        if first():
+            write_atomically(self.folder / f"{step:08d}.parquet", lambda path: pq.write_table(table, path))
         self._rows = []
 
     def write(self, path: Path) -> None:

@@ -10,7 +10,7 @@ def results_parser(description: str | None, output: str, methods: bool = True) -
     """A parser with --results, --pools, --methods (or not), --seeds and --output; `output` says what it is."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stages' outputs")
-    parser.add_argument("--pools", nargs="+", required=True, help="prompt pools")
+    parser.add_argument("--pools", nargs="*", required=True, help="prompt pools")
     if methods:
         parser.add_argument("--methods", nargs="+", required=True, help="methods, in the order to show them")
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="seeds of the runs")

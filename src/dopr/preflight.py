@@ -6,16 +6,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from dopr.bounds.bound import find_bound
 from dopr.checkpoint import check_same_job
 from dopr.config import HUB, Config, ConfigError, WarmStart
 from dopr.data.arithmetic import FAMILY, known_families
 from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
 from dopr.data.splits import families_of, held_out, prompt_pool, questions_of
 from dopr.data.templates import OWN, make_template
+from dopr.errors import UserError
 from dopr.files import DataError, read_json
 from dopr.jobs import Jobs
 from dopr.model_folder import check_folder, read_shape
-from dopr.rewards import load_function
+from dopr.plugins import load_function
 from dopr.selection.selector import check_options
 
 
@@ -34,6 +36,7 @@ def open_config(raw: dict[str, Any]) -> Config:
     check_evaluation_tokens(config)
     check_engine(config)
     check_adapters(config)
+    check_bounds(config)
     return config
 
 
@@ -42,10 +45,13 @@ def check_selectors(config: Config) -> None:
     for name, recipe in config.recipes.items():
         try:
             check_options(recipe.selector, recipe.options)
-            if recipe.reward.function:
-                load_function(recipe.reward.function)
         except ValueError as error:
             raise ConfigError(f"config.yaml: recipes.{name}: {error}") from None
+        if recipe.reward.function:
+            try:
+                load_function(recipe.reward.function)
+            except UserError as error:
+                raise ConfigError(f"config.yaml: recipes.{name}.reward.function: {error}") from None
 
 
 def check_families(config: Config) -> None:
@@ -160,7 +166,12 @@ def check_evaluation_tokens(config: Config) -> None:
 
 
 def check_engine(config: Config) -> None:
-    """vLLM is opened once in a process, so each run has one of its own."""
+    """vLLM is opened once in a process, so each run has one of its own, and is none of several that train together."""
+    if config.rollout.engine == "vllm" and config.hardware.processes > 1:
+        raise ConfigError(
+            f"config.yaml: hardware.processes: {config.hardware.processes} processes that train together sample by the "
+            "torch engine; set rollout.engine to torch, or processes to 1"
+        )
     if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
         raise ConfigError(
             f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
@@ -170,10 +181,25 @@ def check_engine(config: Config) -> None:
 def check_adapters(config: Config) -> None:
     """What adapters need is installed, where a recipe has them."""
     for name, recipe in config.recipes.items():
+        if recipe.lora and config.hardware.processes > 1:
+            raise ConfigError(
+                f"config.yaml: recipes.{name}.lora: adapters are trained by one process; set hardware.processes to 1"
+            )
         if recipe.lora and find_spec("peft") is None:
             raise ConfigError(
                 f"config.yaml: recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'"
             )
+
+
+def check_bounds(config: Config) -> None:
+    """Every bound of the sample-complexity figure can be loaded and takes its options."""
+    bounds = config.complexity.bounds
+    for key, names in {"rollouts": bounds.rollouts, "prompts": bounds.prompts}.items():
+        for name in names:
+            try:
+                find_bound(name)
+            except UserError as error:
+                raise ConfigError(f"config.yaml: complexity.bounds.{key}: {error}") from None
 
 
 def check_methods(config: Config, jobs: Jobs) -> None:

@@ -23,7 +23,7 @@ def git_commit(folder: Path = Path(__file__).parent) -> str:
         return "unknown"
 
 
-def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path]) -> dict[str, Any]:
+def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path], device: str = "cpu") -> dict[str, Any]:
     """Everything needed to know whether two results may be compared; nothing that changes from run to run."""
     return {
         "settings": dict(settings),
@@ -31,10 +31,19 @@ def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path])
         "commit": git_commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
-        "device": "cpu",
+        "device": device_name(device),
         "processor": platform.machine(),
         "inputs": {name: sha256(path) for name, path in inputs.items()},
     }
+
+
+def device_name(device: str) -> str:
+    """`cpu`, or the GPU's name."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def write(folder: Path, description: Mapping[str, Any]) -> None:

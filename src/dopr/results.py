@@ -19,8 +19,9 @@ from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
 COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict")
+RESPONSES = ("step", "rollouts", "finish", "completion_tokens", "text")
 TEXTS = ("category", "completion_tokens", "text")
-METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length")
+METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length", "grad_norm")
 SECONDS = ("step", "cpu_seconds", "wall_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
@@ -44,6 +45,11 @@ class Results:
         path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
         return _parquet(path, (*COMPLETIONS, *TEXTS), [("step", "=", step), ("mode", "=", "sampled")])
 
+    def responses(self, pool: str, method: str, seed: int) -> pd.DataFrame:
+        """Sampled completions of every checkpoint of a run, with their texts and lengths."""
+        path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
+        return _parquet(path, RESPONSES, [("mode", "=", "sampled")])
+
     def ledger(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Every rollout a run generated, in order."""
         return _parquet(self.root / "train" / pool / method / str(seed) / "ledger.parquet", LEDGER)
@@ -55,6 +61,15 @@ class Results:
     def seconds(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Cumulative measured time at each training step."""
         return _csv(self.root / "train" / pool / method / str(seed) / "seconds.csv", SECONDS)
+
+    def settings(self, pool: str, method: str, seed: int) -> dict[str, Any]:
+        """What a run was told: its recipe, and how completions were drawn and graded."""
+        path = self.root / "train" / pool / method / str(seed) / "provenance.json"
+        found = read_json(path)
+        if not isinstance(found, dict) or "settings" not in found:
+            raise DataError(f"{path}: holds no settings; delete it to have it made again")
+        settings: dict[str, Any] = found["settings"]
+        return settings
 
     def prompts(self, pool: str) -> list[Prompt]:
         """The prompts of a pool, in file order."""

@@ -24,14 +24,11 @@ Random numbers come from the run's seed, the step, and the rollout's place in it
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import random
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 from dopr.errors import RewardError
+from dopr.plugins import load_function
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict, derive_seed
 from dopr.verify.answers import last_boxed
@@ -70,30 +67,6 @@ class Rewards:
         if not isinstance(value, int | float) or not 0 <= value <= 1:  # nan is not
             raise RewardError(f"reward {self.settings.kind} gave {value!r} at {place}; it must lie within 0 and 1")
         return float(value)
-
-
-def load_function(name: str) -> Callable[[dict[str, Any], str], float]:
-    """The function that FILE.py:NAME or MODULE:NAME names.
-
-    Raises:
-        RewardError: there is no such file, module or function.
-    """
-    place, _, function = name.rpartition(":")
-    try:
-        if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-            assert spec is not None  # a file that ends in .py has one
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(place)
-        found: Callable[[dict[str, Any], str], float] = getattr(module, function)
-    except (ImportError, OSError, AttributeError, ValueError) as error:
-        raise RewardError(
-            f"reward.function: {name!r} cannot be loaded ({error}); give FILE.py:NAME or MODULE:NAME"
-        ) from None
-    return found
 
 
 def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What training had spent at each evaluated checkpoint: rollouts, tokens, updates, or measured CPU-seconds."""
+"""What training had spent at each evaluated checkpoint: rollouts, tokens, updates, or measured seconds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from dopr.results import Results
 from dopr.scores import Evaluation
 from dopr.statistics import FloatArray
 
-Spending = Literal["rollouts", "tokens", "updates", "cpu_seconds"]
+Spending = Literal["rollouts", "tokens", "updates", "cpu_seconds", "wall_seconds"]
 NAMES = {
     "rollouts": "training rollouts",
     "tokens": "training tokens",
     "updates": "updates of the policy",
     "cpu_seconds": "CPU-seconds of training",
+    "wall_seconds": "seconds of training",
 }
 
 
@@ -37,7 +38,7 @@ def spent(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArra
 
 def _by_step(results: Results, evaluation: Evaluation, pool: str, seed: int, axis: Spending) -> FloatArray:
     """A column of a run's metrics or seconds, at its checkpoints."""
-    name, read = ("seconds.csv", results.seconds) if axis == "cpu_seconds" else ("metrics.csv", results.metrics)
+    name, read = ("seconds.csv", results.seconds) if axis.endswith("seconds") else ("metrics.csv", results.metrics)
     rows: pd.DataFrame = read(pool, evaluation.method, seed)
     at = dict(zip(rows["step"].tolist(), rows[axis].tolist(), strict=True)) | {0: 0.0}
     missing = [step for step in evaluation.steps.tolist() if step not in at]

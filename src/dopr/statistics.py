@@ -13,6 +13,7 @@ from dopr.errors import UserError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Numbers = float | FloatArray
 
 LEVEL = 0.95
 

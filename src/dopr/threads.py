@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from dopr.distributed import launched
+
 
 def use_threads(count: int) -> None:
-    """Let torch use `count` threads; more than one on busy cores is far slower for small matrices."""
-    torch.set_num_threads(count)
+    """Let torch use `count` threads in all processes of the job; more than one on busy cores is far slower for small
+    matrices."""
+    torch.set_num_threads(max(1, count // launched()))

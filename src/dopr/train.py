@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
 from dopr.data.encoding import encode_prompt
+from dopr.distributed import decided
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
@@ -163,6 +164,17 @@ def roll_out(run: Run, step: int, asks: Sequence[Ask]) -> list[Group]:
     """
     ids = [tuple(encode_prompt(run.tokenizer, run.pool[ask.prompt].text)) for ask in asks]
     samples = sample(run, step, asks, ids)
+    return decided(lambda: judge(run, step, asks, ids, samples))
+
+
+def judge(
+    run: Run, step: int, asks: Sequence[Ask], ids: Sequence[tuple[int, ...]], samples: Sequence[Sequence[Sample]]
+) -> list[Group]:
+    """Grade and reward what was sampled.
+
+    Raises:
+        RewardError: a reward does not lie within 0 and 1.
+    """
     texts = [[run.tokenizer.decode(list(drawn.tokens)) for drawn in group] for group in samples]
     verdicts = iter(
         run.grader.grade(

@@ -13,11 +13,13 @@ from typing import Any
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
 from dopr.data.encoding import check_prompts
+from dopr.distributed import first, joined, wait
 from dopr.features import prompt_features
 from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.model_folder import read_tokenizer, weight_files
 from dopr.policy import model
+from dopr.policy.lora import merged
 from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.provenance import describe, write
@@ -60,30 +62,36 @@ class TrainingJob:
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self, grader: Grader) -> None:
-        """Train from the last checkpoint on, and write ledger, metrics, seconds, checkpoints and provenance.
+    def run(self, grader: Grader, device: str = "cpu") -> None:
+        """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
 
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
         """
-        description = describe(self.settings, self.seed, self.inputs()) | {"grader": grader.version}
         state = RunState(self.state)
+        if not first():
+            wait()  # until the first process has claimed the state
+            train(self._open(state, grader, None, device))
+            return
+        description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
+            wait()
             tracker = Tracker(self.tracking, self.name, description)
-            run = self._open(state, grader, tracker)
+            run = self._open(state, grader, tracker, device)
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
-    def _open(self, state: RunState, grader: Grader, tracker: Tracker) -> Run:
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str) -> Run:
+        """tracker: None in the processes that only help; they report nothing."""
         recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
         check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
-        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base)
+        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base, device)
         features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
         setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
         return Run(
@@ -95,19 +103,21 @@ class TrainingJob:
             pool=pool,
             policy=load(),
             tokenizer=tokenizer,
-            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb),
+            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
             save_policy=self._save_policy,
             snapshot_steps=frozenset(settings["snapshot_steps"]),
             checkpoint_every=settings["checkpoint_every"],
-            report=partial(report, Progress(self.name, recipe.steps)),
-            on_checkpoint=partial(tracker.log, patient=True),
+            report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
+            on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
         )
 
     def _save_policy(self, policy: Transformer, folder: Path) -> None:
-        write_atomically(folder, lambda temporary: model.save(policy, temporary, like=self.base))
+        weights = merged(policy)  # from all processes
+        if first():
+            write_atomically(folder, lambda temporary: model.save(policy, temporary, self.base, weights))
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
         last = run.recipe.steps
@@ -119,16 +129,19 @@ class TrainingJob:
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
-def run_all(jobs: Iterable[TrainingJob], workers: int = 1) -> None:
-    """Run jobs with equal settings one after another, with one grader of `workers` processes.
+def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu") -> bool:
+    """Run jobs with equal settings one after another on a device, with one grader of `workers` processes.
+
+    Returns whether this process is the one that wrote the results.
 
     Raises:
         UserError: see TrainingJob.run.
     """
     jobs = list(jobs)
-    with Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
+    with joined(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
         for job in jobs:
-            job.run(grader)
+            job.run(grader, device)
+        return first()
 
 
 def link_tree(source: Path, target: Path) -> None:

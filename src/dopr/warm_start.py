@@ -110,7 +110,7 @@ def train_phase(
     for step in range(steps):
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * schedule(step, steps)
-        ids, targets = next(corpus)
+        ids, targets = (tensor.to(policy.device) for tensor in next(corpus))
         logits = policy.logits(policy(ids))
         summed = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         loss = summed / (len(ids) * TOKENS_PER_ROW)

@@ -40,6 +40,13 @@ def public_file(name: str, folder: Path | None = None, cache: Path = CACHE, list
     return checked(path, entry["sha256"], entry["url"])
 
 
+def at_hand(name: str, folder: Path | None = None, cache: Path = CACHE, listed: Path = LISTED) -> Path | None:
+    """Where a public file lies already, in the folder or in the cache; None if it would have to be downloaded."""
+    mirror = folder or os.environ.get(MIRROR)
+    path = Path(mirror) / read_json(listed)[name]["path"] if mirror else cache / name
+    return path if path.is_file() else None
+
+
 def fetched(url: str, digest: str, cache: Path = CACHE) -> Path:
     """The path of a file that is downloaded into `cache`, once, whose content is what it should be.
 

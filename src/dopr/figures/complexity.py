@@ -1,8 +1,8 @@
-"""Sample complexity: measured accuracy against the number of prompts, and lower bounds beside what was measured."""
+"""Sample complexity: accuracy against training prompts and against rollouts, measured and published, with bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -11,138 +11,211 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from dopr.bounds import rollouts_to_distinguish, unsharpened_floor
+from dopr.bounds.bound import Bound
+from dopr.bounds.published import published_constants
 from dopr.comparison import Comparison
-from dopr.constants import base_coverage, unsharpened
-from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, letter, log_axis, new_figure
+from dopr.constants import MeasuredConstants, measure
+from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, letter, log_axis, new_figure
 from dopr.results import Results
-from dopr.statistics import interval
+from dopr.statistics import FloatArray, interval
 
-BOUND_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
-DISTINGUISH = "change of measure"
+AXES = ("prompts", "rollouts")
+PUBLISHED = "published"
+# Finer towards 1, where a bound on small gaps may begin.
+ACCURACIES = np.concatenate([np.linspace(0.01, 0.99, 197), 1 - np.geomspace(0.0099, 0.0001, 24)])
+BOUND_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+LABELS = {"prompts": "training prompts", "rollouts": "training rollouts"}
 
 
 def collect(
     results: Results,
     comparisons: Sequence[Comparison],
-    prompts: Sequence[tuple[int | None, str]],
-    dimensions: Sequence[float],
+    ladder: Sequence[tuple[int | None, str]],
+    bounds: Mapping[str, Sequence[Bound]],
     delta: float,
+    published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Rows of three kinds, told apart by `panel`; `prompts` pairs a number of prompts (None: all) with its method.
+    """Rows of three kinds, told apart by `kind`; `source` is the pool, or "published".
 
-    accuracy: final sampled accuracy of each seed and of their mean (with low and high), by number of prompts; the
-        base policy is the row of 0 prompts.
-    unsharpened: share of questions with a sampled accuracy of at most 1/2 at each checkpoint, with low and high.
-    bound: `name` is the bound; share is its floor under the unsharpened share at `rollouts`, and below
-        `vacuous_below` rollouts it excludes nothing. For the change of measure there is one row, whose rollouts are
-        the least that tell the base policy from the last method's final one.
+    final: accuracy (share, with low and high) after training on `prompts` prompts, of each seed and their mean; 0
+        prompts are the starting policy. Of published models, `series` is the model and there is no seed.
+    curve: the same at every checkpoint, for the panel against rollouts.
+    bound: what the bound `series` counts (`axis` says what) for an accuracy of `share`, with low and high. `status` is
+        what it says of the highest measured accuracy: nothing (it counts something), or that it is vacuous there, does
+        not apply, or stands on constants that are not known.
+
+    Args:
+        ladder: a number of prompts (None: all) with its method. bounds: by AXES. delta: error of a test.
+        published: from dopr.bounds.published.
     """
     frames = []
     for comparison in comparisons:
         size = len(results.prompts(comparison.pool))
-        ladder = [(count or size, method) for count, method in prompts]
-        frames += [_accuracy(comparison, count, method) for count, method in [(0, ladder[-1][1]), *ladder]]
-        frames += [_unsharpened(comparison, count, method) for count, method in ladder]
-        frames.append(_bounds(comparison, ladder[-1][1], dimensions, delta))
-    return pd.concat(frames, ignore_index=True)
+        steps = [(count or size, method) for count, method in ladder]
+        frames += [_final(comparison, count, method) for count, method in [(0, steps[-1][1]), *steps]]
+        frames += [_curve(comparison, count, method) for count, method in steps]
+        constants = measure(results, comparison, steps[-1][1], delta)
+        best = max(comparison.curve(method).mean[-1] for _, method in steps)
+        frames += [_bound(comparison.pool, axis, each, constants, best) for axis in AXES for each in bounds[axis]]
+    return pd.concat([*frames, *_published(published, bounds, delta)], ignore_index=True)
 
 
-def _accuracy(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
+def _final(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
     curve = comparison.curve(method)
     at = -1 if count else 0
-    low, high = interval(curve.replicates[:, at])
-    spent = {"panel": "accuracy", "pool": comparison.pool, "prompts": count, "rollouts": curve.rollouts[at]}
-    names = {**spent, "method": method if count else "base"}
-    seeds = comparison.evaluations[method].seeds
-    rows: list[dict[str, Any]] = [
-        {**names, "seed": MEAN, "share": curve.mean[at], "low": float(low), "high": float(high)}
-    ]
-    rows += [
-        {**names, "seed": str(seed), "share": share} for seed, share in zip(seeds, curve.by_seed[:, at], strict=True)
-    ]
-    return pd.DataFrame(rows)
+    low, high = map(float, interval(curve.replicates[:, at]))
+    names = {"kind": "final", "source": comparison.pool, "series": method if count else "base", "prompts": count}
+    names["rollouts"] = curve.rollouts[at]
+    seeds = zip(comparison.evaluations[method].seeds, curve.by_seed[:, at], strict=True)
+    rows: list[dict[str, Any]] = [{**names, "seed": MEAN, "share": curve.mean[at], "low": low, "high": high}]
+    return pd.DataFrame(rows + [{**names, "seed": str(seed), "share": share} for seed, share in seeds])
 
 
-def _unsharpened(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
-    curve = unsharpened(comparison, method)
-    low, high = interval(curve.replicates)
-    names = {"panel": "unsharpened", "pool": comparison.pool, "prompts": count, "method": method, "seed": MEAN}
-    return pd.DataFrame({**names, "rollouts": curve.rollouts, "share": curve.mean, "low": low, "high": high})
-
-
-def _bounds(comparison: Comparison, method: str, dimensions: Sequence[float], delta: float) -> pd.DataFrame:
-    cover = base_coverage(comparison, method).value
+def _curve(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
     curve = comparison.curve(method)
-    names = {"panel": "bound", "pool": comparison.pool, "method": method}
-    rollouts = np.geomspace(1, max(float(e.rollouts[-1]) for e in comparison.evaluations.values()), 60)
-    frames = []
-    for dimension in dimensions:
-        floor = {"rollouts": rollouts, "share": unsharpened_floor(cover, dimension, rollouts)}
-        frames.append(
-            pd.DataFrame({**names, "name": f"d = {dimension:g}", "vacuous_below": cover * dimension, **floor})
-        )
-    least = rollouts_to_distinguish(float(curve.mean[0]), float(curve.mean[-1]), delta)
-    return pd.concat([*frames, pd.DataFrame([{**names, "name": DISTINGUISH, "rollouts": least}])])
+    low, high = interval(curve.replicates)
+    names = {"kind": "curve", "source": comparison.pool, "series": method, "prompts": count}
+    mean = {**names, "seed": MEAN, "rollouts": curve.rollouts, "share": curve.mean, "low": low, "high": high}
+    seeds = zip(comparison.evaluations[method].seeds, curve.by_seed, strict=True)
+    runs = [{**names, "seed": str(seed), "rollouts": curve.rollouts, "share": share} for seed, share in seeds]
+    return pd.concat([pd.DataFrame(each) for each in [mean, *runs]])
+
+
+def _bound(source: str, axis: str, bound: Bound, constants: MeasuredConstants, best: float) -> pd.DataFrame:
+    count, low, high = constants.curve(bound, ACCURACIES)
+    names = {"kind": "bound", "source": source, "series": bound.title, "axis": axis, "share": ACCURACIES}
+    status = status_of(count, float(bound(constants.point, np.array([best]))[0]))
+    return pd.DataFrame({**names, "count": count, "low": low, "high": high, "status": status})
+
+
+def _published(points: pd.DataFrame, bounds: Mapping[str, Sequence[Bound]], delta: float) -> list[pd.DataFrame]:
+    """The points, and the bounds at the constants of the first model, whose numbers of rollouts are known."""
+    names = {
+        "kind": "final",
+        "source": PUBLISHED,
+        "seed": MEAN,
+        "series": points["model"],
+        "prompts": points["examples"],
+    }
+    frames = [pd.DataFrame({**names, "rollouts": points["rollouts"], "share": points["share"]})]
+    first = points[points["model"] == points["model"].iloc[0]]
+    constants, best = published_constants(first, delta), np.array([first["share"].max()])
+    for axis in AXES:
+        for bound in bounds[axis]:
+            count = bound(constants, ACCURACIES)  # no interval: the constants were published without one
+            status = status_of(count, float(bound(constants, best)[0]))
+            named = {"kind": "bound", "source": PUBLISHED, "series": bound.title, "axis": axis, "status": status}
+            curve = {"share": ACCURACIES, "count": count, "low": np.nan, "high": np.nan}
+            frames.append(pd.DataFrame({**named, **curve}))
+    return frames
+
+
+def status_of(count: FloatArray, best: float) -> str:
+    """What a bound says at the highest measured accuracy, from its curve and its number there."""
+    if np.isnan(count).all():
+        return "constants not known"
+    return "does not apply" if np.isnan(best) else "" if best else "vacuous"
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """A row a pool: accuracy by number of prompts; the bounds with the measured share of unsharpened questions."""
-    pools = list(frame["pool"].unique())
-    figure = new_figure(PAGE, 2.3 * len(pools) + 0.6)
-    grid = figure.subplots(len(pools), 2, squeeze=False)
-    for (left, right), pool in zip(grid, pools, strict=True):
-        rows = frame[frame["pool"] == pool]
-        _draw_accuracy(left, rows[rows["panel"] == "accuracy"])
-        left.set_title(f"{pool} pool: measured accuracy", loc="left")
-        _draw_bounds(right, rows)
-        right.set_title(f"{pool} pool: measured, and lower bounds", loc="left")
+    """A row a pool, and one for what was published; a column an axis."""
+    sources = list(frame["source"].unique())
+    figure = new_figure(PAGE, 2.2 * len(sources) + 0.9)
+    grid = figure.subplots(len(sources), 2, squeeze=False)
+    styles = dict(zip(_names(frame[frame["kind"] == "bound"]), BOUND_STYLES, strict=False))
+    for panels, source in zip(grid, sources, strict=True):
+        rows = frame[frame["source"] == source]
+        for panel, axis in zip(panels, AXES, strict=True):
+            _draw_points(panel, rows[rows["kind"] != "bound"], source, axis)
+            _draw_bounds(panel, rows[(rows["kind"] == "bound") & (rows["axis"] == axis)], styles)
+            panel.set_xlabel(LABELS[axis])
+            panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        panels[0].set_ylabel("accuracy")
+        title = "published, Qwen2.5-Math" if source == PUBLISHED else f"{source} pool"
+        for panel, axis in zip(panels, AXES, strict=True):
+            panel.set_title(f"{title}, by {axis}", loc="left")
     letter(grid.ravel())
-    figure.legend(handles=_handles(frame), loc="outside lower center", ncols=3)
+    figure.legend(handles=_handles(frame, styles), loc="outside lower center", ncols=3)
     return figure
 
 
-def _draw_accuracy(panel: Axes, rows: pd.DataFrame) -> None:
-    mean, seeds = rows[rows["seed"] == MEAN], rows[rows["seed"] != MEAN]
-    base, trained = mean[mean["prompts"] == 0], mean[mean["prompts"] > 0]
+def _draw_points(panel: Axes, rows: pd.DataFrame, source: str, axis: str) -> None:
+    if source == PUBLISHED:
+        _draw_published(panel, rows, axis)
+    elif axis == "prompts":
+        _draw_prompts(panel, rows)
+    else:
+        _draw_rollouts(panel, rows)
+
+
+def _draw_prompts(panel: Axes, rows: pd.DataFrame) -> None:
+    final = rows[rows["kind"] == "final"]
+    mean, seeds = final[final["seed"] == MEAN], final[final["seed"] != MEAN]
+    trained = mean[mean["prompts"] > 0]
     panel.plot(trained["prompts"], trained["share"], color=GREY, linewidth=0.8)
     for (_, row), look in zip(trained.iterrows(), _looks(len(trained)), strict=True):
         ends = [[row["share"] - row["low"]], [row["high"] - row["share"]]]
         panel.errorbar([row["prompts"]], [row["share"]], ends, capsize=2, zorder=3, **look)
         runs = seeds[seeds["prompts"] == row["prompts"]]
         panel.plot(runs["prompts"] * 1.12, runs["share"], "_", color=look["color"], markersize=5)
-    panel.axhline(float(base["share"].iloc[0]), color=GREY, linewidth=0.8, linestyle=":")
-    place = (1.0, float(base["share"].iloc[0]))
-    panel.annotate("base policy", place, (-2, 2), ("axes fraction", "data"), "offset points", ha="right", fontsize=7)
-    panel.set_xscale("log")
-    panel.set_xticks(trained["prompts"].to_list(), [f"{count:.0f}" for count in trained["prompts"]])
-    panel.set_xticks([], minor=True)
-    panel.set_xlabel("training prompts, by historical variance")
-    panel.set_ylabel("held-out accuracy (sampled)")
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    _base(panel, float(mean.loc[mean["prompts"] == 0, "share"].iloc[0]))
+    _frame(panel, trained["prompts"], 1.0)
 
 
-def _draw_bounds(panel: Axes, rows: pd.DataFrame) -> None:
-    measured = rows[rows["panel"] == "unsharpened"]
-    counts = measured["prompts"].unique()
+def _draw_rollouts(panel: Axes, rows: pd.DataFrame) -> None:
+    curve = rows[(rows["kind"] == "curve") & (rows["rollouts"] > 0)]
+    counts = curve["prompts"].unique()
     for count, look in zip(counts, _looks(len(counts)), strict=True):
-        run = measured[(measured["prompts"] == count) & (measured["rollouts"] > 0)]
-        panel.plot(run["rollouts"], run["share"], **look)
-        panel.fill_between(run["rollouts"], run["low"], run["high"], color=look["color"], alpha=0.15, linewidth=0)
-    bounds = rows[rows["panel"] == "bound"]
-    floors = bounds[bounds["name"] != DISTINGUISH]
-    for (_, floor), style in zip(floors.groupby("name", sort=False), BOUND_STYLES, strict=False):
-        panel.plot(floor["rollouts"], floor["share"], color="black", linestyle=style, linewidth=1)
-    least = float(bounds.loc[bounds["name"] == DISTINGUISH, "rollouts"].iloc[0])
-    panel.axvline(least, color=GREY, linestyle=":")
+        runs = curve[curve["prompts"] == count]
+        mean = runs[runs["seed"] == MEAN]
+        panel.plot(mean["rollouts"], mean["share"], **look)
+        for _, run in runs[runs["seed"] != MEAN].groupby("seed"):
+            panel.plot(run["rollouts"], run["share"], color=look["color"], linewidth=0.4, alpha=0.6)
+    final = rows[(rows["kind"] == "final") & (rows["prompts"] == 0) & (rows["seed"] == MEAN)]
+    _base(panel, float(final["share"].iloc[0]))
+    _frame(panel, curve["rollouts"], 1.0)
+    panel.set_xlim(left=1)
+
+
+def _draw_published(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
+    for model, look in zip(_names(rows), _models(rows), strict=True):
+        points = rows[rows["series"] == model]
+        trained = points[(points["prompts"] > 0) & points[axis].notna()]
+        panel.plot(trained[axis], trained["share"], linestyle="", **look)
+        if len(trained):
+            base = float(points.loc[points["prompts"] == 0, "share"].iloc[0])
+            _base(panel, base, f"{model.removeprefix('Qwen2.5-Math-')} base")
+    _frame(panel, rows[axis], 1.35 * rows["share"].max())
+    panel.set_xlim(left=0.8)
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _draw_bounds(panel: Axes, rows: pd.DataFrame, styles: dict[str, Any]) -> None:
+    """Lines within the panel, and below it the bounds that say nothing at the accuracies reached."""
+    for series in _names(rows):
+        line = rows[(rows["series"] == series) & (rows["count"] > 0)]
+        panel.plot(line["count"], line["share"], color="black", linestyle=styles[series], linewidth=1)
+        sure = line[(line["low"] > 0) & np.isfinite(line["high"])]  # where no replicate says nothing
+        panel.fill_betweenx(sure["share"], sure["low"], sure["high"], color=GREY, alpha=0.25, linewidth=0)
+    silent = rows[rows["status"].fillna("") != ""].drop_duplicates("series")
+    text = "\n".join(f"{row['series']}: {row['status']}" for _, row in silent.iterrows())
+    panel.annotate(text, (0, 0), (0, -30), "axes fraction", "offset points", va="top", fontsize=6, color=GREY)
+
+
+def _base(panel: Axes, share: float, name: str = "base") -> None:
+    panel.axhline(share, color=GREY, linewidth=0.8, linestyle=":")
+    at = ("axes fraction", "data")
+    panel.annotate(name, (1, share), (2, 0), at, "offset points", va="center", fontsize=6, color=GREY)
+
+
+def _frame(panel: Axes, counts: pd.Series[float], top: float) -> None:
+    """A logarithmic axis that holds the counts, and not the bounds' whole lines."""
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1,))
-    panel.set_ylim(0, 1.03)
-    panel.set_xlabel("training rollouts")
-    panel.set_ylabel("questions with accuracy ≤ 1/2")
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set_xlim(0.7 * counts[counts > 0].min(), 1.6 * counts.max())
+    panel.set_ylim(0, top)
 
 
 def _looks(count: int) -> list[dict[str, Any]]:
@@ -151,17 +224,23 @@ def _looks(count: int) -> list[dict[str, Any]]:
     return [{"color": mpl.colors.to_hex(shade), "marker": MARKERS[i % len(MARKERS)]} for i, shade in enumerate(shades)]
 
 
-def _handles(frame: pd.DataFrame) -> list[Line2D]:
-    """Legend entries; those of the bounds hold for every pool, as all start from one policy."""
-    measured = frame[frame["panel"] == "unsharpened"]
-    pool = measured["pool"].iloc[0]
-    counts = measured.loc[measured["pool"] == pool, "prompts"].unique()
+def _models(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{"color": PALETTE[1 + i], "marker": MARKERS[i]} for i in range(rows["series"].nunique())]
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    return list(rows["series"].unique())
+
+
+def _handles(frame: pd.DataFrame, styles: dict[str, Any]) -> list[Line2D]:
+    """Legend entries. Pools may differ in size: the numbers of prompts are the first one's."""
+    curve = frame[frame["kind"] == "curve"]
+    counts = curve.loc[curve["source"] == curve["source"].min(), "prompts"].unique()
     handles = [
         Line2D([], [], label=f"{count:.0f} prompt{'s' if count > 1 else ''}", **look)
         for count, look in zip(counts, _looks(len(counts)), strict=True)
     ]
-    floors = frame[(frame["panel"] == "bound") & (frame["name"] != DISTINGUISH)].groupby("name", sort=False)
-    for (name, floor), style in zip(floors, BOUND_STYLES, strict=False):
-        text = f"sharpening bound, {name} (vacuous below {floor['vacuous_below'].iloc[0]:.0f})"
-        handles.append(Line2D([], [], color="black", linestyle=style, linewidth=1, label=text))
-    return [*handles, Line2D([], [], color=GREY, linestyle=":", label="least rollouts to tell base from trained")]
+    models = frame[(frame["source"] == PUBLISHED) & (frame["kind"] == "final")]
+    for name, look in zip(_names(models), _models(models), strict=True):
+        handles.append(Line2D([], [], linestyle="", label=f"{name}, published", **look))
+    return handles + [Line2D([], [], color="black", linewidth=1, label=n, linestyle=s) for n, s in styles.items()]

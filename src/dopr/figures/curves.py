@@ -1,4 +1,4 @@
-"""Accuracy against what training spent: rollouts, tokens, or measured CPU-seconds. One panel a pool."""
+"""Accuracy against what training spent: rollouts, tokens, or measured seconds. One panel a pool."""
 
 from __future__ import annotations
 

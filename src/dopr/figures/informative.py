@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dopr.bounds import informative_share, rollouts_per_informative_group
+from dopr.bounds.signal_share import informative_share, rollouts_per_informative_group
 from dopr.constants import group_size, pool_informative_share, spent_per_informative_group
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure
 from dopr.labels import label

@@ -88,7 +88,7 @@ def _histories(panel: Axes, history: pd.DataFrame) -> None:
         panel.plot(rows["visit"], rows["accuracy"], marker=marker, color=EXAMPLES[str(name)], label=name)
     panel.set_title("accuracy at each visit", loc="left")
     panel.set_xlabel("visit")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.set_ylim(-0.04, 1.45)  # room for the legend above the data
     panel.set_yticks(np.linspace(0, 1, 5))
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

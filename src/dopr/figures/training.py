@@ -1,8 +1,8 @@
-"""What training looked like from inside: reward, entropy and completion length against rollouts. One row a pool."""
+"""What training looked like from inside: reward, entropy, completion length and gradient against rollouts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ MEASURES = {
     "reward": "reward",
     "entropy": "entropy (nats/token)",
     "length": "length (tokens)",
+    "grad_norm": "gradient norm",
 }
 
 
@@ -29,27 +30,32 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
     frames = []
     for pool in pools:
         for method in methods:
-            runs = {str(seed): _binned(results.metrics(pool, method, seed)) for seed in seeds}
+            runs = {str(seed): binned(results.metrics(pool, method, seed), list(MEASURES)) for seed in seeds}
             mean = pd.concat(runs.values()).groupby(level=0).mean()
             frames += [run.assign(pool=pool, method=method, seed=seed) for seed, run in ({MEAN: mean} | runs).items()]
     return pd.concat(frames, ignore_index=True)[["pool", "method", "seed", "rollouts", *MEASURES]]
 
 
-def _binned(metrics: pd.DataFrame) -> pd.DataFrame:
+def binned(metrics: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """Means over bins of steps, wider later on, as the axis of rollouts is logarithmic."""
     rollouts = metrics["rollouts"].to_numpy(dtype=np.float64)
     edges = np.geomspace(min(SMALLEST, rollouts[-1]), rollouts[-1], BINS)
     groups = metrics.groupby(np.searchsorted(edges, rollouts - 1e-6 * rollouts[-1]))
-    return groups[list(MEASURES)].mean().assign(rollouts=groups["rollouts"].last())
+    return groups[list(measures)].mean().assign(rollouts=groups["rollouts"].last())
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Means of the seeds as lines, every seed as a thin line."""
+    """Means of the seeds as lines, every seed as a thin line. One row a pool."""
+    return draw_measures(frame, MEASURES)
+
+
+def draw_measures(frame: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
+    """The same of other columns: measures are column -> name."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     figure = new_figure(PAGE, 1.7 * len(pools) + 0.2 + 0.17 * -(-len(methods) // 4))
-    grid = figure.subplots(len(pools), len(MEASURES), sharex=True, squeeze=False)
+    grid = figure.subplots(len(pools), len(measures), sharex=True, squeeze=False)
     for row, pool in zip(grid, pools, strict=True):
-        for panel, (measure, name) in zip(row, MEASURES.items(), strict=True):
+        for panel, (measure, name) in zip(row, measures.items(), strict=True):
             _panel(panel, frame[frame["pool"] == pool], measure)
             panel.set_title(f"{pool} pool", loc="left")
             panel.set_ylabel(name)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dopr.distributed import gathered, shard, share_of
 from dopr.policy.logprobs import completion_states, in_rows
 from dopr.policy.micro_batches import cut
 from dopr.policy.optimiser import Optimiser
@@ -37,7 +38,7 @@ class ValueNetwork(nn.Module):
         super().__init__()
         self.trunk = deepcopy(policy)
         self.trunk.lm_head = None
-        self.head = nn.Linear(policy.config["hidden_size"], 1)
+        self.head = nn.Linear(policy.config["hidden_size"], 1, device=policy.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -54,6 +55,7 @@ class Critic:
     def __init__(self, policy: Transformer, recipe: Recipe, settings: Settings) -> None:
         self.settings, self.micro_batch_tokens = settings, recipe.micro_batch_tokens
         self.network = ValueNetwork(policy)
+        shard(self.network, self.network.trunk.layers)
         self.optimiser = Optimiser(self.network, recipe, settings.learning_rate, torch.float32)
 
     @torch.no_grad()
@@ -62,9 +64,10 @@ class Critic:
         if not rows:
             return []
         values: dict[int, list[float]] = {}
-        for places, part in self._parts(rows):
+        for places, part, _ in self._parts(rows):
             found, mask = self.network(part)
             values.update(zip(places, (row[real].tolist() for row, real in zip(found, mask, strict=True)), strict=True))
+        values = {place: value for each in gathered(values) for place, value in each.items()}
         held = [values[i] for i in range(len(rows))]
         raw = [
             advantages(row.rollout.reward, estimates, self.settings.discount, self.settings.gae_lambda)
@@ -84,7 +87,8 @@ class Critic:
             FloatingPointError: the loss or its gradient is not finite.
         """
         tokens = sum(len(row.rollout.tokens) for row in rows)
-        loss, _ = self.optimiser.step((self._loss(part, tokens) for _, part in self._parts(rows)), step)
+        losses = (self._loss(part, tokens) * weight for _, part, weight in self._parts(rows))
+        loss, _ = self.optimiser.step(losses, step)
         return loss
 
     def _loss(self, rows: Sequence[Weighted], tokens: int) -> Tensor:
@@ -95,10 +99,11 @@ class Critic:
         returns = padded([estimate.returns for estimate in estimates], mask)
         return value_loss(values, before, returns, mask, self.settings.clip, tokens)
 
-    def _parts(self, rows: Sequence[Weighted]) -> Iterator[tuple[list[int], list[Weighted]]]:
-        """The micro-batches, with their rows' places."""
+    def _parts(self, rows: Sequence[Weighted]) -> Iterator[tuple[Sequence[int], list[Weighted], float]]:
+        """The micro-batches, or this process's share of each: the rows' places, the rows, and their weight."""
         for places in cut([row.rollout for row in rows], self.micro_batch_tokens):
-            yield places, [rows[place] for place in places]
+            mine, weight = share_of(places)
+            yield mine, [rows[place] for place in mine], weight
 
     def state_dict(self) -> dict[str, Any]:
         """Network and optimiser."""

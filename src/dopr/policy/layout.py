@@ -34,9 +34,14 @@ class Part:
     real: Tensor
     mask: Tensor | None = None
 
-    def to(self, dtype: torch.dtype) -> Part:
+    def cast(self, dtype: torch.dtype) -> Part:
         """The part with its mask in another type."""
         return self if self.mask is None else replace(self, mask=self.mask.to(dtype))
+
+    def to(self, device: torch.device) -> Part:
+        """The part on another device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Part(self.queries.to(device), self.keys.to(device), self.real.to(device), mask)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Layout:
     tokens: Tensor
     positions: Tensor
     parts: tuple[Part, ...]
+
+    def to(self, device: torch.device) -> Layout:
+        """The layout on another device."""
+        return Layout(self.tokens.to(device), self.positions.to(device), tuple(part.to(device) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,14 @@ class Reading:
     before: Tensor
     targets: Tensor
 
+    def to(self, device: torch.device) -> Reading:
+        """The reading on another device: it is put together on the CPU, whose lists it comes from."""
+        return Reading(self.layout.to(device), self.before.to(device), self.targets.to(device))
+
 
 def rows_of(ids: Tensor) -> Layout:
     """Each row of ids [rows, length] on its own, its right padding included."""
-    places = torch.arange(ids.numel())
+    places = torch.arange(ids.numel(), device=ids.device)
     filled = torch.cat([places, places.new_zeros(round_up(len(places)) - len(places))])
     index = places.view(ids.shape)
     return Layout(ids.flatten()[filled], filled % ids.shape[1], (Part(index, index, filled),))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dopr.config import Sampling
+from dopr.distributed import shard
 from dopr.policy.advantages import weigh
 from dopr.policy.critic import Critic
 from dopr.policy.logprobs import completion_logprobs
@@ -36,11 +37,11 @@ class Learner:
         if recipe.lora:
             adapt(policy, recipe.lora, seed)
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
-        self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, getattr(torch, recipe.dtype))
+        dtype = getattr(torch, recipe.dtype)
+        reference = starting_policy(policy, recipe, dtype) if recipe.loss.kl > 0 else None
+        shard(policy, policy.layers, "read", "logits")
+        self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, dtype)
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
-        reference = None
-        if recipe.loss.kl > 0:
-            reference = policy if recipe.lora else deepcopy(policy).requires_grad_(False)
         self.objective = Objective(
             recipe.loss, sampling.temperature, sampling.max_new_tokens, reference, recipe.micro_batch_tokens
         )
@@ -102,7 +103,7 @@ class Learner:
             return 0.0
         prompts, tokens = [rollout.prompt_tokens], [rollout.tokens]
         logprobs, _ = completion_logprobs(self.policy, prompts, tokens, self.objective.temperature)
-        return float((logprobs[0] - torch.tensor(rollout.logprobs)).abs().max())
+        return float((logprobs[0] - torch.tensor(rollout.logprobs, device=logprobs.device)).abs().max())
 
     def state_dict(self) -> dict[str, Any]:
         """Policy with optimiser, critic and replay."""
@@ -119,6 +120,15 @@ class Learner:
             self.critic.load_state_dict(state["critic"])
         if self.replay:
             self.replay.load_state_dict(state["replay"])
+
+
+def starting_policy(policy: Transformer, recipe: Recipe, dtype: torch.dtype) -> Transformer:
+    """A frozen copy; the policy itself where it has adapters, which can be turned off."""
+    if recipe.lora:
+        return policy
+    copy = deepcopy(policy).requires_grad_(False).to(dtype)
+    shard(copy, copy.layers, "read", "logits")
+    return copy
 
 
 def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:

@@ -45,9 +45,9 @@ def completion_states(
     Each distinct prompt is read once, for all its completions (see dopr.policy.layout, also for the spare tokens at
     the end).
     """
-    reading = read_together(prompts, completions)
+    reading = read_together(prompts, completions).to(policy.device)
     lengths = torch.tensor([len(completion) for completion in completions])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    mask = (torch.arange(int(lengths.max())) < lengths[:, None]).to(policy.device)
     return policy.read(reading.layout).index_select(0, reading.before), reading.targets, mask
 
 

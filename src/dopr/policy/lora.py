@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dopr.distributed import whole
 from dopr.errors import UserError
 from dopr.files import write_json
 from dopr.recipe import Lora
@@ -61,14 +62,15 @@ def adapted(policy: nn.Module) -> bool:
 
 @torch.no_grad()
 def merged(policy: nn.Module) -> dict[str, Tensor]:
-    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is."""
+    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is; whole,
+    if it is sharded."""
     found = {}
     for name, weight in policy.state_dict().items():
         if name.endswith(f"{BASE}.weight"):
             layer = policy.get_submodule(name.removesuffix(f"{BASE}.weight"))
             weight = weight + layer.get_delta_weight(ADAPTER)  # type: ignore[operator]
         if ".lora_" not in name:
-            found[name.replace(BASE, "")] = weight
+            found[name.replace(BASE, "")] = whole(weight)
     return found
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dopr.distributed import size
 from dopr.records import Rollout
 
 
 def cut(rollouts: Sequence[Rollout], most: int | None) -> list[list[int]]:
-    """The rollouts' places in parts of at most `most` padded tokens (rows x longest prompt with completion).
+    """The rollouts' places in parts of at most `most` padded tokens (rows x longest prompt with completion) a process.
 
     The longest rows come first, so that memory that does not suffice shows at once; a row longer than `most` is a part
     of its own. None: one part, in the order given.
@@ -22,7 +23,7 @@ def cut(rollouts: Sequence[Rollout], most: int | None) -> list[list[int]]:
     lengths = [len(rollout.prompt_tokens) + len(rollout.tokens) for rollout in rollouts]
     parts: list[list[int]] = []
     for place in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= most:
+        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= most * size():
             parts[-1].append(place)
         else:
             parts.append([place])

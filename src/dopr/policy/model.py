@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from dopr.files import DataError, read_json, write_json
 from dopr.model_folder import read_shape, read_tokenizer, read_weights
@@ -26,8 +27,8 @@ SHARED_FILES = (
 )
 
 
-def load(folder: Path) -> Transformer:
-    """The policy in a folder, in float32 whatever its weights are stored in.
+def load(folder: Path, device: str = "cpu") -> Transformer:
+    """The policy in a folder, on a device, in float32 whatever its weights are stored in.
 
     Raises:
         DataError: the folder holds no checkpoint, or a damaged one, or one of an unsupported kind.
@@ -41,14 +42,14 @@ def load(folder: Path) -> Transformer:
         policy.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
-    return policy
+    return policy.to(device)
 
 
-def save(policy: Transformer, folder: Path, like: Path) -> None:
+def save(policy: Transformer, folder: Path, like: Path, weights: dict[str, Tensor] | None = None) -> None:
     """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
-    merged into it, and written to its folder `adapter` too."""
+    merged into it, and written to its folder `adapter` too. weights: the policy's, where they are sharded."""
     folder.mkdir(parents=True)
-    save_file(merged(policy), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(merged(policy) if weights is None else weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)

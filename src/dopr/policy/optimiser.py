@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
+from dopr.distributed import gathered, placed, size, whole
 from dopr.recipe import Recipe
 
 
@@ -29,15 +31,20 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * schedule(recipe, step)
 
 
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """The weights that take gradients."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
 class Optimiser:
     """Optimises a network in place, those of its weights that take gradients; casts it to `dtype` first."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, rate: float, dtype: torch.dtype) -> None:
         self.network, self.recipe, self.rate = network, recipe, rate
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self.masters = weights if dtype == torch.float32 else [nn.Parameter(w.detach().clone()) for w in weights]
+        exact = [nn.Parameter(weight.detach().clone()) for weight in trained(network)] if dtype != torch.float32 else []
         network.to(dtype)
-        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
+        self.weights = trained(network)
+        self.masters = exact or self.weights
         self.adam = torch.optim.AdamW(self.masters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
 
     def step(self, losses: Iterable[Tensor], step: int) -> tuple[float, float]:
@@ -52,8 +59,9 @@ class Optimiser:
         for loss in losses:
             loss.backward()
             self._take_gradients()
-            total += loss.item()
-        norm = float(nn.utils.clip_grad_norm_(self.masters, self.recipe.max_grad_norm))
+            total += loss.item() / size()
+        total = sum(gathered(total))
+        norm = float(whole(nn.utils.clip_grad_norm_(self.masters, self.recipe.max_grad_norm)))
         if not math.isfinite(total) or not norm < float("inf"):
             raise FloatingPointError(
                 f"step {step + 1}: the loss is {total} and its gradient norm {norm}; lower learning_rate"
@@ -79,13 +87,18 @@ class Optimiser:
                 weight.copy_(master)
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights that are trained, in float32, and what AdamW remembers."""
-        return {"weights": [master.detach() for master in self.masters], "adam": self.adam.state_dict()}
+        """The weights that are trained, in float32, and what AdamW remembers; whole, if they are sharded."""
+        adam = tree_map_only(Tensor, whole, self.adam.state_dict())
+        return {"weights": [whole(master.detach()) for master in self.masters], "adam": adam}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of state_dict; the network has its weights again."""
         for master, kept in zip(self.masters, state["weights"], strict=True):
-            master.copy_(kept)
-        self.adam.load_state_dict(state["adam"])
+            master.copy_(placed(kept, master))
+        means = {
+            place: {name: placed(value, self.masters[place]) for name, value in known.items()}
+            for place, known in state["adam"]["state"].items()
+        }
+        self.adam.load_state_dict({**state["adam"], "state": means})
         self._refresh()

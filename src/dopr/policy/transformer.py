@@ -153,6 +153,16 @@ class Transformer(nn.Module):
         self.register_buffer("cos", torch.cat([angles.cos()] * 2, -1), persistent=False)
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], -1), persistent=False)
 
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The blocks, first to last."""
+        return list(self.model.layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and what it reads must be."""
+        return self.get_buffer("cos").device
+
     def forward(self, ids: Tensor) -> Tensor:
         """Normalised hidden states [rows, length, hidden size] of token ids [rows, length], padded on the right."""
         return self.read(rows_of(ids))[: ids.numel()].view(*ids.shape, -1)
@@ -161,7 +171,7 @@ class Transformer(nn.Module):
         """Normalised hidden states [tokens, hidden size]."""
         hidden = self.model.embed_tokens(layout.tokens)
         cos, sin = (self.get_buffer(name)[layout.positions, None].to(hidden.dtype) for name in ("cos", "sin"))
-        parts = [part.to(hidden.dtype) for part in layout.parts]
+        parts = [part.cast(hidden.dtype) for part in layout.parts]
         for block in self.model.layers:
             hidden = self._through(block, hidden, cos, sin, parts)
         return self.model.norm(hidden)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dopr.distributed import gathered, share_of
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.lora import without_adapters
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
@@ -103,21 +104,23 @@ def update(
 
     def losses() -> Iterator[Tensor]:
         for places in cut([row.rollout for row in used], objective.micro_batch_tokens):
-            part = [used[place] for place in places]
+            mine, weight = share_of(places)
+            part = [used[place] for place in mine]
             batch = collect(policy, part, objective, step)
             terms = minibatch_loss(batch, extent, objective.loss)
-            found.append((int(batch.mask.sum()), terms.clipped, terms.kl, logprob_gap(batch, part)))
-            yield terms.loss
+            tokens = int(batch.mask.sum()) if weight else 0
+            found.append((tokens, terms.clipped, terms.kl, logprob_gap(batch, part)))
+            yield terms.loss * weight
 
     _, norm = optimiser.step(losses(), step)
-    tokens, clipped, kl, gaps = zip(*found, strict=True)
+    tokens, clipped, kl, gaps = zip(*(each for parts in gathered(found) for each in parts), strict=True)
     means = np.average([clipped, kl], axis=1, weights=tokens)
     return UpdateStatistics(norm, float(means[0]), max(gaps), float(means[1]))
 
 
 def logprob_gap(batch: Tokens, rows: Sequence[Weighted]) -> float:
     """The largest difference between the stored log-probabilities of fresh rows and those of now; 0 without any."""
-    fresh = torch.tensor([row.fresh for row in rows])[:, None] & batch.mask
+    fresh = torch.tensor([row.fresh for row in rows], device=batch.mask.device)[:, None] & batch.mask
     return float(((batch.logprobs - batch.behaviour).detach().abs() * fresh).max())
 
 
@@ -145,8 +148,8 @@ def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective,
 
 
 def padded(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
-    """Rows of numbers as a float32 tensor of the shape of `like`, with zeros behind."""
+    """Rows of numbers as a float32 tensor of the shape and on the device of `like`, with zeros behind."""
     tensor = torch.zeros(like.shape)
     for i, row in enumerate(rows):
         tensor[i, : len(row)] = torch.tensor(row, dtype=torch.float32)
-    return tensor
+    return tensor.to(like.device)

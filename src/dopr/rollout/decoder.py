@@ -71,9 +71,14 @@ class Decoder:
         self.load_weights(weights)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Decoder:
+    def from_folder(cls, folder: Path, device: str = "cpu") -> Decoder:
         """The decoder of a checkpoint in the Hugging Face layout."""
-        return cls(read_shape(folder), read_weights(folder))
+        return cls(read_shape(folder), {name: weight.to(device) for name, weight in read_weights(folder).items()})
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.embedding.device
 
     @torch.no_grad()
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -82,7 +87,7 @@ class Decoder:
         self.head = weights.get("lm_head.weight", self.embedding)
         self.final_norm = self._scaled(weights["model.norm.weight"])
         self.layers = [self._layer(weights, f"model.layers.{i}.") for i in range(self.layers_count)]
-        self.rotation = self.rotation.to(self.embedding.device)
+        self.rotation, self.margin = self.rotation.to(self.device), self.margin.to(self.device)
 
     def _layer(self, weights: Mapping[str, Tensor], prefix: str) -> Layer:
         biased = f"{prefix}self_attn.q_proj.bias" in weights
@@ -126,10 +131,18 @@ class Decoder:
     @torch.inference_mode()
     def forward(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits [rows, vocabulary] after the last of `tokens` [rows, new], which are appended to the cache."""
-        rows, new = tokens.shape
+        new = tokens.shape[1]
         start, end = cache.filled, cache.filled + new
-        turn = cache.turns[:, start:end].flatten(0, 1)
         mask = self._causal(cache.mask[:, :, :end], new, start)
+        logits = self.forward_at(slice(start, end), tokens, cache, mask)
+        cache.filled = end
+        return logits
+
+    def forward_at(self, places: slice | Tensor, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        """The same with tokens written to given places of the cache, of which as many are read as the mask
+        [rows * kv heads, 1 or group * new, places read] is long."""
+        rows, new = tokens.shape
+        turn, end = cache.turns[:, places].flatten(0, 1), mask.shape[-1]
         hidden = embedding(tokens.flatten(), self.embedding)
         turned = self.heads + self.kv_heads
         for layer, kept in zip(self.layers, cache.layers, strict=True):
@@ -137,13 +150,12 @@ class Decoder:
             qkv = product(normed, layer.qkv, layer.qkv_bias).view(rows * new, -1, self.head_size)
             rotate_in_place(qkv[:, :turned], turn)
             fresh = qkv[:, self.heads :].view(rows, new, 2, self.kv_heads, -1)
-            kept[:, :, :, start:end] = fresh.permute(2, 0, 3, 1, 4)
+            kept[:, :, :, places] = fresh.permute(2, 0, 3, 1, 4)
             keys, values = kept.flatten(1, 2)[:, :, :end].unbind()
             mixed = self._attend(qkv[:, : self.heads].view(rows, new, self.heads, -1), keys, values, mask)
             hidden = hidden + product(mixed, layer.output)
             gate, up = product(self._normed(hidden, layer.mlp_norm), layer.gate_up).chunk(2, -1)
             hidden = hidden + product(silu(gate) * up, layer.down)
-        cache.filled = end
         last = hidden.view(rows, new, -1)[:, -1]
         return product(self._normed(last, self.final_norm), self.head)
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from dopr.distributed import size
+from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.engine import Engine
 from dopr.rollout.torch_engine import TorchEngine
 
 Name = Literal["torch", "vllm"]
 
 
-def open_engine(name: Name, folder: Path, dtype: str, cache_gb: float) -> Engine:
-    """An engine on a model folder. dtype: that vLLM samples in, float32 or bfloat16; cache_gb: see VllmEngine."""
+def open_engine(name: Name, folder: Path, dtype: str, cache_gb: float, device: str = "cpu") -> Engine:
+    """An engine on a model folder. dtype: that vLLM samples in, float32 or bfloat16; cache_gb: see VllmEngine; device:
+    of the torch engine, vLLM takes its own."""
+    if name == "torch" and size() > 1:
+        return DataParallel(TorchEngine.from_folder(folder, device, static=True))
     if name == "torch":
-        return TorchEngine.from_folder(folder)
+        return TorchEngine.from_folder(folder, device)
     from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
 
     return VllmEngine(folder, dtype, cache_gb)

@@ -1,7 +1,8 @@
 """The torch engine: batched sampling with log-probabilities, the same bits from the same seed on a CPU.
 
 Each prompt is read once and its cache shared by its samples; finished rows are dropped as they add up; tokens are
-drawn by inverting the cumulative distribution, one uniform number a token.
+drawn by inverting the cumulative distribution, one uniform number a token. On a GPU, where the calls of a step would
+cost more than its arithmetic, a batch lies at fixed addresses and its steps are CUDA graphs (dopr.rollout.static).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 from dopr.model_folder import end_tokens
 from dopr.rollout.decoder import Decoder
 from dopr.rollout.engine import Sample
+from dopr.rollout.sampling import draw
+from dopr.rollout.static import StaticBatch, rows_at_once, uniform_numbers
 
 MOST_ROWS = 512  # in one batch: beyond, a cache outgrows the processor's, and gains nothing
 KEEP_SHARE = 0.75  # rows are compacted once fewer than this share of them are unfinished
@@ -23,24 +26,32 @@ ROWS_IN = 8  # rows left are a multiple of this: oneDNN compiles a kernel for ea
 
 
 class TorchEngine:
-    """Samples from a Decoder until an end token or the token limit."""
+    """Samples from a Decoder until an end token or the token limit.
 
-    def __init__(self, decoder: Decoder, end_tokens: Sequence[int]) -> None:
+    static: batches lie at fixed addresses, and what is drawn for a prompt does not depend on the others.
+    """
+
+    def __init__(self, decoder: Decoder, end_tokens: Sequence[int], static: bool | None = None) -> None:
+        """static: None is on a GPU."""
         self.decoder = decoder
-        self.goes_on = torch.ones(len(decoder.embedding), dtype=torch.bool)  # for each token
-        self.goes_on[list(end_tokens)] = False
+        self.static = decoder.device.type != "cpu" if static is None else static
+        goes_on = torch.ones(len(decoder.embedding), dtype=torch.bool)  # for each token
+        goes_on[list(end_tokens)] = False
+        self.goes_on = goes_on.to(decoder.device)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> TorchEngine:
+    def from_folder(cls, folder: Path, device: str = "cpu", static: bool | None = None) -> TorchEngine:
         """An engine on a checkpoint in the Hugging Face layout."""
-        return cls(Decoder.from_folder(folder), end_tokens(folder))
+        return cls(Decoder.from_folder(folder, device), end_tokens(folder), static)
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take over a state dict (see Engine)."""
-        self.decoder.load_weights(weights)
+        """Take over a state dict (see Engine), from whatever device."""
+        self.decoder.load_weights({name: weight.to(self.goes_on.device) for name, weight in weights.items()})
 
     def rest(self) -> None:
-        """Nothing is kept between calls but the weights, which are the policy's."""
+        """Nothing is kept between calls but the weights, which are the policy's; a GPU's memory is given back."""
+        if self.goes_on.is_cuda:
+            torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def generate(
@@ -59,13 +70,29 @@ class TorchEngine:
             )
         generator = torch.Generator().manual_seed(seed)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        at_once = max(1, MOST_ROWS // n)
+        rows = rows_at_once(self.decoder, longest + max_new_tokens) if self.static else MOST_ROWS
+        at_once = max(1, rows // n)
         samples: dict[int, list[Sample]] = {}
         for start in range(0, len(order), at_once):
             chosen = order[start : start + at_once]
-            groups = self._generate([prompts[i] for i in chosen], n, temperature, max_new_tokens, generator)
+            batch = [prompts[i] for i in chosen]
+            if self.static:
+                uniform = uniform_numbers([seed + i * n + j for i in chosen for j in range(n)], max_new_tokens)
+                groups = self._generate_static(batch, n, temperature, uniform)
+            else:
+                groups = self._generate(batch, n, temperature, max_new_tokens, generator)
             samples.update(zip(chosen, groups, strict=True))
         return [samples[i] for i in range(len(prompts))]
+
+    def _generate_static(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor
+    ) -> list[list[Sample]]:
+        """One batch at fixed addresses; uniform: [samples, most new tokens]."""
+        tokens, offset = (tensor.to(self.decoder.device) for tensor in _pad_left(prompts))
+        shared = offset.repeat_interleave(n)
+        batch = StaticBatch(self.decoder, self.goes_on, shared, tokens.shape[1], temperature, uniform)
+        samples = self._cut(*batch.run(batch.read_prompts(tokens, offset, n)))
+        return [samples[i : i + n] for i in range(0, len(samples), n)]
 
     def _generate(
         self,
@@ -86,7 +113,8 @@ class TorchEngine:
         drawn = torch.zeros(max_new_tokens, len(first), dtype=torch.long)
         logprobs = torch.zeros(max_new_tokens, len(first))
         for position in range(max_new_tokens):
-            token, logprob = _draw(logits, temperature, generator)
+            uniform = torch.rand(len(logits), 1, generator=generator) if temperature else None
+            token, logprob = draw(logits, temperature, uniform)
             drawn[position].index_copy_(0, rows, token)
             logprobs[position].index_copy_(0, rows, logprob)
             going &= self.goes_on[token]
@@ -119,15 +147,3 @@ def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     longest = max(len(prompt) for prompt in prompts)
     offset = torch.tensor([longest - len(prompt) for prompt in prompts])
     return torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]), offset
-
-
-def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """One token a row and its log-probability, in float32. Greedy (temperature 0) reports those of temperature 1."""
-    scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
-    if temperature == 0:
-        token = scores.argmax(-1, keepdim=True)
-    else:
-        cumulative = scores.exp().cumsum(-1)
-        uniform = torch.rand(len(scores), 1, generator=generator) * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, uniform, right=True).clamp_max(scores.shape[-1] - 1)
-    return token.squeeze(-1), scores.gather(-1, token).squeeze(-1)

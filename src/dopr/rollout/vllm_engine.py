@@ -88,9 +88,10 @@ class VllmEngine:
                 f"{self.context}, or what the cache holds of it: lower rollout.max_new_tokens or raise "
                 "rollout.kv_cache_gb"
             )
+        different = n if temperature else 1  # vLLM refuses several greedy samples, which would be one
         settings = [
             SamplingParams(
-                n=n,
+                n=different,
                 temperature=temperature,
                 max_tokens=max_new_tokens,
                 seed=(seed + i * n) % 2**63,  # vLLM gives the samples of a prompt this seed and the next ones
@@ -103,7 +104,7 @@ class VllmEngine:
         ]
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         found = self._llm.generate(asked, settings, use_tqdm=False)
-        return [[as_sample(output) for output in request.outputs] for request in found]
+        return [[as_sample(output) for output in request.outputs] * (n // different) for request in found]
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Take over a state dict (see Engine).

@@ -2,105 +2,125 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from dopr.bounds import class_size, rollouts_per_informative_group, rollouts_to_distinguish, sharpening_rollouts
+from dopr.bounds.bound import Bound
+from dopr.bounds.gradient_error import best_group, rollouts_for_error
+from dopr.bounds.relative_budget import BEST, regime
+from dopr.bounds.signal_share import rollouts_per_informative_group
 from dopr.comparison import Comparison
 from dopr.constants import (
     Measured,
-    base_coverage,
+    base_budget,
     group_size,
+    measure,
+    pool_gradient,
     pool_informative_share,
     solvable_share,
     spent_per_informative_group,
-    unsharpened,
 )
+from dopr.estimates import FEWEST
 from dopr.labels import label
 from dopr.results import Results
-from dopr.tables.cells import decimal
+from dopr.tables.cells import NONE, decimal
 from dopr.tables.typeset import Table
 
-HEADER = ["pool", "method", "lower bound", "constants", "rollouts at least", "95 % interval", "spent"]
+HEADER = ["pool", "method", "bound", "constants", "counts", "95 % interval", "spent", "reading"]
+EXPECTED = "expected at the start of uniform sampling"
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A bound in rollouts, the constants in it, and the rollouts spent on the same thing."""
+    """What a bound counts, the constants in it, and what was spent on the same thing; `reading` is what to make of it,
+    by default from the two numbers."""
 
     bound: str
     constants: str
-    least: Measured
+    count: Measured
     spent: float
+    reading: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        count, spent = self.count, NONE if math.isnan(self.spent) else decimal(self.spent)
+        ends = NONE if math.isnan(count.low) else f"[{decimal(count.low)}, {decimal(count.high)}]"
+        value = NONE if math.isnan(count.value) else decimal(count.value)
+        return [self.bound, self.constants, value, ends, spent, self.reading or reading(count.value, self.spent)]
 
 
-def bounds_table(
-    results: Results, comparisons: Sequence[Comparison], dimensions: Sequence[float], delta: float
-) -> Table:
+def reading(count: float, spent: float) -> str:
+    """What a lower bound says beside what was spent."""
+    if math.isnan(count):
+        return "does not apply here"
+    if count == 0:
+        return "vacuous: excludes nothing"
+    if count > spent:
+        return "above what was spent"
+    return f"holds, {spent / count:,.1f} times below what was spent"
+
+
+def bounds_table(results: Results, comparisons: Sequence[Comparison], bounds: Sequence[Bound], delta: float) -> Table:
     """One row a pool, method and bound; dopr.bounds says what each assumes.
 
     Args:
-        dimensions: d of the sharpening bound's class, which cannot be measured. delta: error of the test.
+        bounds: lower bounds in rollouts. delta: error of a test.
     """
     records, texts = [], []
     for comparison in comparisons:
         for method in comparison.evaluations:
-            for row in _rows(results, comparison, method, dimensions, delta):
+            for row in _rows(results, comparison, method, bounds, delta):
                 names = {"pool": comparison.pool, "method": method, "bound": row.bound, "constants": row.constants}
-                least = row.least
-                records.append(
-                    {**names, "least": least.value, "low": least.low, "high": least.high, "spent": row.spent}
-                )
-                numbers = [decimal(least.value), f"[{decimal(least.low)}, {decimal(least.high)}]", decimal(row.spent)]
-                texts.append([comparison.pool, label(method), row.bound, row.constants, *numbers])
+                count = {"count": row.count.value, "low": row.count.low, "high": row.count.high, "spent": row.spent}
+                records.append({**names, **count, "reading": row.cells[-1]})
+                texts.append([comparison.pool, label(method), *row.cells])
     return Table(pd.DataFrame(records), HEADER, texts, left=4)
 
 
-def _rows(
-    results: Results, comparison: Comparison, method: str, dimensions: Sequence[float], delta: float
-) -> list[_Row]:
-    sharpened = [_sharpen(comparison, method, dimension) for dimension in dimensions]
-    return [_distinguish(comparison, method, delta), *sharpened, _inform(results, comparison, method)]
+def _rows(results: Results, comparison: Comparison, method: str, bounds: Sequence[Bound], delta: float) -> list[_Row]:
+    measured, solvable = measure(results, comparison, method, delta), 100 * solvable_share(comparison, method)
+    point, spent = measured.point, float(comparison.curve(method).rollouts[-1])
+    constants = (
+        f"accuracy {point.base:.3f} to {measured.accuracy:.3f}, KL from the start at least {point.divergence:.3f}, "
+        f"C {point.coverage:.2f} ({solvable:.0f} % solvable)"
+    )
+    named = [_Row(bound.title, constants, measured.reached(bound), spent) for bound in bounds]
+    # Of groups: when the pool is sampled uniformly, from the profile's first visits.
+    drawn = group_size(results.profile_ledger(comparison.pool))
+    run = comparison.evaluations[method].seeds[0]
+    groups = (results, comparison, method, min(drawn, group_size(results.ledger(comparison.pool, method, run))), drawn)
+    gradient = [_gradient(*groups)] if drawn >= FEWEST else []  # smaller groups do not show how their variance varies
+    return [*named, _signal(*groups), *gradient, _budget(results, comparison, method)]
 
 
-def _distinguish(comparison: Comparison, method: str, delta: float) -> _Row:
-    curve = comparison.curve(method)
-    base, trained = curve.mean[0], curve.mean[-1]
-    pairs = zip(curve.replicates[:, 0].tolist(), curve.replicates[:, -1].tolist(), strict=True)
-    replicates = np.array([rollouts_to_distinguish(p0, p1, delta) for p0, p1 in pairs])
-    least = Measured.of(rollouts_to_distinguish(base, trained, delta), replicates)
-    constants = f"base {base:.3f}, trained {trained:.3f}, delta {delta:g}"
-    return _Row("change of measure", constants, least, float(curve.rollouts[-1]))
-
-
-def _sharpen(comparison: Comparison, method: str, dimension: float) -> _Row:
-    """Rollouts to sharpen as many questions as were sharpened in the end; bounds of C and eps are combined."""
-    cover, curve = base_coverage(comparison, method), unsharpened(comparison, method)
-    epsilon = Measured.of(float(curve.mean[-1]), curve.replicates[:, -1])
-
-    def least(coverage: float, share: float) -> float:
-        # A base that solves nothing has no measured C. With no question left unsharpened the bound is infinite: nothing
-        # finite sharpens all of a worst-case class.
-        if not np.isfinite(coverage):
-            return float("nan")
-        share = min(share, 1.0)  # a mean of ones can round to more
-        return sharpening_rollouts(coverage, class_size(dimension, coverage, share), share) if share else float("inf")
-
-    found = Measured(least(cover.value, epsilon.value), least(cover.low, epsilon.high), least(cover.high, epsilon.low))
-    solvable = 100 * solvable_share(comparison, method)
-    constants = f"C {cover.value:.2f} ({solvable:.0f} % solvable), eps {epsilon.value:.3f}, d {dimension:g}, c 1"
-    return _Row("sharpening, worst case", constants, found, float(curve.rollouts[-1]))
-
-
-def _inform(results: Results, comparison: Comparison, method: str) -> _Row:
-    """Rollouts for one group with signal when the pool is sampled uniformly, from the profile's first visits."""
+def _signal(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
     pool, seeds = comparison.pool, comparison.evaluations[method].seeds
-    drawn = group_size(results.profile_ledger(pool))
-    group = min(drawn, group_size(results.ledger(pool, method, seeds[0])))
     share = pool_informative_share(results.history(pool), drawn, group, len(comparison.questions))
-    values = (rollouts_per_informative_group(each, group) for each in (share.value, share.high, share.low))
+    counts = [rollouts_per_informative_group(each, group) for each in (share.value, share.high, share.low)]
     spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
-    return _Row("one informative group", f"q {share.value:.3f}, G {group}", Measured(*values), float(np.mean(spent)))
+    constants = f"q {share.value:.3f}, G {group}"
+    return _Row("one informative group", constants, Measured(*counts), float(np.mean(spent)), EXPECTED)
+
+
+def _gradient(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
+    pool, seeds = comparison.pool, comparison.evaluations[method].seeds
+    (mean, variance), replicates = pool_gradient(results.history(pool), drawn, len(comparison.questions))
+    count = Measured.of(
+        rollouts_for_error(variance, mean, 1.0, group),
+        np.array([rollouts_for_error(each, size, 1.0, group) for size, each in replicates]),
+    )
+    parts = f"mean {mean:.3f}, variance between {variance.between:.4f} and within {variance.within:.4f}"
+    spent = [results.metrics(pool, method, seed)["rollouts"].iloc[0] for seed in seeds]
+    constants = f"{parts}, G {group} (best {best_group(variance):.1f})"
+    return _Row("a step's gradient, error 100 %", constants, count, float(np.mean(spent)), EXPECTED)
+
+
+def _budget(results: Results, comparison: Comparison, method: str) -> _Row:
+    xi = base_budget(results, comparison, method)
+    text = f"xi {xi.value:.2f} [{xi.low:.2f}, {xi.high:.2f}], best {BEST[0]} to {BEST[1]}"
+    none = Measured(math.nan, math.nan, math.nan)
+    return _Row("relative budget", text, none, math.nan, f"{regime(xi.value)}; no count follows")

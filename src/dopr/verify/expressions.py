@@ -22,6 +22,7 @@ LATEX = LatexExtractionConfig(  # the box as a whole or nothing: no fraction out
 NOT_PROBED = (UnevaluatedExpr, ExprWithLimits, Derivative, AppliedUndef)  # percents, and what is slow to evaluate
 INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError)  # sympy's, of sets, relations and the like
 APART = 1e-3  # of two values, absolute and relative: beyond any rounding
+PRIMED = re.compile(r"([a-zA-Z])('+)")
 CONSTANT = re.compile(r"(?<![A-Za-z\\])([EI])(?=_)")  # E_1 is a variable
 
 
@@ -29,6 +30,7 @@ CONSTANT = re.compile(r"(?<![A-Za-z\\])([EI])(?=_)")  # E_1 is a variable
 def understood(text: str) -> list[Any]:
     """The expression that math-verify finds in a text, in a list; empty if there is none."""
     text = CONSTANT.sub(r"\\mathcal{\1}", text).replace(r"\odot", "sun")
+    text = PRIMED.sub(lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)  # which the parser would drop
     found = parse(f"\\boxed{{{text}}}", [LATEX], parsing_timeout=None)
     return [expression for expression in found if isinstance(expression, Basic | MatrixBase)]
 

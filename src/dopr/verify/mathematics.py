@@ -20,12 +20,13 @@ import re
 from typing import Any
 
 from math_verify import verify
-from sympy import Expr, Float, nan, zoo
+from sympy import Expr, Float, Union, nan, zoo
+from sympy.logic.boolalg import Boolean
 
 from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
 from dopr.verify.structure import Shape, shape
-from dopr.verify.tidy import squeezed, words
+from dopr.verify.tidy import squeezed, unmarked, words
 from dopr.verify.units import without_name, without_percent, without_units
 
 NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long>\w+)\s*\}{1,2}|(?P<short>\d+))")
@@ -89,9 +90,23 @@ def equal(gold: Shape, found: Shape) -> bool:
         return in_order(flat(gold), flat(found))
     if "collection" in kinds and "one" in kinds and len(gold.parts or found.parts) == 1:
         return equal(*(side.parts[0] if side.parts else side for side in (gold, found)))
+    if set(kinds) == {"union", "collection"}:
+        region = covers(gold)
+        return region is not None and region == covers(found)
     if any(RELATION.search(side.text) for side in (gold, found)):
         return compared(gold.text, found.text)
     return "union" in kinds and compared(gold.text, found.text)
+
+
+def covers(answer: Shape) -> Any:
+    """The set that a union of intervals, or inequalities with `or` between them, are; None for anything else."""
+    if answer.kind == "union":
+        return next(iter(understood(answer.text)), None)
+    parts = [expression for part in answer.parts for expression in understood(part.text)[:1]]
+    conditions = [part for part in parts if isinstance(part, Boolean) and len(part.free_symbols) == 1]
+    if "and" in answer.text or len(conditions) != len(answer.parts):
+        return None
+    return Union(*(condition.as_set() for condition in conditions))
 
 
 def in_order(gold: tuple[Shape, ...], found: tuple[Shape, ...], ordered_rows: bool = False) -> bool:
@@ -138,6 +153,8 @@ def same(gold: str, found: str) -> bool:
     time, other = clock(gold), clock(found)
     if time and other and (time[2] or other[2]):
         return time[1] == other[1] and len({half.lower() for half in (time[2], other[2]) if half}) == 1
+    if squeezed(unmarked(gold)) == squeezed(unmarked(found)):
+        return True
     said, answered = words(gold), words(found)
     if said is not None:
         choice = CHOICE.match(found) if len(said) == 1 else None

@@ -86,9 +86,9 @@ def unwrapped(text: str) -> tuple[str, str]:
     ):
         return "", text
     depth = 0
-    for i, character in enumerate(text):
-        depth += (character in OPEN) - (character in CLOSE)
-        if depth == 0 and i < len(text) - 1:
+    for i in range(start - 1, len(text) - 1):
+        depth += (text[i] in OPEN) - (text[i] in CLOSE)
+        if depth == 0:
             return "", text
     return text[start - 1] + text[-1], text[start:-end]
 

@@ -22,6 +22,7 @@ CHARACTERS = str.maketrans(
 RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\\\(?=[a-zA-Z])(?<!\\\\\\)", r"\\"),  # \\frac, escaped twice, but not the row break of \\\frac
     (r"\\boxed\s*|\\fbox\s*|\\framebox\s*", ""),
+    (r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:underline|boldsymbol|ensuremath)(?=\s*\{)", ""),
     (r"(?<!\\)\\[()\[\]]|\\?\$", ""),  # delimiters of mathematics, currency
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
     (r"\\(?:left|right|[bB]igg?[lrm]?|m?left|m?right)(?![a-zA-Z])\s*\.?", ""),
@@ -30,20 +31,34 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\{,\}", ","),
     (r"\\(?:quad|qquad|enspace|thinspace|hspace\*?\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;: >]|~", " "),
     (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+    (r"√\s*(\w+|\{[^{}]*\}|\([^()]*\))", lambda m: rf"\sqrt{{{m[1].strip('(){}')}}}"),
+    (r"\\langle(?![a-zA-Z])", "("),
+    (r"\\rangle(?![a-zA-Z])", ")"),
+    (r"\\log_\{?e\}?(?![a-zA-Z])", r"\\ln "),
+    (r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![a-zA-Z]))", lambda m: "'" * (m[1] or "\\").count("\\")),
+    (r"\\overline\s*\{\s*([A-Z]{2,})\s*\}", r"\1"),  # a line through points
+    (r"(?<=\d)i(?![a-zA-Z])", " i"),  # math-verify sees the imaginary unit in a word of its own alone
+    (r"^(?:\\mathbb\s*\{R\}|\\R|(?:\\text\s*\{\s*)?all real numbers\s*\}?)$", r"(-\\infty, \\infty)"),
     (r"\\lbrace(?![a-zA-Z])", r"\\{"),
     (r"\\rbrace(?![a-zA-Z])", r"\\}"),
     (r"\\(?:leqslant|leq)(?![a-zA-Z])", r"\\le"),
     (r"\\(?:geqslant|geq)(?![a-zA-Z])", r"\\ge"),
     (r"\\neq(?![a-zA-Z])", r"\\ne"),
+    (r"(?<=\d)\s*\\mathrm\s*\{\s*([msgNJWVAKCFHLThd])\s*\}$", r" \\text{\1}"),  # but after a number, at the end, a unit
     (r"\\(?:math(?:rm|bf|it|sf|tt)|bm|boldsymbol|vec)\s*\{\s*([a-zA-Z])\s*\}", r" \1"),  # a letter is a variable
     (r"\\(?:math(?:rm|bf|it|sf|tt)|text(?:rm|bf|it|normal|sf|up)|mbox|hbox)(?![a-zA-Z])", r"\\text"),
     (r"\\text\s*\{\s*\}", ""),
     (r"\\(?:begin|end)\s*\{[bBvVp]?matrix\}", lambda m: r"\begin{pmatrix}" if "begin" in m[0] else r"\end{pmatrix}"),
     (r"\\begin\s*\{array\}\s*\{[^{}]*\}", r"\\begin{pmatrix}"),
     (r"\\end\s*\{array\}", r"\\end{pmatrix}"),
+    (r"[\[(]\s*(\\begin\{pmatrix\}(?:(?!\\begin).)*?\\end\{pmatrix\})\s*[\])]", r"\1"),
+    (
+        r"\\(sin|cos|tan|cot|sec|csc)\s*[({]?\s*(\d+)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*[)}]?",
+        r"\\\1(\\frac{\2 \\pi}{180})",
+    ),
     (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree|\\text\s*\{\s*(?:°|\^\\circ)\s*\}", ""),
     (r"(?<![\w\\}])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d+)(?!\d|\.\d)", r"\1 \\times 10^{\2}"),
-    (r"(?<=\d)\.(?!\d)", ""),  # 1./3, and a final full stop
+    (r"(?<=\d)\.(?!\d|\\(?:overline|bar|dot))", ""),  # 1./3, and a final full stop
     (r"(?<![\d\w}])\.(?=\d)", "0."),
     (r"\b(?:np|math|sympy)\.(?=[a-z])", ""),
     (r"\*\*(?=[\d(\-{a-z])", "^"),
@@ -54,6 +69,9 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}"),
     (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
     (r"^\\\{\s*[a-z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:|\\mid|\\vert)(.*)\\\}$", r"\1"),  # {x | x > 3}
+    (r"^\\text\s*\{\s*((?:\d|\([A-J]\)\s*,)[^{}]*)\}$", r"\1"),  # 12 apples, (A), (C)
+    (r"^\](?=[^\[\]]*[\[\]]$)", "("),  # ]0, 1[
+    (r"(?<=[\[(])([^\[\]]*,[^\[\]]*)\[$", r"\1)"),
     (r"\s+", " "),
 ]  # fmt: skip
 
@@ -65,6 +83,7 @@ def repeating(whole: str, fixed: str, repeated: str) -> str:
 
 
 COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in RULES]
+MARKED = re.compile(r"\\text\s*\{([^{}]*)\}")
 EDGES = re.compile(r"^[\s.,:;]*(?:=\s*)?|[\s.,:;]+$")
 
 
@@ -83,9 +102,14 @@ def squeezed(text: str) -> str:
     return re.sub(r"(?<=\d) (?=\d)|(?<=[a-zA-Z]) (?=[a-zA-Z])|( )", lambda m: "" if m[1] else " ", text)
 
 
+def unmarked(text: str) -> str:
+    r"""The text without \text around its words."""
+    return MARKED.sub(r"\1", text)
+
+
 def words(text: str) -> str | None:
     r"""The plain words a text is made of, in lower case; None for mathematics. `\text{(C)}`, `(C)` and `C` are "c"."""
-    bare = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    bare = unmarked(text)
     marked = bare != text
     bare = re.sub(r"[\s.,;:!?'\"-]+", " ", bare).strip()
     choice = re.fullmatch(r"\(?([A-J])\)?", bare)

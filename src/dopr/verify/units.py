@@ -10,7 +10,8 @@ import re
 
 WRITTEN = r"\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d+\s*\}?)?"
 CHAIN = re.compile(
-    rf"(?<=[\d}})!])\s*(?:/\s*|\\cdot\s*)?(?:{WRITTEN}|\\frac\s*\{{\s*{WRITTEN}\s*\}}\s*\{{\s*{WRITTEN}\s*\}})"
+    rf"(?:(?<=[\d}})!])|(?<=\\pi)|(?<=\\pi ))\s*(?:/\s*|\\cdot\s*)?"
+    rf"(?:{WRITTEN}|\\frac\s*\{{\s*{WRITTEN}\s*\}}\s*\{{\s*{WRITTEN}\s*\}})"
     rf"(?:[\s/*.]|\\cdot|\\times|\\per|{WRITTEN})*$"
 )
 LISTED = (

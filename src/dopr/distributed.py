@@ -1,0 +1,141 @@
+"""Several processes, each with a GPU or processor of its own, that train one policy together: FSDP2 under torchrun.
+
+Every process holds a shard of the weights, of their gradients and of what the optimiser remembers; each samples its
+share of the rollouts and computes its share of every micro-batch. Rollouts are gathered and judged once, so that all
+processes select, weigh and draw alike; the first alone writes files. With one process, which is the rule, each function
+here gives back what it was given.
+
+Averages in the loss are over the whole mini-batch whoever computes it (dopr.policy.loss.Extent), so gradients are
+summed over the processes. FSDP2 takes their mean; a process's loss is therefore multiplied by their number (share_of).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+T = TypeVar("T")
+PATIENCE = timedelta(hours=1)  # for a process that grades or samples longer than the others
+
+
+def launched() -> int:
+    """How many processes torchrun started for this job; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def size() -> int:
+    """How many processes have joined."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number among them."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def first() -> bool:
+    """Whether this is the process that judges rollouts and writes files."""
+    return rank() == 0
+
+
+@contextmanager
+def joined(device: str) -> Iterator[None]:
+    """Within it, the processes that torchrun started work together; on GPUs, each takes its own of those it sees."""
+    if launched() == 1:
+        yield
+        return
+    # Nothing here changes logits in place, which is what this warns of.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def wait() -> None:
+    """Go on when all processes are here."""
+    if size() > 1:
+        dist.barrier()
+
+
+# --- what all must agree on ---
+
+
+def decided(decide: Callable[[], T]) -> T:
+    """What the first process decides, in all of them."""
+    if size() == 1:
+        return decide()
+    answer = [decide() if first() else None]
+    dist.broadcast_object_list(answer, src=0)
+    return answer[0]  # type: ignore[return-value]
+
+
+def gathered(mine: T) -> list[T]:
+    """What each process has, in their order, in all of them."""
+    if size() == 1:
+        return [mine]
+    found: list[Any] = [None] * size()
+    dist.all_gather_object(found, mine)
+    return found
+
+
+def share_of(rows: Sequence[T]) -> tuple[Sequence[T], float]:
+    """This process's share of some rows, and what its loss is multiplied by.
+
+    Every process must compute something, as each brings a part of the weights: one without a row takes the first, and
+    nothing of it counts.
+    """
+    mine = rows[rank() :: size()]
+    return (mine, float(size())) if mine else (rows[:1], 0.0)
+
+
+# --- shards ---
+
+
+def shard(network: nn.Module, layers: Sequence[nn.Module], *entries: str) -> None:
+    """Leave each process a shard of a network's weights, in place: layers by themselves, and the rest.
+
+    entries: methods, beside forward, through which the network is computed.
+    """
+    if size() == 1:
+        return
+    from torch.distributed.device_mesh import init_device_mesh  # these take a second to import
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(next(network.parameters()).device.type, (size(),))
+    for layer in layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)
+    for name in entries:
+        register_fsdp_forward_method(network, name)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be sharded, put together in every process; all must ask for it."""
+    if size() == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def placed(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's shard of a whole tensor that every process has, laid out as `like`, if that is of its shape."""
+    if size() == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,0 +1,45 @@
+"""What DoPR's choices were made of, over time: volatility and exploration of the chosen prompts, and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dopr.figures.style import MEAN
+from dopr.figures.training import binned, draw_measures
+from dopr.files import DataError
+from dopr.results import Results
+
+MEASURES = {"volatility": "volatility", "exploration": "exploration", "score": "sum"}
+
+
+def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """One row a pool, method, seed (or the mean of the seeds) and bin of consecutive steps.
+
+    Columns: pool, method, seed (a number or `mean`), rollouts (at the end of the bin), and the means of MEASURES over
+    the bin's choices, as the selector saw them when it chose.
+
+    Raises:
+        DataError: a method's selector logs no volatility.
+    """
+    frames = []
+    for pool in pools:
+        for method in methods:
+            runs = {str(seed): _of_run(results, pool, method, seed) for seed in seeds}
+            mean = pd.concat(runs.values()).groupby(level=0).mean()
+            frames += [run.assign(pool=pool, method=method, seed=seed) for seed, run in ({MEAN: mean} | runs).items()]
+    return pd.concat(frames, ignore_index=True)[["pool", "method", "seed", "rollouts", *MEASURES]]
+
+
+def _of_run(results: Results, pool: str, method: str, seed: int) -> pd.DataFrame:
+    metrics = results.metrics(pool, method, seed)
+    if "volatility" not in metrics or "exploration" not in metrics:
+        raise DataError(f"train/{pool}/{method}/{seed}/metrics.csv: has no volatility; leave {method} out of --methods")
+    return binned(metrics.assign(score=metrics["volatility"] + metrics["exploration"]), list(MEASURES))
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Means of the seeds as lines, every seed as a thin line. One row a pool."""
+    return draw_measures(frame, MEASURES)

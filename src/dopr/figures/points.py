@@ -1,0 +1,97 @@
+"""Numbers as points: a panel a measure or model, a row a training set, and what the papers print beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dopr.figures.style import COLUMN, GREY, MARKERS, PAGE, PALETTE, letter, log_axis, new_figure
+
+ACROSS = 5  # panels in a line at most
+ROW, EDGE, FOOT = 0.155, 0.62, 0.4  # heights in inches: of a row, of a line's title and axis, of legend and note
+OURS: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "color": PALETTE[2]}
+APART = 0.3  # of a row, between the first series and the last
+EMPTY = ("second-hand", "inferred", "computed")  # drawn hollow
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw rows with panel, row, series, value, unit, status and, of ours, low and high (95 % interval).
+
+    The starting policy, where it is a row, has a dotted line; numbers not printed by the paper itself are hollow.
+    """
+    panels, rows = list(frame["panel"].unique()), list(frame["row"].unique())
+    lines = -(-len(panels) // ACROSS)
+    across = -(-len(panels) // lines)
+    figure = new_figure(PAGE if across > 1 else COLUMN, lines * (EDGE + ROW * len(rows)) + FOOT)
+    grid = figure.subplots(lines, across, sharey=True, squeeze=False).ravel()
+    for axes, panel in zip(grid, panels, strict=False):
+        _panel(axes, frame[frame["panel"] == panel], rows, list(frame["series"].unique()))
+        axes.set_title(panel, loc="left")
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    grid[0].set_yticks(range(len(rows)), rows)
+    grid[0].set_ylim(len(rows) - 0.5, -0.5)
+    letter(grid[: len(panels)])
+    _explain(figure, frame)
+    return figure
+
+
+def _panel(axes: Axes, frame: pd.DataFrame, rows: list[str], series: list[str]) -> None:
+    for value, low, high, place, row in _places(frame, rows, series):
+        if row["status"] == "ours":
+            axes.plot([low, high], [place, place], color=OURS["color"], linewidth=1)
+            axes.plot([value], [place], linestyle="", **OURS, zorder=4)
+        else:
+            look = _look(series.index(row["series"]), row["status"] in EMPTY)
+            axes.plot([value], [place], linestyle="", **look, zorder=3)
+    for base in frame.loc[frame["row"] == "base policy", "value"]:
+        axes.axvline(base, color=GREY, linewidth=0.8, linestyle=":")
+    unit = str(frame["unit"].iloc[0])
+    if unit == "times":
+        axes.set_xscale("log")
+        axes.set_xlim(1, 13)
+        log_axis(axes.xaxis, each=(1, 2, 3, 6))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.margins(x=0.12)
+    axes.set_xlabel(unit)
+
+
+def _places(
+    frame: pd.DataFrame, rows: list[str], series: list[str]
+) -> Iterator[tuple[float, float, float, float, dict[Hashable, Any]]]:
+    """value, low, high and place of each number; series lie a little apart, as two may have the same value."""
+    for row in frame.to_dict("records"):
+        apart = APART * (series.index(row["series"]) / max(1, len(series) - 1) - 0.5) * (len(series) > 1)
+        yield row["value"], row["low"], row["high"], rows.index(row["row"]) + apart, row
+
+
+def _look(place: int, hollow: bool) -> dict[str, Any]:
+    colour = PALETTE[1:][place % (len(PALETTE) - 1)]
+    face = "white" if hollow else colour
+    return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markersize": 4.2, "markerfacecolor": face}
+
+
+def _explain(figure: Figure, frame: pd.DataFrame) -> None:
+    """A legend of the series, and whose numbers these are."""
+    names = [name for name in frame["series"].unique() if name]
+    handles = [Line2D([], [], linestyle="", label=name, **_look(i, False)) for i, name in enumerate(names)]
+    if handles:
+        told: dict[str, Any] = {"title": note(frame), "title_fontsize": 6.5, "alignment": "left"}
+        figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)), **told)
+    else:
+        figure.supxlabel(note(frame), x=0.01, ha="left", fontsize=6.5)
+
+
+def note(frame: pd.DataFrame) -> str:
+    """Who says what is drawn."""
+    if (frame["status"] == "ours").any():
+        return "Filled: printed by the paper. Hollow diamonds: ours, 95 % interval."
+    hollow = " Hollow: by others, or worked out." if frame["status"].isin(EMPTY).any() else ""
+    return f"Printed numbers alone; of ours there are none to compare.{hollow}"

@@ -1,0 +1,68 @@
+"""What held-out responses look like as training goes on: length, boxes, words of reflection, and cut ends.
+
+1-shot RLVR (arXiv 2504.20571) counts responses with one of the words rethink, recheck and recalculate, and those with a
+box. It prints counts in Figure 4 and ratios in Table 15; here both are shares of the sampled responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from dopr.figures.style import MEAN
+from dopr.figures.training import draw_measures
+from dopr.results import Results
+from dopr.verify.answers import last_boxed
+
+REFLECTION = r"rethink|recheck|recalculate"
+LEAST = 0.05  # of an axis of shares that are all near 0
+MEASURES = {
+    "length": "length (tokens)",
+    "boxed": "with a box",
+    "reflection": "with reflection",
+    "truncated": "cut at the limit",
+}
+
+
+def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """One row a pool, method, seed (or the mean of the seeds) and checkpoint after the first.
+
+    Columns: pool, method, seed (a number or `mean`), rollouts, and MEASURES: mean completion tokens, and shares of the
+    sampled responses with a complete box, with a word of reflection, and of those that ended at the token limit.
+    """
+    frames = []
+    for pool in pools:
+        for method in methods:
+            runs = {str(seed): shares(results.responses(pool, method, seed)) for seed in seeds}
+            mean = pd.concat(runs.values()).groupby(level=0).mean()
+            frames += [run.assign(pool=pool, method=method, seed=seed) for seed, run in ({MEAN: mean} | runs).items()]
+    frame = pd.concat(frames, ignore_index=True)[["pool", "method", "seed", "rollouts", *MEASURES]]
+    return frame[frame["rollouts"] > 0].reset_index(drop=True)  # a logarithmic axis has no place for the start
+
+
+def shares(responses: pd.DataFrame) -> pd.DataFrame:
+    """By checkpoint: rollouts and MEASURES."""
+    texts = pd.Series(responses["text"].unique())
+    boxed = dict(zip(texts, texts.map(lambda text: last_boxed(text) is not None), strict=True))
+    reflecting = dict(zip(texts, texts.str.contains(REFLECTION, case=False, regex=True), strict=True))
+    named = responses.assign(
+        length=responses["completion_tokens"],
+        boxed=responses["text"].map(boxed),
+        reflection=responses["text"].map(reflecting),
+        truncated=responses["finish"] == "length",
+    )
+    return named.groupby("step")[["rollouts", *MEASURES]].mean().reset_index(drop=True)
+
+
+def draw(frame: pd.DataFrame) -> Figure:
+    """Means of the seeds as lines, every seed as a thin line. One row a pool."""
+    figure = draw_measures(frame, MEASURES)
+    for axes in figure.axes:
+        if axes.get_ylabel() != MEASURES["length"]:
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            low, high = axes.get_ylim()
+            axes.set_ylim((0, LEAST) if high < LEAST or low == -high else (max(0, low), high))
+    return figure

@@ -1,0 +1,42 @@
+"""Rollouts by several processes: each samples for some of the prompts, or some samples of one, and all get all.
+
+Sample j of prompt i is drawn with seed + i n + j, as engines that work at fixed addresses do (dopr.rollout.static), so
+what is drawn does not depend on how many processes there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dopr.distributed import gathered, rank, size
+from dopr.rollout.engine import Engine, Sample
+
+
+class DataParallel:
+    """An engine of each process as one; all must call it alike."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
+    ) -> list[list[Sample]]:
+        """See Engine."""
+        if n > 1 and len(prompts) < size():
+            alone = [prompt for prompt in prompts for _ in range(n)]
+            samples = self.generate(alone, 1, temperature, max_new_tokens, seed)
+            return [[sample for (sample,) in samples[start : start + n]] for start in range(0, len(samples), n)]
+        start, end = (len(prompts) * place // size() for place in (rank(), rank() + 1))
+        mine: list[list[Sample]] = []
+        if start < end:
+            mine = self.engine.generate(prompts[start:end], n, temperature, max_new_tokens, seed + start * n)
+        return [group for part in gathered(mine) for group in part]
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """See Engine."""
+        self.engine.load_weights(weights)
+
+    def rest(self) -> None:
+        """See Engine."""
+        self.engine.rest()

@@ -1,0 +1,86 @@
+"""One job done by one process or by several under torchrun: `python fixture_together.py JOB`, or `together(...)`.
+
+A job is a pickled dict: what to do, and where to put what came of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dopr import distributed
+from dopr.policy import model
+from dopr.policy.lora import merged
+from dopr.rollout.data_parallel import DataParallel
+from dopr.rollout.open import open_engine
+from dopr.rollout.torch_engine import TorchEngine
+from dopr.train import train
+from dopr.verify.grader import Grader
+
+
+def together(folder: Path, processes: int, **job: Any) -> Any:
+    """What came of a job; the output of processes that failed is raised."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "job.pkl"
+    path.write_bytes(pickle.dumps({**job, "found": folder / "found.pkl"}))
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [*(start if processes > 1 else [sys.executable]), __file__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return pickle.loads((folder / "found.pkl").read_bytes())
+
+
+def main() -> None:
+    job = pickle.loads(Path(sys.argv[1]).read_bytes())
+    with distributed.joined("cpu"):
+        found = {"learn": learned, "train": trained, "generate": generated}[job["do"]](job)
+        if distributed.first():
+            job["found"].write_bytes(pickle.dumps(found))
+
+
+def learned(job: dict[str, Any]) -> list[Any]:
+    """For each of some settings, a learner's statistics and its weights after some steps, and its state."""
+    from fixture_learner import make_learner
+
+    found = []
+    for settings in job["settings"]:
+        learner = make_learner(model.load(job["base"]), **settings)
+        if "state" in job:
+            learner.load_state_dict(job["state"])
+        statistics = [learner.learn(job["groups"], step) for step in job["steps"]]
+        found.append((statistics, merged(learner.policy), learner.state_dict()))
+    return found
+
+
+def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], dict[str, Any]]:
+    """A run from its last checkpoint to some step: metrics and weights."""
+    from test_train import make_run
+
+    with Grader(job["verify"]) as grader:
+        run = make_run(job["base"], job["state"], job["pool"], job["recipe"], grader)
+        run.engine = engine_on(job["base"])
+        weights: list[dict[str, Any]] = []
+        run.save_policy = lambda policy, folder: weights.append(merged(policy))
+        train(run)
+        return run.metrics, weights[-1]
+
+
+def engine_on(base: Path) -> Any:
+    """The engine that several processes open, or the same for one."""
+    opened = open_engine("torch", base, "float32", 1.0)
+    if distributed.size() == 1:
+        return TorchEngine.from_folder(base, static=True)
+    assert isinstance(opened, DataParallel)
+    return opened
+
+
+def generated(job: dict[str, Any]) -> list[Any]:
+    """What each process has of some prompts' samples."""
+    return distributed.gathered(engine_on(job["base"]).generate(job["prompts"], job["n"], 1.0, 8, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Two processes on gloo train as one does: the same losses and weights to rounding, and checkpoints for each other.
+
+On CPUs alone: NCCL and GPUs have not been tried.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from dopr import distributed
+from dopr.config import Config
+from dopr.ledger import Ledger
+from dopr.policy import model
+from dopr.recipe import Critic, Recipe, Reuse
+from fixture_learner import MIXED, make_learner, make_loss, roll_out
+from fixture_together import together
+from project import SMOKE, Project
+from test_train import STEPS, boxing, pool, recipe  # noqa: F401
+
+EXACT = [
+    {},
+    {"micro_batch_tokens": 40, "gradient_checkpointing": True},
+    {"loss": make_loss(variant="gspo", kl=0.1, entropy=0.01), "epochs": 2, "minibatches": 3},
+    {"loss": make_loss(variant="bnpo"), "reuse": Reuse(groups=2, window=4)},
+    {"loss": make_loss(variant="rft"), "minibatches": 8},  # mini-batches of one row, which one process alone has
+    {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4)},
+]
+ROUNDED = {"dtype": "bfloat16", "loss": make_loss(variant="dr_grpo", kl=0.1)}
+
+
+def test_one_process_is_given_back_what_it_gives():
+    weights = torch.ones(3)
+    assert (distributed.size(), distributed.rank(), distributed.first()) == (1, 0, True)
+    assert distributed.decided(lambda: 3) == 3
+    assert distributed.gathered([1, 2]) == [[1, 2]]
+    assert distributed.share_of([4, 5, 6]) == ([4, 5, 6], 1.0)
+    assert distributed.whole(weights) is weights
+    assert distributed.placed(weights, weights) is weights
+
+
+@pytest.mark.parametrize(
+    ("rank", "rows", "expected"),
+    [(0, [1, 2, 3], ([1, 3], 2.0)), (1, [1, 2, 3], ([2], 2.0)), (0, [7], ([7], 2.0)), (1, [7], ([7], 0.0))],
+)
+def test_rows_are_shared_out_and_who_has_none_counts_for_nothing(monkeypatch, rank, rows, expected):
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    assert distributed.share_of(rows) == expected
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_and_restore_each_others_states(tiny: Path, tmp_path: Path):
+    groups = roll_out(tiny, model.load(tiny), MIXED)
+    settings = [*EXACT, ROUNDED]
+    two = together(tmp_path / "two", 2, do="learn", base=tiny, groups=groups, settings=settings, steps=[0, 1, 2])
+    for each, (statistics, weights, state) in zip(settings, two, strict=True):
+        rounded = each is ROUNDED
+        learner = make_learner(model.load(tiny), **each)
+        compare(statistics, [learner.learn(groups, step) for step in (0, 1, 2)], rounded)
+        close(weights, dict(learner.policy.state_dict()), rounded)
+        resumed = make_learner(model.load(tiny), **each)
+        resumed.load_state_dict(state)
+        close(resumed.policy.state_dict(), weights, rounded)
+        compare([resumed.learn(groups, 3)], [learner.learn(groups, 3)], rounded)
+        if each in (EXACT[-1], ROUNDED):  # a critic, and masters beside the weights
+            halfway = make_learner(model.load(tiny), **each)
+            halfway.learn(groups, 0)
+            job = {"do": "learn", "base": tiny, "groups": groups, "settings": [each], "state": halfway.state_dict()}
+            ((later, _, _),) = together(tmp_path / "on", 2, **job, steps=[1, 2])
+            compare(later, [halfway.learn(groups, step) for step in (1, 2)], rounded)
+
+
+def compare(found: list, expected: list, rounded: bool) -> None:
+    """Statistics and numbers of updates."""
+    for (ours, ours_done), (theirs, theirs_done) in zip(found, expected, strict=True):
+        assert ours_done == theirs_done
+        assert vars(ours) == pytest.approx(vars(theirs), rel=0.02 if rounded else 1e-4, abs=1e-5)
+
+
+def close(found: dict, expected: dict, rounded: bool) -> None:
+    """Weights; a rounded gradient near zero may take AdamW's whole step to either side."""
+    torch.testing.assert_close(dict(found), dict(expected), atol=8e-3 if rounded else 5e-5, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_jobs_that_train_are_started_by_torchrun_and_others_are_not(tmp_path: Path):
+    project = Project.copy(tmp_path)
+    (tmp_path / "two.yaml").write_text("hardware: {processes: 2, gpus: 2}")
+    code, output = project.snakemake("-n", "-p", "--quiet", "progress", *SMOKE, "two.yaml", "--resources", "gpu=2")
+    assert code == 0, output
+    started = dict.fromkeys(re.findall(r"(\S[^\n]*) scripts/(train|profile_prompts|evaluate)\.py", output))
+    two = "torchrun --standalone --nproc-per-node 2"
+    assert {(how.removeprefix("Shell command: "), script) for how, script in started} == {
+        (two, "train"),
+        (two, "profile_prompts"),
+        ("python", "evaluate"),
+    }
+    assert set(re.findall(r"scripts/train\.py.*--threads (\d)", output)) == {"2"}
+
+
+@pytest.mark.slow
+def test_samples_do_not_depend_on_the_number_of_processes(tiny: Path, tmp_path: Path):
+    """Four prompts for two processes, and one, whose samples they share."""
+    for prompts in ([[5, 6], [7], [8, 9, 10], [11]], [[5, 6, 7]]):
+        job = {"do": "generate", "base": tiny, "prompts": prompts, "n": 3}
+        (alone,) = together(tmp_path / "one", 1, **job)
+        first, second = together(tmp_path / "two", 2, **job)
+        assert first == second
+        assert [[sample.tokens for sample in group] for group in first] == [
+            [sample.tokens for sample in group] for group in alone
+        ]
+
+
+@pytest.mark.slow
+def test_a_run_stopped_under_either_number_of_processes_goes_on_under_the_other(
+    boxing: Path,  # noqa: F811
+    tmp_path: Path,
+    pool: list,  # noqa: F811
+    recipe: Recipe,  # noqa: F811
+    config: Config,
+):
+    short = recipe.model_copy(update={"steps": STEPS - 2, "learning_rate": 1e-3, "prompts_per_step": 2})
+    long = short.model_copy(update={"steps": STEPS})
+    job = {"do": "train", "base": boxing, "pool": pool, "verify": config.verify}
+    metrics, weights = together(tmp_path / "whole", 1, **job, recipe=long, state=tmp_path / "w")
+    assert any(row["updated"] for row in metrics)
+    for first, then in ((2, 1), (1, 2)):
+        state = tmp_path / f"{first}{then}"
+        together(tmp_path / "part", first, **job, recipe=short, state=state)
+        assert sorted(path.name for path in state.glob("step-*")) == [f"step-{STEPS - 2:08d}"]
+        found, ended = together(tmp_path / "part", then, **job, recipe=long, state=state)
+        for row, expected in zip(found, metrics, strict=True):
+            assert row == pytest.approx(expected, rel=1e-3, abs=1e-4)
+        torch.testing.assert_close(ended, weights, atol=1e-4, rtol=1e-3)
+        assert rows(state, tmp_path) == rows(tmp_path / "w", tmp_path)
+
+
+def rows(state: Path, folder: Path) -> list[dict]:
+    """The ledger's rows; every rollout once, whoever sampled it."""
+    Ledger(state / "ledger", "pool/method/0", STEPS).write(folder / "ledger.parquet")
+    return pq.read_table(folder / "ledger.parquet").to_pylist()
