@@ -11,6 +11,7 @@ import torch
 from dopr.commands.plan import read_config
 from dopr.config import Config
 from dopr.jobs import Jobs
+from dopr.planning import activations as planning
 from dopr.planning.activations import activations, layer_bytes, logit_bytes
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape, shape_of
@@ -23,9 +24,7 @@ from dopr.recipe import Lora, Recipe, Reuse
 from fixture_activations import saved_bytes
 from project import ROOT
 
-SHAPE = Shape(
-    parameters=1000, layers=3, hidden=10, inner=40, queries=8, keys=4, vocabulary=100, context=64
-)  # fmt: skip
+SHAPE = Shape(parameters=1000, layers=3, heads=2, hidden=10, inner=40, queries=8, keys=4, vocabulary=100, context=64)
 ROWS, LENGTH, PROMPT = 4, 512, 16  # tokens read of each row, of which a prompt
 
 
@@ -47,8 +46,9 @@ def test_a_layer_and_the_logits_of_a_token_by_hand(config: Config) -> None:
 
 
 def test_the_keys_bound_the_peak(config: Config) -> None:
-    """Eight rows of 10 + 30 tokens: 320 tokens, of which 240 have logits; parts of at most 100 tokens."""
-    recipe, layer = config.recipes["grpo"], layer_bytes(SHAPE, 4)
+    """Eight rows of 10 + 30 tokens: 320 tokens, of which 240 have logits; parts of at most 100 tokens. Each token of a
+    row has 30 scores of two heads."""
+    recipe, layer = config.recipes["grpo"], layer_bytes(SHAPE, 4) + 30 * 2 * 4
     found = {
         (tokens, checkpointing): activations(
             changed(recipe, micro_batch_tokens=tokens, gradient_checkpointing=checkpointing), SHAPE, 10, 30, 8, 4
@@ -91,9 +91,9 @@ def network(layers: int, dtype: torch.dtype, **changes: int) -> tuple[Transforme
     return Transformer(config).to(dtype), Shape.of(config)
 
 
-def kept(policy: Transformer, logits: Any, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes kept for the gradient of ROWS rows; logits: what is computed of them."""
-    monkeypatch.setattr(layout, "SHARED_AT_MOST", 0)  # as for long rows
+def kept(policy: Transformer, logits: Any, monkeypatch: pytest.MonkeyPatch, shared: bool = False) -> int:
+    """Bytes kept for the gradient of ROWS rows; logits: what is computed of them. shared: prompts are read once."""
+    monkeypatch.setattr(layout, "SHARED_AT_MOST", 2**22 if shared else 0)
     prompts = [tuple(range(PROMPT))] * ROWS
     completions = [tuple(i % 50 for i in range(LENGTH - PROMPT + 1))] * ROWS  # the last token is not read
     return saved_bytes(policy, lambda: logits(policy, prompts, completions, 1.0))
@@ -128,19 +128,21 @@ def test_a_layer_with_adapters_keeps_little_more(monkeypatch: pytest.MonkeyPatch
     assert (found[1] - found[0]) / 2 == pytest.approx(ROWS * LENGTH * layer_bytes(shape, 4), rel=0.1)
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("entropy", [0.0, 0.1])
 def test_a_whole_update_keeps_what_the_plan_says(
-    monkeypatch: pytest.MonkeyPatch, config: Config, checkpointing: bool, entropy: float
+    monkeypatch: pytest.MonkeyPatch, config: Config, checkpointing: bool, entropy: float, shared: bool
 ) -> None:
     """Less the two gradients of the logits, which are not kept for backward but made in it."""
     recipe = changed(config.recipes["grpo"], entropy, gradient_checkpointing=checkpointing)
     policy, shape = network(12, torch.float32, vocab_size=4000)
     policy.checkpointing = checkpointing
     logits = logprobs_and_entropy if entropy else completion_logprobs
+    monkeypatch.setattr(planning, "SHARED_AT_MOST", 2**22 if shared else 0)
     planned = activations(recipe, shape, PROMPT, LENGTH - PROMPT, ROWS, 4)
     planned -= 2 * ROWS * (LENGTH - PROMPT) * 4000 * 4
-    assert kept(policy, logits, monkeypatch) == pytest.approx(planned, rel=0.1)
+    assert kept(policy, logits, monkeypatch, shared) == pytest.approx(planned, rel=0.1)
 
 
 def test_adapters_are_as_many_as_the_plan_says() -> None:

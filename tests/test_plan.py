@@ -172,7 +172,9 @@ def test_every_row_of_the_table_has_a_source() -> None:
 
 
 def test_disk_and_memory_by_hand(config: Config) -> None:
-    shape = Shape(parameters=1000, layers=1, hidden=10, inner=40, queries=8, keys=2, vocabulary=100, context=100)
+    shape = Shape(
+        parameters=1000, layers=1, heads=2, hidden=10, inner=40, queries=8, keys=2, vocabulary=100, context=100
+    )
     works = [
         Work("evaluate_base", 1, rollouts=1, completion_tokens=5),
         Work("train", 1, "a", rollouts=10, completion_tokens=7, snapshots=3),

@@ -19,6 +19,7 @@ COMMANDS = {  # name -> module
     "bench-grader": "dopr.commands.bench_grader",
     "bench-selection": "dopr.commands.bench_selection",
     "bench-step": "dopr.commands.bench_step",
+    "bench-update": "dopr.commands.bench_update",
     "coverage": "dopr.commands.coverage",
     "forms": "dopr.commands.forms",
     "plan": "dopr.commands.plan",

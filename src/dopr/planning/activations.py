@@ -2,13 +2,14 @@
 
 A layer keeps for each token, in the network's type: the input of its projections twice, the gated layer's inside four
 times, queries three times (turned, gathered, mixed), keys and values once; and in float32 both norms' input and what it
-is multiplied with. A test holds this to what autograd is seen to keep; a GPU's fused norms keep less. Attention is that
-of long rows, which never hold their scores.
+is multiplied with. Where completions share the reading of their prompts (dopr.policy.layout), it keeps attention's
+scores too. A test holds all this to what autograd is seen to keep; a GPU's fused norms keep less.
 """
 
 from __future__ import annotations
 
 from dopr.planning.shape import Shape
+from dopr.policy.layout import SHARED_AT_MOST
 from dopr.recipe import Recipe
 
 FLOAT = 4  # bytes
@@ -24,7 +25,8 @@ def activations(recipe: Recipe, shape: Shape, prompt: float, completion: float, 
     if recipe.micro_batch_tokens:
         tokens = min(tokens, max(recipe.micro_batch_tokens, row))
     logits = tokens * completion / row * logit_bytes(recipe, shape)
-    layer = tokens * layer_bytes(shape, weight)
+    scores = tokens * completion  # of one head: a row's completion against the whole row
+    layer = tokens * layer_bytes(shape, weight) + (scores * shape.heads * weight if scores <= SHARED_AT_MOST else 0)
     if not recipe.gradient_checkpointing:
         return shape.layers * layer + logits
     return shape.layers * tokens * shape.hidden * weight + max(layer, logits)

@@ -24,6 +24,7 @@ class Shape:
 
     parameters: int
     layers: int
+    heads: int
     hidden: int
     inner: int
     queries: int
@@ -63,7 +64,7 @@ class Shape:
         vocabulary, context = config["vocab_size"], config["max_position_embeddings"]
         embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings", False) else 2)
         parameters = layers * layer + embeddings + hidden
-        return cls(parameters, layers, hidden, inner, queries, keys, vocabulary, context)
+        return cls(parameters, layers, heads, hidden, inner, queries, keys, vocabulary, context)
 
 
 def shape_of(config: Config) -> Shape:

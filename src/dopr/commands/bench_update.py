@@ -1,0 +1,162 @@
+"""Time and peak memory of an update: whole, in micro-batches, with gradient checkpointing, with adapters.
+
+A random Llama learns from random completions of equal length, on one thread. Each way is a process of its own: the
+peak is its largest resident set in two updates, less what it had with the policy in place. Beside it stands what `dopr
+plan` counts for the same: activations, gradients and optimiser. Seconds are the processor's, of the second update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import psutil
+import torch
+
+from dopr.config import Sampling
+from dopr.planning.cost import memory
+from dopr.planning.shape import Shape
+from dopr.planning.work import Lengths
+from dopr.policy.learner import Learner
+from dopr.policy.transformer import Transformer
+from dopr.recipe import Loss, Recipe
+from dopr.records import Prompt, Rollout
+from dopr.threads import use_threads
+
+GROUP = 8
+PLANNED = ("activations", "gradients", "optimiser")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    for name, value, text in (
+        ("layers", 6, "layers of the network"),
+        ("hidden", 128, "its width; a head has 32 columns"),
+        ("vocabulary", 4096, "its tokens"),
+        ("rows", 16, "completions of an update, eight a prompt"),
+        ("prompt", 64, "tokens of a prompt"),
+        ("completion", 448, "tokens of a completion"),
+        ("micro-batch-tokens", 2048, "of the ways that have them"),
+        ("rank", 16, "of adapters"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} ({value})")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # of the processes: what is freed goes back at once
+    print("| update | peak, MB | planned, MB | s |")
+    print("|---|---:|---:|---:|")
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for name, settings in ways(args).items():
+            peak, seconds = pool.submit(measure, args, settings).result()
+            print(f"| {name} | {peak / 1e6:,.0f} | {planned(args, settings) / 1e6:,.0f} | {seconds:.1f} |", flush=True)
+
+
+def ways(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Name -> keys of the recipe."""
+    parts, again = {"micro_batch_tokens": args.micro_batch_tokens}, {"gradient_checkpointing": True}
+    return {
+        "whole": {},
+        "micro-batches": parts,
+        "gradient checkpointing": again,
+        "both": {**parts, **again},
+        "both, LoRA": {**parts, **again, "lora": {"rank": args.rank, "alpha": args.rank}},
+    }
+
+
+def measure(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[int, float]:
+    """Peak bytes of two updates beyond the policy, and the processor's seconds of the second; once in a process."""
+    use_threads(1)
+    torch.manual_seed(0)
+    make_learner(args, settings).learn(rollouts(args, 8), 0)  # loads what libraries load late
+    learner, groups = make_learner(args, settings), rollouts(args, args.completion)
+    before = psutil.Process().memory_info().rss
+    for step in range(2):
+        start = time.process_time()
+        learner.learn(groups, step)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before, time.process_time() - start
+
+
+def make_learner(args: argparse.Namespace, settings: Mapping[str, Any]) -> Learner:
+    """A random policy with its optimiser."""
+    return Learner(Transformer(shape(args)), recipe(args, settings), sampling(args), seed=0)
+
+
+def planned(args: argparse.Namespace, settings: Mapping[str, Any]) -> float:
+    """Bytes of the same by `dopr plan`."""
+    lengths = Lengths(args.prompt, args.completion)
+    found = memory(recipe(args, settings), sampling(args), Shape.of(shape(args)), lengths, 1)
+    return sum(found[name] for name in PLANNED)
+
+
+def shape(args: argparse.Namespace) -> dict[str, Any]:
+    """The config.json of the network."""
+    return {
+        "model_type": "llama",
+        "vocab_size": args.vocabulary,
+        "hidden_size": args.hidden,
+        "intermediate_size": 4 * args.hidden,
+        "num_hidden_layers": args.layers,
+        "num_attention_heads": args.hidden // 32,
+        "max_position_embeddings": args.prompt + args.completion,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+    }
+
+
+def recipe(args: argparse.Namespace, settings: Mapping[str, Any]) -> Recipe:
+    """GRPO on so many completions, with the keys of a way."""
+    return Recipe(
+        selector="uniform",
+        prompts_per_step=args.rows // GROUP,
+        group_size=GROUP,
+        steps=2,
+        learning_rate=1e-6,
+        warmup_steps=0,
+        betas=(0.9, 0.999),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        loss=Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
+        dtype=args.dtype,
+        **settings,
+    )
+
+
+def sampling(args: argparse.Namespace) -> Sampling:
+    """Of completions of the length asked for."""
+    return Sampling(temperature=1.0, max_new_tokens=args.completion)
+
+
+def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
+    """Groups of completions of random tokens, half of them rewarded."""
+    rng = random.Random(0)
+
+    def tokens(count: int) -> tuple[int, ...]:
+        return tuple(rng.choices(range(args.vocabulary), k=count))
+
+    return [
+        [
+            Rollout(
+                prompt=Prompt(str(i), "", "", ""),
+                prompt_tokens=prompt,
+                sample=j,
+                tokens=tokens(length),
+                logprobs=(-9.0,) * length,
+                text="",
+                finish="length",
+                verdict="wrong",
+                reward=float(j % 2),
+            )
+            for j in range(GROUP)
+        ]
+        for i, prompt in enumerate(tokens(args.prompt) for _ in range(args.rows // GROUP))
+    ]
