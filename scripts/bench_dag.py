@@ -4,6 +4,7 @@ A run's benchmarks are evaluated in one job, so 5 seeds are some thousand jobs; 
 if each benchmark were one.
 """
 
+import argparse
 import re
 import resource
 import subprocess
@@ -33,6 +34,7 @@ def overlay(seeds: int) -> dict[str, object]:
 
 def main() -> None:
     """Print jobs, seconds and memory for each number of seeds."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for seeds in SEEDS:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(overlay(seeds), file)

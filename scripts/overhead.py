@@ -1,5 +1,6 @@
 """What Snakemake and starting programs cost a job: seconds of training jobs outside of their steps, after a run."""
 
+import argparse
 import base64
 import csv
 import json
@@ -39,6 +40,7 @@ def overheads() -> list[float]:
 
 def main() -> None:
     """Print the mean."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     found = overheads()
     if not found:
         raise SystemExit("no training job has run here; run snakemake first")
