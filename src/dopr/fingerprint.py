@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parent
 LEFT_OUT = {"dopr.config", "dopr.data.section", "dopr.recipe", "dopr.jobs"}
 
 
+@cache
 def fingerprint(script: Path, *modules: str) -> str:
     """Hash of a script, the named modules, and all they import from dopr; 16 hex digits."""
     digest = hashlib.sha256(_content(script).encode())
