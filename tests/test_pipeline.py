@@ -24,11 +24,12 @@ def test_every_figure_and_table_is_there_with_its_numbers(finished: Project) -> 
     figures = finished.folder / "results/figures"
     names = {path.stem for path in figures.glob("*.png")}
     assert {"accuracy_vs_rollouts", "accuracy_vs_tokens", "accuracy_vs_cpu_seconds", "training", "complexity"} <= names
-    assert {"selection_easy", "profile_easy", "informative"} <= names
+    assert {"selection_easy", "profile_easy", "informative", "responses", "acquisition"} <= names
+    assert (figures / "published/accuracy.png").is_file()
     for name in names:
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (figures / f"{name}.csv").is_file() or (figures / f"{name}.seconds.csv").is_file()
-    for table in ("main", "targets", "credit", "benchmarks", "bounds"):
+    for table in ("main", "targets", "credit", "benchmarks", "bounds", "published", "conflicts", "claims_seconds"):
         for suffix in ("csv", "md", "tex", "html"):
             assert (finished.folder / f"results/tables/{table}.{suffix}").stat().st_size > 0
 

@@ -50,7 +50,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, rows: list[str], series: list[str]) 
         else:
             look = _look(series.index(row["series"]), row["status"] in EMPTY)
             axes.plot([value], [place], linestyle="", **look, zorder=3)
-    for base in frame.loc[frame["row"] == "base policy", "value"]:
+    for base in frame.loc[(frame["row"] == "base policy") & (frame["status"] != "ours"), "value"]:
         axes.axvline(base, color=GREY, linewidth=0.8, linestyle=":")
     unit = str(frame["unit"].iloc[0])
     if unit == "times":
@@ -91,7 +91,7 @@ def _explain(figure: Figure, frame: pd.DataFrame) -> None:
 
 def note(frame: pd.DataFrame) -> str:
     """Who says what is drawn."""
-    if (frame["status"] == "ours").any():
-        return "Filled: printed by the paper. Hollow diamonds: ours, 95 % interval."
     hollow = " Hollow: by others, or worked out." if frame["status"].isin(EMPTY).any() else ""
+    if (frame["status"] == "ours").any():
+        return f"Filled: printed by the paper.{hollow} Hollow diamonds: ours, 95 % interval."
     return f"Printed numbers alone; of ours there are none to compare.{hollow}"
