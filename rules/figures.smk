@@ -346,7 +346,24 @@ rule tables:
             category="0. Main result",
             labels={"figure": "more than chance?"},
         ),
-        others=expand("results/tables/{table}.html", table=["aggregates", "checkpoints", "quality"]),
+        aggregates=report(
+            "results/tables/aggregates.html",
+            caption="../workflow/report/aggregates.rst",
+            category="0. Main result",
+            labels={"figure": "aggregates"},
+        ),
+        checkpoints=report(
+            "results/tables/checkpoints.html",
+            caption="../workflow/report/checkpoints.rst",
+            category="0. Main result",
+            labels={"figure": "which checkpoint"},
+        ),
+        quality=report(
+            "results/tables/quality.html",
+            caption="../workflow/report/quality.rst",
+            category="0. Main result",
+            labels={"figure": "what completions are like"},
+        ),
     log:
         "results/logs/tables.log",
     conda:
