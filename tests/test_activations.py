@@ -167,7 +167,8 @@ def planned(*names: str, gpus: int) -> dict[str, float]:
 def test_the_small_model_fits_one_gpu_and_the_large_one_eight(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = planned(f"papers/{question}", "gpu1", gpus=1)
     assert sum(one.values()) == pytest.approx(74e9, rel=0.01)
-    assert sum(planned(f"papers/{question}", "papers/qwen7b", "gpu8", gpus=8).values()) < 80e9
+    eight = planned(f"papers/{question}", "papers/qwen7b", "gpu8", gpus=8)
+    assert sum(eight.values()) - min(eight["activations"], eight["cache"]) < 70e9  # not there at the same time
     assert planned(f"papers/{question}", gpus=1)["activations"] > 500 * one["activations"]
 
 
