@@ -20,9 +20,10 @@ rule profile:
         runtime=more(HARDWARE.runtime),
         gpu=HARDWARE.gpus,
     params:
+        launcher=HARDWARE.launcher,
         settings=experiment.jobs.profile(),
         folder=subpath(output.history, parent=True),
     shell:
-        "{HARDWARE.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
+        "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
         " --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
         " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"

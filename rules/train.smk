@@ -27,11 +27,12 @@ for batch in experiment.seed_batches():
             runtime=more(HARDWARE.runtime),
             gpu=HARDWARE.gpus,
         params:
+            launcher=HARDWARE.launcher,
             settings=lambda wildcards: experiment.jobs.train(wildcards.method),
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
             seeds=batch,
         shell:
-            "{HARDWARE.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
+            "{params.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
             " --method {wildcards.method} --seeds {params.seeds} --pool {input.pool} --base {input.base}"
             " {params.history} --tracking {input.store} --threads {threads}"
             " --state results/state/train/{wildcards.pool}/{wildcards.method}"

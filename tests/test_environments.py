@@ -24,7 +24,7 @@ from project import ROOT, SMOKE, Project
 
 LOCK = runpy.run_path(str(ROOT / "scripts/lock.py"))
 RULES = re.compile(
-    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{HARDWARE\.launcher}) scripts/(\w+)\.py', re.DOTALL
+    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{params\.launcher}) scripts/(\w+)\.py', re.DOTALL
 )
 VARIANTS = ("", "-cuda")
 NOT_CALLED = {  # imported only in functions that an environment's rules never call: networks, data sets of the hub
