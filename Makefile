@@ -24,7 +24,7 @@ summary: $(VENV)/installed
 	@python scripts/summary.py
 
 test: $(VENV)/installed check
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile -m "not slow"

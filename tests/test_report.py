@@ -83,7 +83,7 @@ def caption_of(result: Path) -> str:
 def test_every_result_has_its_caption(results):
     captions = {path.stem: path.read_text() for path in (ROOT / "workflow/report").glob("*.rst")}
     for result in results:
-        first = captions[caption_of(Path(result.path))].split(". ")[0].split("(")[0]
+        first = captions[caption_of(Path(result.path))].replace("`", "").split(". ")[0].split("(")[0]
         assert " ".join(first.split())[:60] in " ".join(result.caption.split())
 
 
