@@ -16,6 +16,8 @@ from dopr.config import Sampling
 from dopr.evaluation_job import EvaluationJob
 from dopr.files import write_prompts
 from dopr.policy import model
+from dopr.policy.lora import adapt, merged, without_adapters
+from dopr.recipe import Lora
 from dopr.rollout import vllm_engine
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.rollout.vllm_engine import VllmEngine, VllmError, start, with_head
@@ -81,6 +83,24 @@ def test_log_probabilities_are_the_trainers_before_and_after_an_update(engine, f
             for sample in group:
                 expected = trainers(policy, prompt, sample.tokens, 0.8)
                 torch.testing.assert_close(torch.tensor(sample.logprobs), expected, atol=1e-4, rtol=0)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_adapters_reach_it_merged(engine, folder):
+    pytest.importorskip("peft")
+    policy = scrambled(folder, 3)
+    adapt(policy, Lora(rank=4, alpha=8), 0)
+    for name, parameter in policy.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    engine.load_weights(merged(policy))
+    for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 3, 0.8, 12, 0), strict=True):
+        for sample in group:
+            expected = trainers(policy, prompt, sample.tokens, 0.8)
+            torch.testing.assert_close(torch.tensor(sample.logprobs), expected, atol=1e-4, rtol=0)
+            with without_adapters(policy):
+                assert (trainers(policy, prompt, sample.tokens, 0.8) - expected).abs().max() > 0.01
 
 
 @needs_vllm
