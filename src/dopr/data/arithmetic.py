@@ -109,12 +109,14 @@ def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str
         ValueError: the family has too few questions.
     """
     found: dict[str, Problem] = {}
-    for _ in range(200 * count + 1000):
-        if len(found) == count:
-            return list(found.values())
+    idle = 0  # draws since the last new question; of N questions the last takes about N
+    while len(found) < count and idle < 1000 + 10 * (len(found) + len(excluded)):
         problem = draw(family, rng)
-        if problem.question not in excluded:
-            found.setdefault(problem.question, problem)
+        idle += 1
+        if problem.question not in excluded and problem.question not in found:
+            found[problem.question], idle = problem, 0
+    if len(found) == count:
+        return list(found.values())
     raise ValueError(
         f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
     )
