@@ -70,11 +70,11 @@ rule training_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_training"),
+        code=experiment.jobs.code("plot_measures"),
         compared=experiment.compared_options(),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_training.py {params.compared} --output {params.path} 2> >(tee {log} >&2)"
+        "python scripts/plot_measures.py --figure training {params.compared} --output {params.path} 2> >(tee {log} >&2)"
 
 
 rule responses_figure:
@@ -98,13 +98,13 @@ rule responses_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_responses"),
+        code=experiment.jobs.code("plot_measures"),
         pools=POOLS,
         methods=METHODS,
         seeds=SEEDS,
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_responses.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        "python scripts/plot_measures.py --figure responses --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
         " --output {params.path} 2> >(tee {log} >&2)"
 
 
@@ -131,13 +131,13 @@ rule acquisition_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_acquisition"),
+        code=experiment.jobs.code("plot_measures"),
         pools=POOLS,
         methods=experiment.acquiring(),
         seeds=SEEDS,
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_acquisition.py --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
+        "python scripts/plot_measures.py --figure acquisition --pools {params.pools} --methods {params.methods} --seeds {params.seeds}"
         " --output {params.path} 2> >(tee {log} >&2)"
 
 

@@ -202,9 +202,9 @@ def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
 COMMON = ["--methods", *METHODS, "--seeds", "0", "1", "2"]
 PROGRAMS = {
     "plot_curves.py": ["--pools", "easy", "hard", *COMMON, "--bootstrap", "50"],
-    "plot_training.py": ["--pools", "easy", *COMMON],
-    "plot_responses.py": ["--pools", "easy", *COMMON],
-    "plot_acquisition.py": ["--pools", "easy", "--methods", "dopr", "--seeds", "0", "1"],
+    "plot_measures.py --figure training": ["--pools", "easy", *COMMON],
+    "plot_measures.py --figure responses": ["--pools", "easy", *COMMON],
+    "plot_measures.py --figure acquisition": ["--pools", "easy", "--methods", "dopr", "--seeds", "0", "1"],
     "plot_profile.py": ["--pool", "easy"],
     "plot_selection.py": ["--pools", "easy", *COMMON],
     "plot_complexity.py": [
@@ -219,10 +219,10 @@ PROGRAMS = {
 @pytest.mark.parametrize("script", PROGRAMS)
 def test_each_program_writes_its_figure_and_names_what_is_missing(script, root, tmp_path):
     output = ["--output", str(tmp_path / "figure")]
-    done = run(script, "--results", str(root), *PROGRAMS[script], *output)
+    done = run(*script.split(), "--results", str(root), *PROGRAMS[script], *output)
     assert done.returncode == 0, done.stderr
     assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".png", ".csv"}
-    done = run(script, "--results", str(tmp_path / "nowhere"), *PROGRAMS[script], *output)
+    done = run(*script.split(), "--results", str(tmp_path / "nowhere"), *PROGRAMS[script], *output)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'}")
     assert "no such file" in done.stderr

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dopr.figures.style import MEAN
-from dopr.figures.training import binned, draw_measures
+from dopr.figures.measures import binned, collect_measures, draw_measures
 from dopr.files import DataError
 from dopr.results import Results
 
@@ -24,22 +23,18 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
     Raises:
         DataError: a method's selector logs no volatility.
     """
-    frames = []
-    for pool in pools:
-        for method in methods:
-            runs = {str(seed): _of_run(results, pool, method, seed) for seed in seeds}
-            mean = pd.concat(runs.values()).groupby(level=0).mean()
-            frames += [run.assign(pool=pool, method=method, seed=seed) for seed, run in ({MEAN: mean} | runs).items()]
-    return pd.concat(frames, ignore_index=True)[["pool", "method", "seed", "rollouts", *MEASURES]]
 
+    def of_run(pool: str, method: str, seed: int) -> pd.DataFrame:
+        metrics = results.metrics(pool, method, seed)
+        if "volatility" not in metrics or "exploration" not in metrics:
+            raise DataError(
+                f"train/{pool}/{method}/{seed}/metrics.csv: has no volatility; leave {method} out of --methods"
+            )
+        return binned(metrics.assign(score=metrics["volatility"] + metrics["exploration"]), list(MEASURES))
 
-def _of_run(results: Results, pool: str, method: str, seed: int) -> pd.DataFrame:
-    metrics = results.metrics(pool, method, seed)
-    if "volatility" not in metrics or "exploration" not in metrics:
-        raise DataError(f"train/{pool}/{method}/{seed}/metrics.csv: has no volatility; leave {method} out of --methods")
-    return binned(metrics.assign(score=metrics["volatility"] + metrics["exploration"]), list(MEASURES))
+    return collect_measures(of_run, list(MEASURES), pools, methods, seeds)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Means of the seeds as lines, every seed as a thin line. One row a pool."""
+    """See draw_measures."""
     return draw_measures(frame, MEASURES)

@@ -12,12 +12,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dopr.figures.style import MEAN
-from dopr.figures.training import draw_measures
+from dopr.figures.measures import collect_measures, draw_measures
+from dopr.reflection import REFLECTION
 from dopr.results import Results
 from dopr.verify.answers import last_boxed
 
-REFLECTION = r"rethink|recheck|recalculate"
 LEAST = 0.05  # of an axis of shares that are all near 0
 MEASURES = {
     "length": "length (tokens)",
@@ -33,13 +32,11 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
     Columns: pool, method, seed (a number or `mean`), rollouts, and MEASURES: mean completion tokens, and shares of the
     sampled responses with a complete box, with a word of reflection, and of those that ended at the token limit.
     """
-    frames = []
-    for pool in pools:
-        for method in methods:
-            runs = {str(seed): shares(results.responses(pool, method, seed)) for seed in seeds}
-            mean = pd.concat(runs.values()).groupby(level=0).mean()
-            frames += [run.assign(pool=pool, method=method, seed=seed) for seed, run in ({MEAN: mean} | runs).items()]
-    frame = pd.concat(frames, ignore_index=True)[["pool", "method", "seed", "rollouts", *MEASURES]]
+
+    def of_run(pool: str, method: str, seed: int) -> pd.DataFrame:
+        return shares(results.responses(pool, method, seed))
+
+    frame = collect_measures(of_run, list(MEASURES), pools, methods, seeds)
     return frame[frame["rollouts"] > 0].reset_index(drop=True)  # a logarithmic axis has no place for the start
 
 
@@ -47,7 +44,7 @@ def shares(responses: pd.DataFrame) -> pd.DataFrame:
     """By checkpoint: rollouts and MEASURES."""
     texts = pd.Series(responses["text"].unique())
     boxed = dict(zip(texts, texts.map(lambda text: last_boxed(text) is not None), strict=True))
-    reflecting = dict(zip(texts, texts.str.contains(REFLECTION, case=False, regex=True), strict=True))
+    reflecting = dict(zip(texts, texts.str.contains("|".join(REFLECTION), case=False, regex=True), strict=True))
     named = responses.assign(
         length=responses["completion_tokens"],
         boxed=responses["text"].map(boxed),
@@ -58,7 +55,7 @@ def shares(responses: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Means of the seeds as lines, every seed as a thin line. One row a pool."""
+    """See draw_measures; shares have an axis in percent."""
     figure = draw_measures(frame, MEASURES)
     for axes in figure.axes:
         if axes.get_ylabel() != MEASURES["length"]:

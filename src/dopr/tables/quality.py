@@ -17,6 +17,7 @@ import pandas as pd
 
 from dopr.comparison import Comparison
 from dopr.labels import label
+from dopr.reflection import REFLECTION
 from dopr.results import Results
 from dopr.statistics import IntArray
 from dopr.tables.cells import percent
@@ -25,7 +26,6 @@ from dopr.tables.typeset import Table
 from dopr.verify.answers import last_boxed
 from dopr.verify.tidy import squeezed, tidy
 
-REFLECTION = ("rethink", "recheck", "recalculate")  # as counted by 1-shot RLVR (arXiv 2504.20571, Figure 4)
 SHARES = ("truncated", "boxed", "unparsed", "timeout", "error")
 
 
