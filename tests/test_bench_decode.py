@@ -10,6 +10,7 @@ import torch
 from dopr.cli import main
 from dopr.commands import bench_decode
 from dopr.commands.bench_decode import Bench, draw, prompts_of, random_policy, shape, timed_step
+from dopr.commands.workload import grpo
 from dopr.errors import UserError
 from dopr.policy.learner import Learner
 from dopr.roofline import Load, Machine
@@ -59,7 +60,8 @@ def test_a_step_samples_from_the_policy_and_trains_it_on_every_completion(bench,
 
 
 def limits():
-    return bench_decode.recipe(LOAD, "float32", 2, 16), bench_decode.Sampling(temperature=1.0, max_new_tokens=6), 0
+    recipe = grpo(LOAD.prompts, LOAD.samples, 2, micro_batch_tokens=16)
+    return recipe, bench_decode.Sampling(temperature=1.0, max_new_tokens=6), 0
 
 
 def test_random_weights_are_small_and_norms_are_one():

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from dopr.commands.workload import alternating, group, grpo
 from dopr.config import Sampling
 from dopr.errors import UserError, suggestion
 from dopr.files import read_json
@@ -28,8 +29,7 @@ from dopr.hardware import device as device_of
 from dopr.planning.shape import KNOWN
 from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
-from dopr.recipe import Loss, Recipe
-from dopr.records import Prompt, Rollout
+from dopr.records import Rollout
 from dopr.rollout.decoder import Decoder
 from dopr.rollout.engine import Sample
 from dopr.rollout.torch_engine import TorchEngine
@@ -198,7 +198,9 @@ def timed_steps(bench: Bench, load: Load, repeats: int, most: int | None) -> tup
     """Median seconds of a step's rollouts and of its update, after a first step; an optimiser is held meanwhile."""
     limits = Sampling(temperature=1.0, max_new_tokens=load.new)
     policy = bench.policy.float()  # the learner casts it, and keeps weights in float32
-    learner = Learner(policy, recipe(load, bench.dtype, repeats + 1, most), limits, seed=0)
+    parts = {"micro_batch_tokens": most, "gradient_checkpointing": most is not None}
+    recipe = grpo(load.prompts, load.samples, repeats + 1, dtype=bench.dtype, **parts)
+    learner = Learner(policy, recipe, limits, seed=0)
     laps = [timed_step(bench, learner, load, step) for step in range(repeats + 1)][1:]
     return median(rollout for rollout, _ in laps), median(update for _, update in laps)
 
@@ -210,44 +212,9 @@ def timed_step(bench: Bench, learner: Learner, load: Load, step: int) -> tuple[f
     def roll_out() -> None:
         bench.engine.load_weights(bench.policy.state_dict())
         prompts = prompts_of(load, bench.config)
-        groups.extend(map(rewarded, prompts, draw(bench, load, load.new, step)))
+        samples = draw(bench, load, load.new, step)
+        rewards = alternating(load.samples)
+        groups.extend(group("p", prompt, drawn, rewards) for prompt, drawn in zip(prompts, samples, strict=True))
         bench.engine.rest()
 
     return seconds(roll_out, bench.device), seconds(lambda: learner.learn(groups, step), bench.device)
-
-
-def rewarded(prompt: Sequence[int], samples: Sequence[Sample]) -> list[Rollout]:
-    """A group in which every second completion earns a reward, so that all are trained on."""
-    return [
-        Rollout(
-            prompt=Prompt("p", "", "", ""),
-            prompt_tokens=tuple(prompt),
-            sample=i,
-            tokens=sample.tokens,
-            logprobs=sample.logprobs,
-            text="",
-            finish=sample.finish,
-            verdict="wrong",
-            reward=float(i % 2),
-        )
-        for i, sample in enumerate(samples)
-    ]
-
-
-def recipe(load: Load, dtype: Dtype, steps: int, most: int | None) -> Recipe:
-    """GRPO with the token mean; each layer is computed again for its gradient where micro-batches are cut."""
-    return Recipe(
-        selector="uniform",
-        prompts_per_step=load.prompts,
-        group_size=load.samples,
-        steps=steps,
-        learning_rate=1e-6,
-        warmup_steps=0,
-        betas=(0.9, 0.99),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        loss=Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
-        dtype=dtype,
-        micro_batch_tokens=most,
-        gradient_checkpointing=most is not None,
-    )

@@ -27,14 +27,14 @@ from typing import Any, Literal
 
 import torch
 
+from dopr.commands.workload import group, grpo
 from dopr.config import Sampling
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.errors import UserError
 from dopr.policy import model
 from dopr.policy.learner import Learner
 from dopr.products import fast_products
-from dopr.recipe import Loss, Recipe
-from dopr.records import Prompt, Rollout, derive_seed
+from dopr.records import derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.threads import use_threads
 
@@ -52,7 +52,7 @@ SHAPE: dict[str, Any] = {
     "bos_token_id": None,
     "eos_token_id": 1,
 }
-PROMPT, NEW, PROMPTS, RATE = 25, 64, 64, 1e-6
+PROMPT, NEW, PROMPTS = 25, 64, 64
 ENDS = {"fixed": 1e-9, "random": 0.024}  # probability of the end token: never, and 33 tokens in the mean
 SIDES = ("TRL, defaults", "TRL, best", "dopr")
 Dtype = Literal["float32", "bfloat16"]
@@ -173,7 +173,12 @@ def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
     """Steps as in dopr.train: weights to the engine, rollouts, rewards, and the learner's update."""
     policy = model.load(folder)
     engine = TorchEngine.from_folder(folder)
-    learner = Learner(policy, recipe(case, steps), Sampling(temperature=1.0, max_new_tokens=NEW), seed=0)
+    learner = Learner(
+        policy,
+        grpo(case.prompts, case.samples, steps, dtype=case.dtype),
+        Sampling(temperature=1.0, max_new_tokens=NEW),
+        seed=0,
+    )
     numbers = prompt_numbers(case.prompts)
     laps = []
     for step in range(steps):
@@ -183,24 +188,11 @@ def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
         drawn = engine.generate(prompts, case.samples, 1.0, NEW, derive_seed(turn, step))
         sampled = time.process_time()
         groups = [
-            [
-                Rollout(
-                    prompt=Prompt(str(i), "", "", ""),
-                    prompt_tokens=prompt,
-                    sample=j,
-                    tokens=sample.tokens,
-                    logprobs=sample.logprobs,
-                    text="",
-                    finish=sample.finish,
-                    verdict="wrong",
-                    reward=reward(sample.tokens, prompt, case.ends),
-                )
-                for j, sample in enumerate(group)
-            ]
-            for i, (prompt, group) in enumerate(zip(prompts, drawn, strict=True))
+            group(str(i), prompt, samples, [reward(sample.tokens, prompt, case.ends) for sample in samples])
+            for i, (prompt, samples) in enumerate(zip(prompts, drawn, strict=True))
         ]
         learner.learn(groups, step)
-        tokens = sum(len(sample.tokens) for group in drawn for sample in group)
+        tokens = sum(len(sample.tokens) for samples in drawn for sample in samples)
         laps.append(Lap(time.process_time() - start, sampled - start, tokens))
     return laps
 
@@ -211,23 +203,6 @@ def prompt_numbers(at_once: int) -> Iterator[int]:
     pairs = [number for pair in zip(odd, even, strict=False) for number in pair] if at_once > 1 else odd
     while True:
         yield from pairs
-
-
-def recipe(case: Case, steps: int) -> Recipe:
-    """GRPO at TRL's default learning rate."""
-    return Recipe(
-        selector="uniform",
-        prompts_per_step=case.prompts,
-        group_size=case.samples,
-        steps=steps,
-        learning_rate=RATE,
-        warmup_steps=0,
-        betas=(0.9, 0.999),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        loss=Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
-        dtype=case.dtype,
-    )
 
 
 def theirs(case: Case, folder: Path, steps: int, side: str) -> list[Lap]:

@@ -21,14 +21,16 @@ from typing import Any
 import psutil
 import torch
 
+from dopr.commands.workload import alternating, group, grpo
 from dopr.config import Sampling
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape
 from dopr.planning.work import Lengths
 from dopr.policy.learner import Learner
 from dopr.policy.transformer import Transformer
-from dopr.recipe import Loss, Recipe
-from dopr.records import Prompt, Rollout
+from dopr.recipe import Recipe
+from dopr.records import Rollout
+from dopr.rollout.engine import Sample
 from dopr.threads import use_threads
 
 GROUP = 8
@@ -122,20 +124,7 @@ def shape(args: argparse.Namespace) -> dict[str, Any]:
 
 def recipe(args: argparse.Namespace, settings: Mapping[str, Any]) -> Recipe:
     """GRPO on so many completions, with the keys of a way."""
-    return Recipe(
-        selector="uniform",
-        prompts_per_step=args.rows // GROUP,
-        group_size=GROUP,
-        steps=2,
-        learning_rate=1e-6,
-        warmup_steps=0,
-        betas=(0.9, 0.999),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        loss=Loss(variant="dapo", clip_low=0.2, clip_high=0.2, advantage_epsilon=1e-4),
-        dtype=args.dtype,
-        **settings,
-    )
+    return grpo(args.rows // GROUP, GROUP, 2, dtype=args.dtype, **settings)
 
 
 def sampling(args: argparse.Namespace) -> Sampling:
@@ -150,20 +139,9 @@ def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
     def tokens(count: int) -> tuple[int, ...]:
         return tuple(rng.choices(range(args.vocabulary), k=count))
 
+    prompts = [tokens(args.prompt) for _ in range(args.rows // GROUP)]
+    samples = [[Sample(tokens(length), (-9.0,) * length, "length") for _ in range(GROUP)] for _ in prompts]
     return [
-        [
-            Rollout(
-                prompt=Prompt(str(i), "", "", ""),
-                prompt_tokens=prompt,
-                sample=j,
-                tokens=tokens(length),
-                logprobs=(-9.0,) * length,
-                text="",
-                finish="length",
-                verdict="wrong",
-                reward=float(j % 2),
-            )
-            for j in range(GROUP)
-        ]
-        for i, prompt in enumerate(tokens(args.prompt) for _ in range(args.rows // GROUP))
+        group(str(i), prompt, drawn, alternating(GROUP))
+        for i, (prompt, drawn) in enumerate(zip(prompts, samples, strict=True))
     ]
