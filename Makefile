@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-fast test-slurm test-vllm test-environments bench-dag vllm check ui tune lock clean
+.PHONY: run report smoke summary test test-fast test-slurm test-vllm test-environments vllm check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -80,10 +80,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 lock: $(VENV)/installed
-	python scripts/lock.py
-
-bench-dag: $(VENV)/installed
-	python scripts/bench_dag.py
+	dopr lock
 
 clean:
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -3,7 +3,7 @@
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
-from dopr.options import named_list, results_parser
+from dopr.options import named_list, parse_savings, savings_parser
 from dopr.results import Results
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
@@ -18,18 +18,12 @@ from dopr.tables.typeset import csv_text
 
 def main() -> None:
     """Write each table as .csv, .md, .tex and .html, and scores.csv."""
-    parser = results_parser(__doc__, "folder to write to")
-    parser.add_argument("--reference", required=True, help="method that savings are measured against")
+    parser = savings_parser(__doc__, "folder to write to")
     parser.add_argument("--groups", nargs="+", type=named_list, required=True, help="GROUP=BENCHMARK,BENCHMARK,...")
-    parser.add_argument("--targets", nargs="+", type=float, required=True, help="accuracies, from 0 to 1")
     parser.add_argument("--pass-at", nargs="+", type=int, default=[1], help="k of pass@k")
     parser.add_argument("--checkpoint", choices=["last", "best_on_validation"], default="last", help="what is reported")
     parser.add_argument("--history-methods", nargs="*", default=[], help="methods whose selector read the profile")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
-    args = parser.parse_args()
-    if args.reference not in args.methods:
-        parser.error(f"--reference {args.reference} is not among --methods")
-
+    args = parse_savings(parser)
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
     validated = [

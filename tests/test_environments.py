@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ import pytest
 import yaml
 
 import conda_stand_in
+from dopr.commands.lock import LOCKS, deploy, problems
 from dopr.fingerprint import closure
 from dopr.hardware import Hardware
 from project import ROOT, SMOKE, Project
 
-LOCK = runpy.run_path(str(ROOT / "scripts/lock.py"))
 RULES = re.compile(
     r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{params\.launcher}) scripts/(\w+)\.py', re.DOTALL
 )
@@ -73,12 +72,12 @@ def test_the_variant_follows_the_hardware() -> None:
     assert (Hardware().variant, Hardware(gpus=2).variant) == VARIANTS
 
 
-@pytest.mark.parametrize("lock", LOCK["LOCKS"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_locks_are_fresh(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert list(LOCK["problems"](lock, Path(lock).read_text())) == []
+    assert list(problems(lock, Path(lock).read_text())) == []
     if lock.startswith("envs/"):
-        assert Path(lock).with_suffix(".post-deploy.sh").read_text() == LOCK["deploy"](lock)
+        assert Path(lock).with_suffix(".post-deploy.sh").read_text() == deploy(lock)
         described = yaml.safe_load(Path(lock).with_suffix(".yaml").read_text())
         assert described["dependencies"] == ["python=3.11", "uv"]
 
@@ -96,7 +95,7 @@ def test_a_stale_lock_is_named(old: str, new: str, problem: str, monkeypatch: py
     monkeypatch.chdir(ROOT)
     text, count = re.subn(old, new, (ROOT / "envs/train.lock").read_text(), count=1)
     assert count == 1
-    (found,) = LOCK["problems"]("envs/train.lock", text)
+    (found,) = problems("envs/train.lock", text)
     assert problem in found
 
 

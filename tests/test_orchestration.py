@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import runpy
 from pathlib import Path
 
 import pytest
 
+from dopr.commands.bench_dag import overlay
+from dopr.commands.overhead import overheads
 from dopr.config import Config
 from dopr.inheritance import merge
 from project import ROOT
@@ -27,14 +28,12 @@ def test_seconds_outside_of_steps_by_job(tmp_path: Path, monkeypatch: pytest.Mon
         Path(".snakemake/metadata", name).write_text(
             json.dumps({"starttime": start, "endtime": end, "log": [str(path.parents[1]) + ".log"]})
         )
-    overheads = runpy.run_path(str(ROOT / "scripts/overhead.py"))["overheads"]
     assert sorted(overheads()) == [1, 3]
 
 
 @pytest.mark.parametrize("seeds", [5, 18])
 def test_the_large_experiment_is_one(shipped: dict, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    overlay = runpy.run_path(str(ROOT / "scripts/bench_dag.py"))["overlay"]
     config = Config.parse(merge(shipped, overlay(seeds)))
     assert (len(config.pools), len(config.methods), len(config.seeds)) == (10, 10, seeds)
     assert len({config.base_of(pool) for pool in config.pools}) == 10

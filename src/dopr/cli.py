@@ -14,6 +14,7 @@ from dopr.errors import exit_with_one_line
 
 COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
+    "bench-dag": "dopr.commands.bench_dag",
     "bench-decode": "dopr.commands.bench_decode",
     "bench-fleet": "dopr.commands.bench_fleet",
     "bench-grader": "dopr.commands.bench_grader",
@@ -22,6 +23,8 @@ COMMANDS = {  # name -> module
     "bench-update": "dopr.commands.bench_update",
     "coverage": "dopr.commands.coverage",
     "forms": "dopr.commands.forms",
+    "lock": "dopr.commands.lock",
+    "overhead": "dopr.commands.overhead",
     "plan": "dopr.commands.plan",
     "ranking": "dopr.commands.ranking",
     "regrade": "dopr.commands.regrade",

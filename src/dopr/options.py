@@ -18,6 +18,23 @@ def results_parser(description: str | None, output: str, methods: bool = True) -
     return parser
 
 
+def savings_parser(description: str | None, output: str) -> argparse.ArgumentParser:
+    """The same with --reference, --targets and --bootstrap; parse_savings parses it."""
+    parser = results_parser(description, output)
+    parser.add_argument("--reference", required=True, help="method that savings are measured against")
+    parser.add_argument("--targets", nargs="+", type=float, required=True, help="accuracies, from 0 to 1")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
+    return parser
+
+
+def parse_savings(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of savings_parser; a reference that is no method ends the program with one line."""
+    args = parser.parse_args()
+    if args.reference not in args.methods:
+        parser.error(f"--reference {args.reference} is not among --methods")
+    return args
+
+
 def named(text: str) -> tuple[str, str]:
     """`NAME=VALUE` as a pair; for argparse's type=.
 

@@ -1,5 +1,7 @@
 """What Snakemake and starting programs cost a job: seconds of training jobs outside of their steps, after a run."""
 
+from __future__ import annotations
+
 import argparse
 import base64
 import csv
@@ -9,7 +11,25 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from dopr.errors import UserError
+
 METADATA = Path(".snakemake/metadata")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no options."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the mean.
+
+    Raises:
+        UserError: nothing has run here.
+    """
+    found = overheads()
+    if not found:
+        raise UserError("no training job has run here; run snakemake first")
+    print(f"{len(found)} training jobs: {statistics.mean(found):.1f} s each outside of their steps, mean")
 
 
 def noted(output: Path) -> dict[str, Any] | None:
@@ -36,16 +56,3 @@ def overheads() -> list[float]:
             spans[log] = min(start, record["starttime"]), max(end, record["endtime"])
             steps[log] += inner(path)
     return [end - start - steps[log] for log, (start, end) in spans.items()]
-
-
-def main() -> None:
-    """Print the mean."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    found = overheads()
-    if not found:
-        raise SystemExit("no training job has run here; run snakemake first")
-    print(f"{len(found)} training jobs: {statistics.mean(found):.1f} s each outside of their steps, mean")
-
-
-if __name__ == "__main__":
-    main()

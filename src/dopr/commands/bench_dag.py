@@ -4,6 +4,8 @@ A run's benchmarks are evaluated in one job, so 5 seeds are some thousand jobs; 
 if each benchmark were one.
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 import resource
@@ -13,6 +15,8 @@ import time
 from pathlib import Path
 
 import yaml
+
+from dopr.errors import UserError
 
 SEEDS = (5, 18)
 
@@ -32,9 +36,18 @@ def overlay(seeds: int) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Print jobs, seconds and memory for each number of seeds."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no options."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print jobs, seconds and memory for each number of seeds.
+
+    Raises:
+        UserError: this is not the project's folder.
+    """
+    if not Path("config.yaml").is_file():
+        raise UserError("config.yaml: not here; run this in the project's folder")
     for seeds in SEEDS:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(overlay(seeds), file)
@@ -51,7 +64,3 @@ def main() -> None:
             f"at most {after.ru_maxrss / 2**20:.2f} GB of memory",
             flush=True,
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -5,13 +5,14 @@ conda environment goes the script by which Snakemake installs it. That script na
 Snakemake makes an environment again when its script changes, and does not see the lock.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dopr.errors import UserError
 from dopr.files import write_text
 
 PLATFORM = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
@@ -46,6 +48,29 @@ BACKEND = """\
 # PyTorch's CPU build has an index of its own, which uv knows; a folder with its wheel may take the index's place.
 [ -n "${UV_FIND_LINKS:-}" ] || export UV_TORCH_BACKEND=cpu
 """
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail if a lock is stale")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make all locks, or say which are stale.
+
+    Raises:
+        UserError: a lock is stale, or this is not the project's folder.
+    """
+    if not Path("pyproject.toml").is_file():
+        raise UserError("pyproject.toml: not here; run this in the project's folder")
+    if not args.check:
+        for lock in LOCKS:
+            print(lock, flush=True)
+            make(lock)
+        return
+    found = [f"{lock} {problem}" for lock in LOCKS for problem in problems(lock, Path(lock).read_text())]
+    if found:
+        raise UserError(f"{'; '.join(found)}: run make lock")
 
 
 def tables() -> dict[str, dict[str, list[Requirement]]]:
@@ -120,20 +145,3 @@ def problems(lock: str, text: str) -> Iterator[str]:
         version = pins.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             yield f"has {version or 'nothing'} where pyproject.toml wants {requirement}"
-
-
-def main() -> None:
-    """Make all locks, or with --check leave them and exit with 1 if one is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
-        for lock in LOCKS:
-            print(lock, flush=True)
-            make(lock)
-        return
-    found = [f"{lock} {problem}" for lock in LOCKS for problem in problems(lock, Path(lock).read_text())]
-    sys.exit("\n".join([*found, "run make lock"]) if found else 0)
-
-
-if __name__ == "__main__":
-    main()
