@@ -40,9 +40,10 @@ def noted(output: Path) -> dict[str, Any] | None:
 
 
 def inner(path: Path) -> float:
-    """Seconds of a run's steps."""
+    """Seconds of a run's steps: the file counts them up."""
     with path.open(newline="") as file:
-        return sum(float(row["wall_seconds"]) for row in csv.DictReader(file))
+        *_, last = csv.DictReader(file)
+    return float(last["wall_seconds"])
 
 
 def overheads() -> list[float]:

@@ -47,6 +47,7 @@ class _Row:
 
     @property
     def cells(self) -> list[str]:
+        """The row as text."""
         count, spent = self.count, NONE if math.isnan(self.spent) else decimal(self.spent)
         ends = NONE if math.isnan(count.low) else f"[{decimal(count.low)}, {decimal(count.high)}]"
         value = NONE if math.isnan(count.value) else decimal(count.value)
