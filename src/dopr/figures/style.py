@@ -32,7 +32,7 @@ PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E
 MARKERS = "osD^vPX"
 # No dates and no versions, for the same bytes each time.
 METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
-USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4}
+USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4, "dopr_cold": 5}
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine has it
