@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 from dopr.bounds.bound import Bound
 from dopr.bounds.published import published_constants
 from dopr.comparison import Comparison
-from dopr.constants import MeasuredConstants, measure
+from dopr.constants import measure
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, letter, log_axis, new_figure
 from dopr.results import Results
 from dopr.statistics import FloatArray, interval
@@ -57,8 +57,12 @@ def collect(
         frames += [_final(comparison, count, method) for count, method in [(0, steps[-1][1]), *steps]]
         frames += [_curve(comparison, count, method) for count, method in steps]
         constants = measure(results, comparison, steps[-1][1], delta)
-        best = max(comparison.curve(method).mean[-1] for _, method in steps)
-        frames += [_bound(comparison.pool, axis, each, constants, best) for axis in AXES for each in bounds[axis]]
+        best = np.array([max(comparison.curve(method).mean[-1] for _, method in steps)])
+        frames += [
+            _bound(comparison.pool, axis, each, constants.curve(each, ACCURACIES), each(constants.point, best))
+            for axis in AXES
+            for each in bounds[axis]
+        ]
     return pd.concat([*frames, *_published(published, bounds, delta)], ignore_index=True)
 
 
@@ -83,11 +87,13 @@ def _curve(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(each) for each in [mean, *runs]])
 
 
-def _bound(source: str, axis: str, bound: Bound, constants: MeasuredConstants, best: float) -> pd.DataFrame:
-    count, low, high = constants.curve(bound, ACCURACIES)
+def _bound(
+    source: str, axis: str, bound: Bound, curve: tuple[FloatArray, FloatArray, FloatArray], at_best: FloatArray
+) -> pd.DataFrame:
+    """The rows of a bound; curve: what it counts at ACCURACIES, and its interval. at_best: at the highest accuracy."""
+    count, low, high = curve
     names = {"kind": "bound", "source": source, "series": bound.title, "axis": axis, "share": ACCURACIES}
-    status = status_of(count, float(bound(constants.point, np.array([best]))[0]))
-    return pd.DataFrame({**names, "count": count, "low": low, "high": high, "status": status})
+    return pd.DataFrame({**names, "count": count, "low": low, "high": high, "status": status_of(count, at_best.item())})
 
 
 def _published(points: pd.DataFrame, bounds: Mapping[str, Sequence[Bound]], delta: float) -> list[pd.DataFrame]:
@@ -102,14 +108,12 @@ def _published(points: pd.DataFrame, bounds: Mapping[str, Sequence[Bound]], delt
     frames = [pd.DataFrame({**names, "rollouts": points["rollouts"], "share": points["share"]})]
     first = points[points["model"] == points["model"].iloc[0]]
     constants, best = published_constants(first, delta), np.array([first["share"].max()])
-    for axis in AXES:
-        for bound in bounds[axis]:
-            count = bound(constants, ACCURACIES)  # no interval: the constants were published without one
-            status = status_of(count, float(bound(constants, best)[0]))
-            named = {"kind": "bound", "source": PUBLISHED, "series": bound.title, "axis": axis, "status": status}
-            curve = {"share": ACCURACIES, "count": count, "low": np.nan, "high": np.nan}
-            frames.append(pd.DataFrame({**named, **curve}))
-    return frames
+    unknown = np.full_like(ACCURACIES, np.nan)  # the constants were published without an interval
+    return frames + [
+        _bound(PUBLISHED, axis, bound, (bound(constants, ACCURACIES), unknown, unknown), bound(constants, best))
+        for axis in AXES
+        for bound in bounds[axis]
+    ]
 
 
 def status_of(count: FloatArray, best: float) -> str:
