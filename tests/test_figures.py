@@ -186,8 +186,27 @@ def test_matplotlib_is_imported_in_figures_alone():
             assert not any("pyplot" in module for module in modules)
 
 
+def panel(title: str) -> Figure:
+    figure = new_figure(COLUMN, 1)
+    figure.subplots().set_title(title)
+    return figure
+
+
+def test_a_figure_saved_again_has_the_same_bytes(tmp_path):
+    figure = panel("a figure")
+    for name in "ab":
+        save(figure, pd.DataFrame({"x": [1.0]}), tmp_path / name)
+    for suffix in ("pdf", "png"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_text_of_a_pdf_is_of_one_font_whatever_letters_meet(tmp_path):
+    save(panel("profile of difficult flags"), pd.DataFrame({"x": [1.0]}), tmp_path / "figure")
+    assert (tmp_path / "figure.pdf").read_bytes().count(b"/FontName") == 1
+
+
 def test_save_leaves_nothing_half_written(tmp_path):
-    save(new_figure(COLUMN, 1), pd.DataFrame({"x": [1 / 3]}), tmp_path / "deep" / "figure")
+    save(panel(""), pd.DataFrame({"x": [1 / 3]}), tmp_path / "deep" / "figure")
     assert {path.name for path in (tmp_path / "deep").iterdir()} == {"figure.pdf", "figure.png", "figure.csv"}
     assert (tmp_path / "deep/figure.csv").read_text() == "x\n0.333333\n"
 

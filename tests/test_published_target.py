@@ -131,5 +131,5 @@ def test_a_run_of_a_paper_on_disk_is_drawn_and_not_run_again(fresh: Project, tmp
 @pipeline
 def test_a_finished_experiment_is_drawn_too_and_the_rest_is_left(edited: Project) -> None:
     assert edited.planned("--cores", "1", "figures", *SMOKE) == set()  # `all` made them
-    edit(edited, "src/dopr/figures/responses.py", "LEAST = 0.05", "LEAST = 0.06")
-    assert edited.planned("--cores", "1", "figures", *SMOKE) == {"responses_figure", "figures"}
+    edit(edited, "src/dopr/figures/informative.py", '"linewidth": 1}', '"linewidth": 2}')
+    assert edited.planned("--cores", "1", "figures", *SMOKE) == {"informative_figure", "figures"}

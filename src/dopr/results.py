@@ -97,11 +97,11 @@ def _parquet(path: Path, columns: Sequence[str], rows: list[tuple[str, str, Any]
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it, or leave its run out")
     try:
-        table = pq.read_table(path, filters=rows)
+        described = pq.read_metadata(path)
+        _check(path, described.schema.names, columns, described.num_rows)
+        frame: pd.DataFrame = pq.read_table(path, columns=list(columns), filters=rows).to_pandas()
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a Parquet file ({error}); delete it to have it made again") from None
-    _check(path, table.column_names, columns, table.num_rows)
-    frame: pd.DataFrame = table.select(list(columns)).to_pandas()
     return frame
 
 

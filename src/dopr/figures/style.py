@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from dopr.files import write_atomically, write_text
@@ -121,6 +122,11 @@ def save(figure: Figure, frame: pd.DataFrame, path: Path) -> None:
     measured = any("seconds" in str(column) for column in frame.columns)
     text = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_text(path.with_name(path.name + (".seconds.csv" if measured else ".csv")), text)
+    for part in figure.findobj(Text):
+        part.set_fontfeatures(("-liga",))  # "fi" as one glyph would be a second font of the PDF, and no search finds it
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)  # once: savefig would do it for each format, after drawing all for it
+        figure.set_layout_engine(None)
     for kind, metadata in METADATA.items():
         draw = partial(figure.savefig, format=kind, metadata=metadata)
         write_atomically(path.with_name(f"{path.name}.{kind}"), draw)
