@@ -180,8 +180,8 @@ class _Run:
 
 def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
     """Sums of 0/1 columns by checkpoint and question, and how many completions each question has."""
-    summed = frame.assign(count=1).groupby(["step", "benchmark", "prompt"])[[*columns, "count"]].sum().unstack("step")
-    sizes = summed["count"]
+    groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
+    sizes = groups.size().unstack("step")
     by_benchmark = sizes.groupby(level="benchmark")
     if (
         sizes.empty
@@ -189,5 +189,6 @@ def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[st
         or (by_benchmark.min().min(axis=1) < by_benchmark.max().max(axis=1)).any()
     ):
         raise DataError(f"{name}: not every checkpoint has the same number of completions a question; evaluate again")
+    sums = groups.sum()
     counts = sizes.iloc[:, 0].to_numpy(dtype=np.int64)
-    return {column: summed[column].T for column in columns}, counts
+    return {column: sums[column].unstack("step").T for column in columns}, counts
