@@ -1,4 +1,4 @@
-"""Draw accuracy against training rollouts, tokens or CPU-seconds, one panel a pool."""
+"""Draw accuracy against training rollouts, tokens or seconds, one panel a pool."""
 
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
@@ -10,7 +10,7 @@ from dopr.spending import NAMES
 
 
 def main() -> None:
-    """Write OUTPUT.pdf, OUTPUT.png and OUTPUT.csv (OUTPUT.seconds.csv for CPU-seconds)."""
+    """Write OUTPUT.pdf, OUTPUT.png and OUTPUT.csv (OUTPUT.seconds.csv for seconds)."""
     parser = results_parser(__doc__, "path of the figure, without suffix")
     parser.add_argument("--axis", choices=list(NAMES), default="rollouts", help="what accuracy is drawn against")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")

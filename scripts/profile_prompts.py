@@ -31,7 +31,7 @@ def main() -> None:
     jobs = Jobs.load(args.pop("config"))
     job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
     with use_gpus(jobs.config.hardware) as device:
-        first = run_all([job], jobs.config.verify.workers, device)
+        first = run_all([job], jobs.config.verify.workers, device, jobs.config.hardware.held(device))
     if not first:
         return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}

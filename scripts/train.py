@@ -44,7 +44,7 @@ def main() -> None:
         for seed in args.seeds
     )
     with use_gpus(jobs.config.hardware) as device:
-        run_all(runs, jobs.config.verify.workers, device)
+        run_all(runs, jobs.config.verify.workers, device, jobs.config.hardware.held(device))
 
 
 if __name__ == "__main__":

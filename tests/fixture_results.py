@@ -167,7 +167,8 @@ def _metrics(ledger: pd.DataFrame, settings: Method, rng: np.random.Generator) -
 
 def _seconds(settings: Method, rng: np.random.Generator) -> pd.DataFrame:
     cpu = np.cumsum(0.002 * settings.prompts * settings.group * (1 + 0.1 * rng.random(settings.steps)))
-    return pd.DataFrame({"step": np.arange(1, settings.steps + 1), "cpu_seconds": cpu, "wall_seconds": cpu * 1.3})
+    step = np.arange(1, settings.steps + 1)
+    return pd.DataFrame({"step": step, "cpu_seconds": cpu, "wall_seconds": cpu * 1.3, "gpu_seconds": 0.0})
 
 
 def _profile(folder: Path, pool: str, prompts: list[Prompt]) -> None:

@@ -50,7 +50,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(state):
         "selector": {"visits": {"p1": 2}, "recent": {"p1": [[1.0, 0.0]]}},
         "replay": {},
         "metrics": [{"step": 1, "reward": 0.5}],
-        "watch": {"laps": [(1, 0.1, 0.2)]},
+        "watch": {"laps": [(1, 0.1, 0.2, 0.0)]},
     }
     state.save(7, saved)
     step, loaded = state.load()

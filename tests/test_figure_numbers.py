@@ -81,6 +81,12 @@ def test_tokens_and_seconds_are_each_seeds_own(results, comparisons):
     np.testing.assert_allclose(rows["cpu_seconds"].iloc[1:], laps.loc[rows["step"].iloc[1:]])
 
 
+def test_runs_that_held_no_gpu_have_no_line_against_its_seconds(results, comparisons):
+    frame = curves.collect(results, comparisons, "gpu_seconds")
+    for panel in curves.draw(frame, "gpu_seconds").axes:
+        assert len(panel.get_lines()) == 1  # the base policy
+
+
 def test_seconds_that_end_too_early_are_an_error(tmp_path):
     root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
     path = root / "train/easy/grpo/0/seconds.csv"

@@ -58,6 +58,11 @@ def test_only_what_is_visible_is_claimed(tmp_path: Path, monkeypatch: pytest.Mon
         assert os.environ[VISIBLE] == "3,5"
 
 
+@pytest.mark.parametrize(("device", "held"), [("cuda", 0.25), ("cpu", 0.0)])
+def test_of_a_shared_gpu_a_job_holds_its_part(device: str, held: float) -> None:
+    assert Hardware(gpus=1, share=4).held(device) == held
+
+
 def test_a_schedulers_choice_and_a_job_without_gpus_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VISIBLE, "7")
     with use_gpus(Hardware()):

@@ -23,7 +23,7 @@ def test_seconds_outside_of_steps_by_job(tmp_path: Path, monkeypatch: pytest.Mon
     for run, (start, end, seconds) in runs.items():
         path = Path(f"results/train/{run}/seconds.csv")
         path.parent.mkdir(parents=True)
-        path.write_text(f"step,cpu_seconds,wall_seconds\n1,9,1\n2,9,{seconds}\n")
+        path.write_text(f"step,cpu_seconds,wall_seconds,gpu_seconds\n1,9,1,0\n2,9,{seconds},0\n")
         name = base64.b64encode(str(path).encode(), b"-_").decode()
         Path(".snakemake/metadata", name).write_text(
             json.dumps({"starttime": start, "endtime": end, "log": [str(path.parents[1]) + ".log"]})

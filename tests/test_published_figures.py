@@ -3,6 +3,7 @@ same thing, and all of it without a run."""
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -272,6 +273,7 @@ def test_measured_savings_are_by_each_cost(tmp_path):
     # Every rollout of a method takes as many tokens and, but for noise, as long; wall time is 1.3 times CPU time.
     assert row["tokens_saved"] == pytest.approx(row["rollouts_saved"], rel=0.1)
     assert row["wall_seconds_saved"] == pytest.approx(row["cpu_seconds_saved"])
+    assert math.isnan(row["gpu_seconds_saved"])  # no GPU was held
     assert table.rows[0][3] == "nearly 10× rollouts, against standard GRPO"
     assert set(BENCHMARKS) == set(comparison.benchmarks)
 

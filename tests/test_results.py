@@ -80,7 +80,7 @@ def test_a_damaged_file_is_named(tmp_path):
     (root / "train/easy/grpo/0/metrics.csv").write_text("step,rollouts\n1,8\n")
     with pytest.raises(UserError, match=r"metrics\.csv: has no column 'tokens'"):
         Results(root).metrics("easy", "grpo", 0)
-    (root / "train/easy/grpo/0/seconds.csv").write_text("step,cpu_seconds,wall_seconds\n")
+    (root / "train/easy/grpo/0/seconds.csv").write_text("step,cpu_seconds,wall_seconds,gpu_seconds\n")
     with pytest.raises(UserError, match=r"seconds\.csv: holds no rows"):
         Results(root).seconds("easy", "grpo", 0)
     (root / "profile/easy/history.json").write_text("{}")

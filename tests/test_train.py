@@ -52,6 +52,7 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
         save_policy=lambda policy, path: model.save(policy, path, like=base),
         snapshot_steps=frozenset({2, STEPS}),
         checkpoint_every=2,
+        gpus=0.0,
         report=report,
         on_checkpoint=lambda rows: None,
     )

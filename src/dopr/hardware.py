@@ -56,6 +56,10 @@ class Hardware(Section):
         """GPUs of one process."""
         return self.gpus // self.processes
 
+    def held(self, device: str) -> float:
+        """GPUs of a job that runs on a device; of one that several jobs share, its part."""
+        return 0.0 if device == "cpu" else self.gpus / self.share
+
     @property
     def launcher(self) -> str:
         """What a script that trains is started with."""

@@ -22,7 +22,7 @@ COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sam
 RESPONSES = ("step", "rollouts", "finish", "completion_tokens", "text")
 TEXTS = ("category", "completion_tokens", "text")
 METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length", "grad_norm")
-SECONDS = ("step", "cpu_seconds", "wall_seconds")
+SECONDS = ("step", "cpu_seconds", "wall_seconds", "gpu_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
 

@@ -12,12 +12,13 @@ from dopr.results import Results
 from dopr.scores import Evaluation
 from dopr.statistics import FloatArray
 
-Spending = Literal["rollouts", "tokens", "updates", "cpu_seconds", "wall_seconds"]
+Spending = Literal["rollouts", "tokens", "updates", "cpu_seconds", "gpu_seconds", "wall_seconds"]
 NAMES = {
     "rollouts": "training rollouts",
     "tokens": "training tokens",
     "updates": "updates of the policy",
     "cpu_seconds": "CPU-seconds of training",
+    "gpu_seconds": "GPU-seconds of training",
     "wall_seconds": "seconds of training",
 }
 

@@ -11,33 +11,38 @@ from dopr.files import write_atomically
 
 
 class Stopwatch:
-    """Seconds of processor time (of this process) and of wall time, summed over the laps of all attempts."""
+    """Seconds of processor time (of this process), of wall time and of GPUs, summed over the laps of all attempts.
 
-    def __init__(self) -> None:
-        self.laps: list[tuple[int, float, float]] = []
+    A GPU counts while it is held, busy or not, as whoever pays for it counts; `gpus` may be a share of one.
+    """
+
+    def __init__(self, gpus: float = 0.0) -> None:
+        self.gpus = gpus
+        self.laps: list[tuple[int, float, float, float]] = []
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
     def lap(self, step: int) -> None:
         """Note that `step` steps are done."""
         cpu, wall = time.process_time(), time.perf_counter()
-        before = self.laps[-1] if self.laps else (0, 0.0, 0.0)
-        self.laps.append((step, before[1] + cpu - self._cpu, before[2] + wall - self._wall))
+        before = self.laps[-1] if self.laps else (0, 0.0, 0.0, 0.0)
+        spent = (cpu - self._cpu, wall - self._wall, (wall - self._wall) * self.gpus)
+        self.laps.append((step, before[1] + spent[0], before[2] + spent[1], before[3] + spent[2]))
         self._cpu, self._wall = cpu, wall
 
     def seconds_left(self, steps: int) -> float:
         """Wall seconds to `steps` steps at the pace so far."""
-        done, _, wall = self.laps[-1]
+        done, _, wall, _ = self.laps[-1]
         return wall / done * (steps - done)
 
     def write(self, path: Path) -> None:
-        """One row a lap: step, cpu_seconds, wall_seconds."""
+        """One row a lap: step, cpu_seconds, wall_seconds, gpu_seconds."""
         write_atomically(path, self._write_rows)
 
     def _write_rows(self, path: Path) -> None:
         with path.open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["step", "cpu_seconds", "wall_seconds"])
-            rows.writerows([step, f"{cpu:.4f}", f"{wall:.4f}"] for step, cpu, wall in self.laps)
+            rows.writerow(["step", "cpu_seconds", "wall_seconds", "gpu_seconds"])
+            rows.writerows([step, *(f"{seconds:.4f}" for seconds in spent)] for step, *spent in self.laps)
 
     def state_dict(self) -> dict[str, Any]:
         """The laps so far."""

@@ -52,7 +52,7 @@ class EngineError(UserError):
 
 @dataclass
 class Run:
-    """Everything a training run works with. `save_policy` writes the policy to a folder."""
+    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are those it holds."""
 
     name: str
     phase: Phase
@@ -69,6 +69,7 @@ class Run:
     save_policy: Callable[[Transformer, Path], None]
     snapshot_steps: frozenset[int]
     checkpoint_every: int
+    gpus: float
     report: Callable[[Metrics, Stopwatch], None]
     on_checkpoint: Callable[[list[Metrics]], None]
     held: list[Group] = field(default_factory=list)
@@ -90,7 +91,7 @@ def train(run: Run) -> Stopwatch:
         RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
-    recipe, watch = run.recipe, Stopwatch()
+    recipe, watch = run.recipe, Stopwatch(run.gpus)
     learner = Learner(run.policy, recipe, run.sampling, run.seed)
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)

@@ -62,8 +62,10 @@ class TrainingJob:
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self, grader: Grader, device: str = "cpu") -> None:
+    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:
         """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
+
+        gpus: held meanwhile, for their seconds to be counted.
 
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
@@ -71,20 +73,20 @@ class TrainingJob:
         state = RunState(self.state)
         if not first():
             wait()  # until the first process has claimed the state
-            train(self._open(state, grader, None, device))
+            train(self._open(state, grader, None, device, gpus))
             return
         description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
             wait()
             tracker = Tracker(self.tracking, self.name, description)
-            run = self._open(state, grader, tracker, device)
+            run = self._open(state, grader, tracker, device, gpus)
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
-    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str) -> Run:
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
         """tracker: None in the processes that only help; they report nothing."""
         recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
@@ -110,6 +112,7 @@ class TrainingJob:
             save_policy=self._save_policy,
             snapshot_steps=frozenset(settings["snapshot_steps"]),
             checkpoint_every=settings["checkpoint_every"],
+            gpus=gpus,
             report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
             on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
         )
@@ -129,8 +132,10 @@ class TrainingJob:
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
-def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu") -> bool:
+def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", gpus: float = 0.0) -> bool:
     """Run jobs with equal settings one after another on a device, with one grader of `workers` processes.
+
+    gpus: held meanwhile, for their seconds to be counted.
 
     Returns whether this process is the one that wrote the results.
 
@@ -140,7 +145,7 @@ def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu") 
     jobs = list(jobs)
     with joined(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
         for job in jobs:
-            job.run(grader, device)
+            job.run(grader, device, gpus)
         return first()
 
 

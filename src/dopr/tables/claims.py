@@ -1,4 +1,4 @@
-"""What papers claim to save against what was saved here: rollouts, tokens, CPU-seconds and time until a target."""
+"""What papers claim to save against what was saved until a target here: rollouts, tokens, seconds and time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ COSTS: dict[Spending, str] = {
     "rollouts": "rollouts",
     "tokens": "tokens",
     "cpu_seconds": "CPU-seconds",
+    "gpu_seconds": "GPU-seconds",
     "wall_seconds": "time",
 }
 
