@@ -55,7 +55,9 @@ def joined(device: str) -> Iterator[None]:
     # Nothing here changes logits in place, which is what this warns of.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        place = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()  # 0 where each sees its own alone
+        torch.cuda.set_device(place)
+        os.environ["LOCAL_RANK"] = str(place)  # vLLM goes by it
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield

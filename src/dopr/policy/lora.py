@@ -87,13 +87,21 @@ def without_adapters(policy: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)  # type: ignore[operator]
 
 
-def save_adapter(policy: nn.Module, folder: Path) -> None:
-    """Write the adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
+def adapters(policy: nn.Module) -> dict[str, Tensor]:
+    """The adapters' weights under the names of peft's files; none without adapters; whole, if they are sharded."""
+    if not adapted(policy):
+        return {}
     from peft import get_peft_model_state_dict
 
+    own = {name: whole(weight) for name, weight in policy.state_dict().items() if ".lora_" in name}
+    named = get_peft_model_state_dict(policy, own, ADAPTER, save_embedding_layers=False)
+    return {PREFIX + name: weight for name, weight in named.items()}
+
+
+def save_adapter(policy: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Write adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
     folder.mkdir()
-    weights = get_peft_model_state_dict(policy, adapter_name=ADAPTER, save_embedding_layers=False)
-    save_file({PREFIX + name: weight for name, weight in weights.items()}, folder / "adapter_model.safetensors")
+    save_file(weights, folder / "adapter_model.safetensors")
     config = policy.peft_config[ADAPTER].to_dict()  # type: ignore[union-attr, index]
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     write_json(folder / "adapter_config.json", {**plain, "inference_mode": True})
