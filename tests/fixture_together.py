@@ -5,6 +5,7 @@ A job is a pickled dict: what to do, and where to put what came of it.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def together(folder: Path, processes: int, **job: Any) -> Any:
     command = [*(start if processes > 1 else [sys.executable]), __file__, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr  # nor at the very end
     return pickle.loads((folder / "found.pkl").read_bytes())
 
 
@@ -66,7 +68,10 @@ def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], Any]:
 
 
 def agreed(job: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """A run: for each process its metrics and what its own engine draws in the end, and the weights by then."""
+    """A run: for each process its metrics and what its own engine draws in the end, and the weights by then.
+
+    That the engine is dropped before all is gathered must not part the processes.
+    """
     with Grader(job["verify"]) as grader:
         run = opened_run(job, grader)
         run.save_policy = lambda policy, folder: None
@@ -74,7 +79,10 @@ def agreed(job: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     weights = merged(run.policy)
     run.engine.load_weights(weights)
     own = run.engine.engine if isinstance(run.engine, DataParallel) else run.engine
-    return distributed.gathered((run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3))), weights
+    mine = run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3)
+    del run, own
+    gc.collect()
+    return distributed.gathered(mine), weights
 
 
 def opened_run(job: dict[str, Any], grader: Grader) -> Run:

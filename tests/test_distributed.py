@@ -49,6 +49,8 @@ def test_one_process_is_given_back_what_it_gives():
     assert distributed.share_of([4, 5, 6]) == ([4, 5, 6], 1.0)
     assert distributed.whole(weights) is weights
     assert distributed.placed(weights, weights) is weights
+    distributed.keep(lambda: 1 / 0)
+    distributed.ENDING.close()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,17 @@ def test_rows_are_shared_out_and_who_has_none_counts_for_nothing(monkeypatch, ra
     monkeypatch.setattr(distributed, "size", lambda: 2)
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     assert distributed.share_of(rows) == expected
+
+
+def test_of_several_processes_what_was_kept_ends_when_they_part(monkeypatch):
+    ended: list[int] = []
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    distributed.keep(lambda: ended.append(1))
+    distributed.keep(lambda: ended.append(2))
+    assert not ended
+    distributed.ENDING.close()
+    distributed.ENDING.close()
+    assert ended == [2, 1]
 
 
 @pytest.mark.slow

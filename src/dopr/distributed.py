@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 T = TypeVar("T")
+ENDING = ExitStack()  # what ends before the processes part
 PATIENCE = timedelta(hours=1)  # for a process that grades or samples longer than the others
 
 
@@ -62,7 +63,15 @@ def joined(device: str) -> Iterator[None]:
     try:
         yield
     finally:
-        dist.destroy_process_group()
+        ENDING.close()
+        if dist.is_initialized():  # an engine may have ended this with itself
+            dist.destroy_process_group()
+
+
+def keep(end: Callable[[], object]) -> None:
+    """Call `end`, and keep alive what it is of, when these processes part; where there is one, nothing is done."""
+    if size() > 1:
+        ENDING.callback(end)
 
 
 def wait() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dopr.distributed import size
+from dopr.distributed import keep, size
 from dopr.errors import UserError
 from dopr.model_folder import end_tokens, read_shape
 from dopr.rollout.engine import Sample
@@ -70,6 +70,7 @@ class VllmEngine:
         self.ends = end_tokens(folder)
         self._asleep = False
         self._llm = start(folder, dtype, cache_gb, tensor_parallel)
+        keep(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
             self.generate([[0]], 1, 0.0, 1, 0)
