@@ -5,6 +5,7 @@ A job is a pickled dict: what to do, and where to put what came of it.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from dopr.policy.lora import merged
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.open import open_engine
 from dopr.rollout.torch_engine import TorchEngine
-from dopr.train import train
+from dopr.train import Run, train
 from dopr.verify.grader import Grader
 
 
@@ -30,13 +31,14 @@ def together(folder: Path, processes: int, **job: Any) -> Any:
     command = [*(start if processes > 1 else [sys.executable]), __file__, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr  # nor at the very end
     return pickle.loads((folder / "found.pkl").read_bytes())
 
 
 def main() -> None:
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
     with distributed.joined("cpu"):
-        found = {"learn": learned, "train": trained, "generate": generated}[job["do"]](job)
+        found = {"learn": learned, "train": trained, "agree": agreed, "generate": generated}[job["do"]](job)
         if distributed.first():
             job["found"].write_bytes(pickle.dumps(found))
 
@@ -55,31 +57,56 @@ def learned(job: dict[str, Any]) -> list[Any]:
     return found
 
 
-def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], dict[str, Any]]:
-    """A run from its last checkpoint to some step: metrics and weights."""
+def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], Any]:
+    """A run from its last checkpoint to some step: metrics, and what is saved of the policy."""
+    saved: list[Any] = []
+    with Grader(job["verify"]) as grader:
+        run = opened_run(job, grader)
+        run.save_policy = lambda policy, folder: saved.append(model.collected(policy))
+        train(run)
+        return run.metrics, saved[-1]
+
+
+def agreed(job: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """A run: for each process its metrics and what its own engine draws in the end, and the weights by then.
+
+    That the engine is dropped before all is gathered must not part the processes.
+    """
+    with Grader(job["verify"]) as grader:
+        run = opened_run(job, grader)
+        run.save_policy = lambda policy, folder: None
+        train(run)
+    weights = merged(run.policy)
+    run.engine.load_weights(weights)
+    own = run.engine.engine if isinstance(run.engine, DataParallel) else run.engine
+    mine = run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3)
+    del run, own
+    gc.collect()
+    return distributed.gathered(mine), weights
+
+
+def opened_run(job: dict[str, Any], grader: Grader) -> Run:
+    """A run with the engine of all processes."""
     from test_train import make_run
 
-    with Grader(job["verify"]) as grader:
-        run = make_run(job["base"], job["state"], job["pool"], job["recipe"], grader)
-        run.engine = engine_on(job["base"])
-        weights: list[dict[str, Any]] = []
-        run.save_policy = lambda policy, folder: weights.append(merged(policy))
-        train(run)
-        return run.metrics, weights[-1]
+    run = make_run(job["base"], job["state"], job["pool"], job["recipe"], grader)
+    run.engine = engine_on(job)
+    return run
 
 
-def engine_on(base: Path) -> Any:
+def engine_on(job: dict[str, Any]) -> Any:
     """The engine that several processes open, or the same for one."""
-    opened = open_engine("torch", base, "float32", 1.0)
-    if distributed.size() == 1:
-        return TorchEngine.from_folder(base, static=True)
-    assert isinstance(opened, DataParallel)
-    return opened
+    name, together = job.get("engine", "torch"), job.get("tensor_parallel", 1)
+    if name == "torch" and distributed.size() == 1:
+        return TorchEngine.from_folder(job["base"], static=True)
+    engine = open_engine(name, job["base"], "float32", 0.25, tensor_parallel=together)
+    assert isinstance(engine, DataParallel) == (distributed.size() > 1)
+    return engine
 
 
 def generated(job: dict[str, Any]) -> list[Any]:
     """What each process has of some prompts' samples."""
-    return distributed.gathered(engine_on(job["base"]).generate(job["prompts"], job["n"], 1.0, 8, 3))
+    return distributed.gathered(engine_on(job).generate(job["prompts"], job["n"], 1.0, 8, 3))
 
 
 if __name__ == "__main__":

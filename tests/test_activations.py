@@ -183,4 +183,8 @@ def test_memory_with_adapters_and_with_vllm_by_hand(config: Config, tmp_path: Pa
     assert found["cache"] == 128 * 30 * 24 * 2
     vllm = config.rollout.model_copy(update={"engine": "vllm", "kv_cache_gb": 1e-6})
     found = memory(recipe, vllm, SHAPE, lengths, 1)
-    assert (found["sampler"], found["cache"]) == (4000, 2**30 / 1e6)
+    assert (found["sampler"], found["cache"]) == (2000, 2**30 / 1e6)
+    shared = vllm.model_copy(update={"tensor_parallel": 2})
+    found = memory(recipe, shared, SHAPE, lengths, 4)
+    assert (found["sampler"], found["cache"]) == (1000, 2**30 / 1e6)
+    assert memory(recipe, config.rollout, SHAPE, lengths, 4)["sampler"] == 2000

@@ -17,7 +17,7 @@ from dopr.config import ConfigError
 from dopr.files import read_json
 from dopr.policy import lora, model
 from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.lora import AdapterError, adapt, merged, without_adapters
+from dopr.policy.lora import AdapterError, Merged, adapt, merged, without_adapters
 from dopr.policy.transformer import Transformer
 from dopr.preflight import open_config
 from dopr.recipe import Critic, Lora
@@ -85,6 +85,19 @@ def test_merged_weights_are_the_adapted_network_and_off_it_is_the_old_one(refere
         projection.lora_B["default"].weight @ projection.lora_A["default"].weight
     )
     torch.testing.assert_close(merged(changed)["model.layers.1.mlp.down_proj.weight"], by_hand)
+
+
+def test_merged_weights_are_made_when_they_are_asked_for(policy: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = scattered(policy)
+    layer = changed.model.layers[1].mlp.down_proj
+    made, delta = [], layer.get_delta_weight
+    monkeypatch.setattr(layer, "get_delta_weight", lambda adapter: made.append(adapter) or delta(adapter))
+    lazy = Merged(changed)
+    assert list(lazy) == list(policy.state_dict())
+    assert not made
+    assert torch.equal(lazy["model.layers.1.mlp.down_proj.weight"], layer.base_layer.weight + delta("default"))
+    assert lazy["model.norm.weight"].data_ptr() == changed.model.norm.weight.data_ptr()
+    assert made == ["default"]
 
 
 def test_adapters_follow_from_the_seed_alone_and_leave_other_random_numbers_alone(policy: Transformer) -> None:

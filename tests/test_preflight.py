@@ -190,10 +190,14 @@ def test_vllm_needs_a_process_for_each_run(raw):
     assert open_config(raw).rollout.engine == "vllm"
 
 
-def test_processes_that_train_together_sample_by_the_torch_engine_and_have_no_adapters(raw):
-    raw["hardware"]["processes"] = 2
-    assert open_config(raw).hardware.processes == 2
+def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw):
+    raw["hardware"]["processes"], raw["seeds_per_job"] = 4, 1
     raw["recipes"]["dopr"]["lora"] = {"rank": 4, "alpha": 8}
-    assert "recipes.dopr.lora: adapters are trained by one process; set hardware.processes to 1" in refusal(raw)
-    raw["rollout"]["engine"], raw["seeds_per_job"] = "vllm", 1
-    assert "hardware.processes: 2 processes that train together sample by the torch engine" in refusal(raw)
+    raw["rollout"]["engine"] = "vllm"
+    for together in (1, 2, 4):
+        raw["rollout"]["tensor_parallel"] = together
+        assert open_config(raw).rollout.tensor_parallel == together
+    raw["rollout"]["tensor_parallel"] = 3
+    assert "rollout.tensor_parallel: 3 does not divide the 4 processes that train together" in refusal(raw)
+    raw["rollout"].update(tensor_parallel=2, engine="torch")
+    assert "rollout.tensor_parallel: 2 processes share a vllm, not a torch engine; set it to 1" in refusal(raw)

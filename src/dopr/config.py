@@ -74,14 +74,16 @@ class Base(Section):
 class Sampling(Section):
     """How completions are drawn.
 
-    engine: what draws them. kv_cache_gb: memory of vLLM's cache, in GiB. max_logprob_gap: a run stops when a sampled
-    token's log-probability and the trainer's differ by more; see gap_limit.
+    engine: what draws them. kv_cache_gb: memory of vLLM's cache, in GiB. tensor_parallel: of the processes that train
+    together, so many share one vLLM. max_logprob_gap: a run stops when a sampled token's log-probability and the
+    trainer's differ by more; see gap_limit.
     """
 
     temperature: float = Field(ge=0)
     max_new_tokens: PositiveInt
     engine: Literal["torch", "vllm"] = "torch"
     kv_cache_gb: float = Field(default=1.0, gt=0)
+    tensor_parallel: PositiveInt = 1
     max_logprob_gap: float | None = Field(default=None, gt=0)
 
     def gap_limit(self, dtype: str) -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 T = TypeVar("T")
+ENDING = ExitStack()  # what ends before the processes part
 PATIENCE = timedelta(hours=1)  # for a process that grades or samples longer than the others
 
 
@@ -55,12 +56,22 @@ def joined(device: str) -> Iterator[None]:
     # Nothing here changes logits in place, which is what this warns of.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        place = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()  # 0 where each sees its own alone
+        torch.cuda.set_device(place)
+        os.environ["LOCAL_RANK"] = str(place)  # vLLM goes by it
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
-        dist.destroy_process_group()
+        ENDING.close()
+        if dist.is_initialized():  # an engine may have ended this with itself
+            dist.destroy_process_group()
+
+
+def keep(end: Callable[[], object]) -> None:
+    """Call `end`, and keep alive what it is of, when these processes part; where there is one, nothing is done."""
+    if size() > 1:
+        ENDING.callback(end)
 
 
 def wait() -> None:

@@ -166,11 +166,17 @@ def check_evaluation_tokens(config: Config) -> None:
 
 
 def check_engine(config: Config) -> None:
-    """vLLM is opened once in a process, so each run has one of its own, and is none of several that train together."""
-    if config.rollout.engine == "vllm" and config.hardware.processes > 1:
+    """vLLM is opened once in a process, so each run has one of its own; it alone splits layers among processes."""
+    processes, together = config.hardware.processes, config.rollout.tensor_parallel
+    if together > 1 and config.rollout.engine != "vllm":
         raise ConfigError(
-            f"config.yaml: hardware.processes: {config.hardware.processes} processes that train together sample by the "
-            "torch engine; set rollout.engine to torch, or processes to 1"
+            f"config.yaml: rollout.tensor_parallel: {together} processes share a vllm, not a torch engine; set it to "
+            "1, or rollout.engine to vllm"
+        )
+    if processes % together:
+        raise ConfigError(
+            f"config.yaml: rollout.tensor_parallel: {together} does not divide the {processes} processes that train "
+            "together; change it or hardware.processes"
         )
     if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
         raise ConfigError(
@@ -181,10 +187,6 @@ def check_engine(config: Config) -> None:
 def check_adapters(config: Config) -> None:
     """What adapters need is installed, where a recipe has them."""
     for name, recipe in config.recipes.items():
-        if recipe.lora and config.hardware.processes > 1:
-            raise ConfigError(
-                f"config.yaml: recipes.{name}.lora: adapters are trained by one process; set hardware.processes to 1"
-            )
         if recipe.lora and find_spec("peft") is None:
             raise ConfigError(
                 f"config.yaml: recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'"

@@ -23,7 +23,7 @@ from dopr.distributed import decided, first
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
-from dopr.policy.lora import merged
+from dopr.policy.lora import Merged
 from dopr.policy.optimiser import learning_rate
 from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics
@@ -96,7 +96,7 @@ def train(run: Run) -> Stopwatch:
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)
     for step in range(start, recipe.steps):
-        run.engine.load_weights(merged(run.policy))
+        run.engine.load_weights(Merged(run.policy))
         asks = run.selector.ask(step, [outcome(group) for group in run.held])
         check_asks(run, asks)
         new = roll_out(run, step, asks)

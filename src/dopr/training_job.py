@@ -19,7 +19,6 @@ from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.model_folder import read_tokenizer, weight_files
 from dopr.policy import model
-from dopr.policy.lora import merged
 from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.provenance import describe, write
@@ -105,7 +104,9 @@ class TrainingJob:
             pool=pool,
             policy=load(),
             tokenizer=tokenizer,
-            engine=open_engine(sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device),
+            engine=open_engine(
+                sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device, sampling.tensor_parallel
+            ),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
@@ -118,9 +119,9 @@ class TrainingJob:
         )
 
     def _save_policy(self, policy: Transformer, folder: Path) -> None:
-        weights = merged(policy)  # from all processes
+        parts = model.collected(policy)  # from all processes
         if first():
-            write_atomically(folder, lambda temporary: model.save(policy, temporary, self.base, weights))
+            write_atomically(folder, lambda temporary: model.save(policy, temporary, self.base, parts))
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
         last = run.recipe.steps

@@ -92,7 +92,8 @@ def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, g
 
     A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser). With adapters only
     theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
-    of its own, and a cache of the size it is given; each of several processes has a whole copy to sample from.
+    of its own, or a part of one, and a cache of the size it is given; each of several processes has a whole copy to
+    sample from.
     """
     weight, count = BYTES[recipe.dtype], shape.parameters / gpus
     trained = shape.adapters(recipe.lora) / gpus if recipe.lora else count
@@ -100,10 +101,11 @@ def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, g
     sequences = recipe.rollouts_per_step / gpus
     rows = update_rows(recipe) / gpus
     vllm = sampling.engine == "vllm"
+    copies = 1 / sampling.tensor_parallel if vllm else float(bool(recipe.lora or gpus > 1))
     cache = sequences * (lengths.prompt + lengths.completion) * shape.cache * weight
     return {
         "weights": (count + trained if recipe.lora else count) * weight,
-        "sampler": shape.parameters * weight * (bool(recipe.lora) + (vllm or gpus > 1)),
+        "sampler": shape.parameters * weight * copies,
         "reference": count * weight if recipe.loss.kl and not recipe.lora else 0.0,
         "gradients": trained * own,
         "optimiser": trained * (8 if recipe.dtype == "float32" else 12),

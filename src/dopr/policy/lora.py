@@ -10,7 +10,7 @@ transformers, which takes seconds, so it is imported only where adapters are ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,18 +60,36 @@ def adapted(policy: nn.Module) -> bool:
     return hasattr(policy, "peft_config")
 
 
-@torch.no_grad()
-def merged(policy: nn.Module) -> dict[str, Tensor]:
-    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is; whole,
-    if it is sharded."""
-    found = {}
-    for name, weight in policy.state_dict().items():
-        if name.endswith(f"{BASE}.weight"):
-            layer = policy.get_submodule(name.removesuffix(f"{BASE}.weight"))
+class Merged(Mapping[str, Tensor]):
+    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is.
+
+    Each weight is added to, and put together if it is sharded, when it is asked for, so that they need not all be there
+    at once; of a sharded policy all processes must ask for the same.
+    """
+
+    def __init__(self, policy: nn.Module) -> None:
+        self.policy = policy
+        self.weights = {
+            name.replace(BASE, ""): weight for name, weight in policy.state_dict().items() if ".lora_" not in name
+        }
+
+    @torch.no_grad()
+    def __getitem__(self, name: str) -> Tensor:
+        weight, layer = self.weights[name], self.policy.get_submodule(name.rpartition(".")[0])
+        if name.endswith(".weight") and hasattr(layer, "get_delta_weight"):
             weight = weight + layer.get_delta_weight(ADAPTER)  # type: ignore[operator]
-        if ".lora_" not in name:
-            found[name.replace(BASE, "")] = whole(weight)
-    return found
+        return whole(weight)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+def merged(policy: nn.Module) -> dict[str, Tensor]:
+    """All of Merged at once."""
+    return dict(Merged(policy))
 
 
 @contextmanager
@@ -87,13 +105,21 @@ def without_adapters(policy: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)  # type: ignore[operator]
 
 
-def save_adapter(policy: nn.Module, folder: Path) -> None:
-    """Write the adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
+def adapters(policy: nn.Module) -> dict[str, Tensor]:
+    """The adapters' weights under the names of peft's files; none without adapters; whole, if they are sharded."""
+    if not adapted(policy):
+        return {}
     from peft import get_peft_model_state_dict
 
+    own = {name: whole(weight) for name, weight in policy.state_dict().items() if ".lora_" in name}
+    named = get_peft_model_state_dict(policy, own, ADAPTER, save_embedding_layers=False)
+    return {PREFIX + name: weight for name, weight in named.items()}
+
+
+def save_adapter(policy: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Write adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
     folder.mkdir()
-    weights = get_peft_model_state_dict(policy, adapter_name=ADAPTER, save_embedding_layers=False)
-    save_file({PREFIX + name: weight for name, weight in weights.items()}, folder / "adapter_model.safetensors")
+    save_file(weights, folder / "adapter_model.safetensors")
     config = policy.peft_config[ADAPTER].to_dict()  # type: ignore[union-attr, index]
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     write_json(folder / "adapter_config.json", {**plain, "inference_mode": True})

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from dopr.files import DataError, read_json, write_json
 from dopr.model_folder import read_shape, read_tokenizer, read_weights
-from dopr.policy.lora import adapted, merged, save_adapter
+from dopr.policy.lora import adapters, merged, save_adapter
 from dopr.policy.transformer import Transformer
 
+Weights = dict[str, Tensor]
 SHARED_FILES = (
     "config.json",
     "generation_config.json",
@@ -45,11 +46,18 @@ def load(folder: Path, device: str = "cpu") -> Transformer:
     return policy.to(device)
 
 
-def save(policy: Transformer, folder: Path, like: Path, weights: dict[str, Tensor] | None = None) -> None:
+def collected(policy: Transformer) -> tuple[Weights, Weights]:
+    """What is saved of a policy: its weights, with adapters merged into them, and the adapters' own. Where they are
+    sharded, all processes must ask for them."""
+    return merged(policy), adapters(policy)
+
+
+def save(policy: Transformer, folder: Path, like: Path, parts: tuple[Weights, Weights] | None = None) -> None:
     """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
-    merged into it, and written to its folder `adapter` too. weights: the policy's, where they are sharded."""
+    written to its folder `adapter` too. parts: see collected, where the policy is sharded."""
+    weights, adapter = parts or collected(policy)
     folder.mkdir(parents=True)
-    save_file(merged(policy) if weights is None else weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
@@ -57,5 +65,5 @@ def save(policy: Transformer, folder: Path, like: Path, weights: dict[str, Tenso
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name
     if config.get(key, dtype) != dtype:  # whoever loads it goes by what is written there
         write_json(folder / "config.json", {**config, key: dtype})
-    if adapted(policy):
-        save_adapter(policy, folder / "adapter")
+    if adapter:
+        save_adapter(policy, adapter, folder / "adapter")

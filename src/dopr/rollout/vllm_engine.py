@@ -7,6 +7,9 @@ A layer left as it was stops the run at once: vLLM only warns. And what is sampl
 
 On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
 weights anyway). That has not been run on a GPU; the CPU build takes the calls and keeps its memory.
+
+Of several processes that train together each has a vLLM, or a part of one that neighbours share; they join the world
+there is, and each takes its weights from its own process.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dopr.distributed import keep, size
 from dopr.errors import UserError
 from dopr.model_folder import end_tokens, read_shape
 from dopr.rollout.engine import Sample
@@ -55,8 +59,9 @@ class Kept(logging.Handler):
 class VllmEngine:
     """Samples by vLLM; `tied` models have no output head of their own."""
 
-    def __init__(self, folder: Path, dtype: str, cache_gb: float) -> None:
-        """cache_gb: memory of the key-value cache, in GiB.
+    def __init__(self, folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1) -> None:
+        """cache_gb: memory of the key-value cache in each process, in GiB. tensor_parallel: how many neighbouring
+        processes hold a part of each layer; they must be asked for the same.
 
         Raises:
             VllmError: vLLM is missing, cannot start, or cannot sample from a model of this shape.
@@ -64,7 +69,8 @@ class VllmEngine:
         self.tied = bool(read_shape(folder).get("tie_word_embeddings", False))
         self.ends = end_tokens(folder)
         self._asleep = False
-        self._llm = start(folder, dtype, cache_gb)
+        self._llm = start(folder, dtype, cache_gb, tensor_parallel)
+        keep(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
             self.generate([[0]], 1, 0.0, 1, 0)
@@ -127,7 +133,7 @@ class VllmEngine:
             self._asleep = True
 
 
-def start(folder: Path, dtype: str, cache_gb: float) -> Any:
+def start(folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1) -> Any:
     """vLLM on a model folder; a context that the cache cannot hold is cut to what it can.
 
     Raises:
@@ -152,6 +158,8 @@ def start(folder: Path, dtype: str, cache_gb: float) -> Any:
             enable_chunked_prefill=not current_platform.is_cpu(),
             enable_sleep_mode=current_platform.is_sleep_mode_available(),
             enforce_eager=True,
+            distributed_executor_backend="external_launcher" if size() > 1 else None,
+            tensor_parallel_size=tensor_parallel,
             seed=0,
             logprobs_mode="processed_logprobs",  # at the sampling temperature
             disable_log_stats=True,
