@@ -53,6 +53,7 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
         snapshot_steps=frozenset({2, STEPS}),
         checkpoint_every=2,
         gpus=0.0,
+        beside=1,
         report=report,
         on_checkpoint=lambda rows: None,
     )

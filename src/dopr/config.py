@@ -129,6 +129,7 @@ class Config(Section):
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds_per_job: PositiveInt
+    seeds_together: bool = False
     data: Data
     prompt: PromptStyle = PromptStyle()
     base: Base

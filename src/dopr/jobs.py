@@ -122,6 +122,7 @@ class Jobs:
             rollout=config.rollout.model_dump(mode="json"),
             verify=self._verify(),
             prompt=self._prompt(),
+            seeds_together=config.seeds_together and script == "train",
             checkpoint_every=config.checkpoint_every,
             snapshot_steps=sorted(steps) if snapshots else [],
         )

@@ -178,6 +178,11 @@ def check_engine(config: Config) -> None:
             f"config.yaml: rollout.tensor_parallel: {together} does not divide the {processes} processes that train "
             "together; change it or hardware.processes"
         )
+    if config.seeds_together and (processes > 1 or config.rollout.engine == "vllm"):
+        raise ConfigError(
+            "config.yaml: seeds_together: it is for one process and the torch engine; set hardware.processes to 1 and "
+            "rollout.engine to torch, or seeds_together to false"
+        )
     if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
         raise ConfigError(
             f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
@@ -187,6 +192,11 @@ def check_engine(config: Config) -> None:
 def check_adapters(config: Config) -> None:
     """What adapters need is installed, where a recipe has them."""
     for name, recipe in config.recipes.items():
+        if config.seeds_together and not recipe.lora:
+            raise ConfigError(
+                f"config.yaml: seeds_together: runs share a base by adapters, and recipes.{name} has none; set "
+                "train.lora for all recipes, or seeds_together to false"
+            )
         if recipe.lora and find_spec("peft") is None:
             raise ConfigError(
                 f"config.yaml: recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'"

@@ -13,11 +13,12 @@ from dopr.files import write_atomically
 class Stopwatch:
     """Seconds of processor time (of this process), of wall time and of GPUs, summed over the laps of all attempts.
 
-    A GPU counts while it is held, busy or not, as whoever pays for it counts; `gpus` may be a share of one.
+    A GPU counts while it is held, busy or not, as whoever pays for it counts. Of `runs` that share the process and its
+    GPUs each counts its part of both.
     """
 
-    def __init__(self, gpus: float = 0.0) -> None:
-        self.gpus = gpus
+    def __init__(self, gpus: float = 0.0, runs: int = 1) -> None:
+        self.gpus, self.runs = gpus, runs
         self.laps: list[tuple[int, float, float, float]] = []
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
@@ -25,7 +26,8 @@ class Stopwatch:
         """Note that `step` steps are done."""
         cpu, wall = time.process_time(), time.perf_counter()
         before = self.laps[-1] if self.laps else (0, 0.0, 0.0, 0.0)
-        spent = (cpu - self._cpu, wall - self._wall, (wall - self._wall) * self.gpus)
+        passed = wall - self._wall
+        spent = ((cpu - self._cpu) / self.runs, passed, passed * self.gpus / self.runs)
         self.laps.append((step, before[1] + spent[0], before[2] + spent[1], before[3] + spent[2]))
         self._cpu, self._wall = cpu, wall
 

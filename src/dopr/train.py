@@ -52,7 +52,8 @@ class EngineError(UserError):
 
 @dataclass
 class Run:
-    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are those it holds."""
+    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are
+    those that its process holds, which `beside` runs share."""
 
     name: str
     phase: Phase
@@ -70,6 +71,7 @@ class Run:
     snapshot_steps: frozenset[int]
     checkpoint_every: int
     gpus: float
+    beside: int
     report: Callable[[Metrics, Stopwatch], None]
     on_checkpoint: Callable[[list[Metrics]], None]
     held: list[Group] = field(default_factory=list)
@@ -91,7 +93,7 @@ def train(run: Run) -> Stopwatch:
         RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
-    recipe, watch = run.recipe, Stopwatch(run.gpus)
+    recipe, watch = run.recipe, Stopwatch(run.gpus, run.beside)
     learner = Learner(run.policy, recipe, run.sampling, run.seed)
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)

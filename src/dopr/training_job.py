@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
 from dopr.data.encoding import check_prompts
@@ -19,12 +21,15 @@ from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.model_folder import read_tokenizer, weight_files
 from dopr.policy import model
+from dopr.policy.lora import sharing
 from dopr.policy.transformer import Transformer
 from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
 from dopr.rollout.open import open_engine
+from dopr.rollout.together import Seat, Together
+from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Setup, make_selector
 from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
@@ -33,6 +38,15 @@ from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
 
 IDLE = 25  # steps in a row without an update that a progress line speaks of
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a run has that goes together with others: a policy on their common weights, its engine, and their number."""
+
+    policy: Transformer
+    seat: Seat
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -61,10 +75,10 @@ class TrainingJob:
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:
+    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0, place: Place | None = None) -> None:
         """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
 
-        gpus: held meanwhile, for their seconds to be counted.
+        gpus: held meanwhile, for their seconds to be counted. place: among runs that go together.
 
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
@@ -72,20 +86,28 @@ class TrainingJob:
         state = RunState(self.state)
         if not first():
             wait()  # until the first process has claimed the state
-            train(self._open(state, grader, None, device, gpus))
+            train(self._open(state, grader, None, device, gpus, place))
             return
         description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
             wait()
             tracker = Tracker(self.tracking, self.name, description)
-            run = self._open(state, grader, tracker, device, gpus)
+            run = self._open(state, grader, tracker, device, gpus, place)
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
-    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
+    def _open(
+        self,
+        state: RunState,
+        grader: Grader,
+        tracker: Tracker | None,
+        device: str,
+        gpus: float,
+        place: Place | None,
+    ) -> Run:
         """tracker: None in the processes that only help; they report nothing."""
         recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
@@ -102,9 +124,11 @@ class TrainingJob:
             recipe=recipe,
             sampling=sampling,
             pool=pool,
-            policy=load(),
+            policy=place.policy if place else load(),
             tokenizer=tokenizer,
-            engine=open_engine(
+            engine=place.seat
+            if place
+            else open_engine(
                 sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device, sampling.tensor_parallel
             ),
             selector=make_selector(recipe.selector, setup, recipe.options),
@@ -114,6 +138,7 @@ class TrainingJob:
             snapshot_steps=frozenset(settings["snapshot_steps"]),
             checkpoint_every=settings["checkpoint_every"],
             gpus=gpus,
+            beside=place.runs if place else 1,
             report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
             on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
         )
@@ -134,7 +159,7 @@ class TrainingJob:
 
 
 def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", gpus: float = 0.0) -> bool:
-    """Run jobs with equal settings one after another on a device, with one grader of `workers` processes.
+    """Run jobs with equal settings on a device, one after another or together; the grader has `workers` processes.
 
     gpus: held meanwhile, for their seconds to be counted.
 
@@ -145,9 +170,25 @@ def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", 
     """
     jobs = list(jobs)
     with joined(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
-        for job in jobs:
-            job.run(grader, device, gpus)
+        if jobs[0].settings["seeds_together"]:
+            run_together(jobs, grader, device, gpus)
+        else:
+            for job in jobs:
+                job.run(grader, device, gpus)
         return first()
+
+
+def run_together(jobs: Sequence[TrainingJob], grader: Grader, device: str, gpus: float) -> None:
+    """Run jobs with adapters side by side, on one base and with one engine (see dopr.rollout.together).
+
+    Raises:
+        UserError: see TrainingJob.run; of the first job to fail. The others end at their last checkpoint.
+    """
+    base = jobs[0].base
+    policy = model.load(base, device).to(getattr(torch, jobs[0].recipe.dtype))  # once for all, before they share it
+    together = Together(TorchEngine.from_folder(base, device, static=True), len(jobs))
+    places = [Place(sharing(policy), Seat(together, i), len(jobs)) for i in range(len(jobs))]
+    together.go([partial(job.run, grader, device, gpus, place) for job, place in zip(jobs, places, strict=True)])
 
 
 def link_tree(source: Path, target: Path) -> None:

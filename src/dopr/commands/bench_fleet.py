@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -29,7 +30,10 @@ from dopr.config import Config
 from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
 from dopr.jobs import Jobs
-from dopr.recipe import Reward
+from dopr.recipe import Lora, Reward
+
+if TYPE_CHECKING:
+    from dopr.training_job import TrainingJob
 
 WARM = 8  # steps before the clock starts
 SAME = ("ledger.parquet", "metrics.csv")  # what must not depend on who runs beside
@@ -53,17 +57,26 @@ class Plan:
         return f"{self.methods[number % len(self.methods)]}/{number // len(self.methods)}"
 
     def train(self, number: int, steps: int, fleet: Path) -> None:
-        """One run from beginning to end, in the folder of its fleet, which has a tracking store."""
-        from dopr.training_job import TrainingJob, run_all
+        """One run from beginning to end."""
+        from dopr.training_job import run_all
+
+        run_all([self.job(number, steps, fleet)])
+
+    def job(
+        self, number: int, steps: int, fleet: Path, lora: Lora | None = None, together: bool = False
+    ) -> TrainingJob:
+        """A run in the folder of its fleet, which has a tracking store."""
+        from dopr.training_job import TrainingJob
 
         method, seed = self.name(number).split("/")
         settings = Jobs(self.config).train(method)
-        settings["recipe"] |= {"steps": steps, "reward": Reward(kind="random").model_dump()}
-        job = TrainingJob(
+        recipe = {"steps": steps, "reward": Reward(kind="random").model_dump(), "lora": lora and lora.model_dump()}
+        settings["recipe"] |= recipe
+        return TrainingJob(
             name=self.name(number),
             phase="train",
             seed=int(seed),
-            settings={**settings, "snapshot_steps": [steps]},
+            settings={**settings, "snapshot_steps": [steps], "seeds_together": together},
             pool=self.folder / "pool.jsonl",
             base=self.folder / "base",
             history=None,
@@ -71,7 +84,6 @@ class Plan:
             tracking=fleet / "store.json",
             output=fleet / self.name(number),
         )
-        run_all([job])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -25,6 +27,7 @@ from dopr.files import write_json
 from dopr.recipe import Lora
 from dopr.records import derive_seed
 
+Network = TypeVar("Network", bound=nn.Module)
 ADAPTER = "default"
 BASE = ".base_layer"  # in the names of an adapted projection's own weights
 PREFIX = "base_model.model."  # of every name in peft's files
@@ -35,7 +38,8 @@ class AdapterError(UserError):
 
 
 def adapt(policy: nn.Module, settings: Lora, seed: int) -> None:
-    """Put adapters on the policy's projections and freeze all else, in place; what they begin with follows from seed.
+    """Put adapters in float32 on the policy's projections and freeze all else, in place; what they begin with follows
+    from seed.
 
     Raises:
         AdapterError: peft is not installed.
@@ -53,11 +57,19 @@ def adapt(policy: nn.Module, settings: Lora, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "lora"))
         inject_adapter_in_model(config, policy, ADAPTER)
+    for name, weight in policy.named_parameters():
+        if ".lora_" in name:
+            weight.data = weight.data.float()  # peft gives it the type of the base, which is not what is optimised
 
 
 def adapted(policy: nn.Module) -> bool:
     """Whether the policy has adapters."""
     return hasattr(policy, "peft_config")
+
+
+def sharing(policy: Network) -> Network:
+    """A policy of its own modules, for adapters of its own, on the same weights."""
+    return deepcopy(policy, {id(shared): shared for shared in (*policy.parameters(), *policy.buffers())})
 
 
 class Merged(Mapping[str, Tensor]):
@@ -85,6 +97,16 @@ class Merged(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    @torch.no_grad()
+    def factors(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """What is added to each weight as A [rank, inner] and alpha / rank B [columns, rank]."""
+        found = {}
+        for name, layer in self.policy.named_modules():
+            if hasattr(layer, "get_delta_weight"):
+                down, up = (side[ADAPTER].weight.detach() for side in (layer.lora_A, layer.lora_B))
+                found[f"{name}.weight"] = (down, up * layer.scaling[ADAPTER])
+        return found
 
 
 def merged(policy: nn.Module) -> dict[str, Tensor]:

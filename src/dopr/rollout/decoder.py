@@ -9,8 +9,8 @@ importing transformers. A test holds its log-probabilities to the transformers m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,18 @@ from dopr.architecture import rotary_angles
 from dopr.model_folder import read_shape, read_weights
 from dopr.products import product
 
+Pair = tuple[Tensor, Tensor]  # of an adapter: A [rank, inner] and B [columns, rank], with its factor
+FUSED = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "output": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+
 
 @dataclass
 class Layer:
-    """Weights of one block; the norms' are scaled (see Decoder._normed)."""
+    """Weights of one block; the norms' are scaled (see Decoder._normed). adapters: by projection, see Decoder.adapt."""
 
     attention_norm: Tensor
     qkv: Tensor
@@ -35,6 +43,13 @@ class Layer:
     mlp_norm: Tensor
     gate_up: Tensor
     down: Tensor
+    adapters: dict[str, Pair] = field(default_factory=dict)
+
+    def project(self, name: str, rows: Tensor) -> Tensor:
+        """rows [rows, inner] through a projection, and through its adapters."""
+        out = product(rows, getattr(self, name), self.qkv_bias if name == "qkv" else None)
+        pair = self.adapters.get(name)
+        return out if pair is None else out + low_rank(rows, *pair)
 
 
 @dataclass
@@ -86,6 +101,8 @@ class Decoder:
         self.embedding = weights["model.embed_tokens.weight"]
         self.head = weights.get("lm_head.weight", self.embedding)
         self.final_norm = self._scaled(weights["model.norm.weight"])
+        parts = [part for names in FUSED.values() for part in names]
+        self.columns = {part: len(weights[f"model.layers.0.{part}.weight"]) for part in parts}
         self.layers = [self._layer(weights, f"model.layers.{i}.") for i in range(self.layers_count)]
         self.rotation, self.margin = self.rotation.to(self.device), self.margin.to(self.device)
 
@@ -102,10 +119,41 @@ class Decoder:
         )
 
     def _qkv(self, weights: Mapping[str, Tensor], prefix: str, kind: str) -> Tensor:
-        """Query, key and value projections joined; within each query and key head, i and i + size / 2 side by side."""
-        query, key, value = (weights[f"{prefix}self_attn.{name}_proj.{kind}"] for name in "qkv")
-        paired = torch.cat([query, key]).unflatten(0, (-1, 2, self.head_size // 2)).transpose(1, 2)
-        return torch.cat([paired.flatten(0, 2), value])
+        return self._paired(torch.cat([weights[f"{prefix}{name}.{kind}"] for name in FUSED["qkv"]]))
+
+    def _paired(self, joined: Tensor) -> Tensor:
+        """Query, key and value projections; within each query and key head, i and i + size / 2 side by side."""
+        turned = (self.heads + self.kv_heads) * self.head_size
+        paired = joined[:turned].unflatten(0, (-1, 2, self.head_size // 2)).transpose(1, 2)
+        return torch.cat([paired.flatten(0, 2), joined[turned:]])
+
+    @torch.no_grad()
+    def adapt(self, runs: Sequence[Mapping[str, Pair]]) -> None:
+        """Batches are of several runs from now on, equally many rows of each, in order; to each row is added what its
+        run's adapters add. They are of the same projections and ranks, by the name of the weight."""
+        for i, layer in enumerate(self.layers):
+            prefix = f"model.layers.{i}."
+            found = {
+                name: [self._joined(name, prefix, run) for run in runs]
+                for name, parts in FUSED.items()
+                if any(f"{prefix}{part}.weight" in runs[0] for part in parts)
+            }
+            layer.adapters = {
+                name: (torch.stack([down for down, _ in each]), torch.stack([up for _, up in each]))
+                for name, each in found.items()
+            }
+
+    def _joined(self, name: str, prefix: str, run: Mapping[str, Pair]) -> Pair:
+        """The adapters of a fused projection: A [ranks, inner] and B [columns, ranks], in which each part's columns
+        follow from its own ranks alone, and those of a part without adapters from none."""
+        pairs = [run.get(f"{prefix}{part}.weight") for part in FUSED[name]]
+        down = torch.cat([pair[0] for pair in pairs if pair])
+        ups = [
+            pair[1] if pair else down.new_zeros(self.columns[part], 0)
+            for part, pair in zip(FUSED[name], pairs, strict=True)
+        ]
+        up = torch.block_diag(*ups)
+        return down, self._paired(up) if name == "qkv" else up
 
     def _scaled(self, weight: Tensor) -> Tensor:
         return weight.float().mul(math.sqrt(len(weight)))
@@ -147,15 +195,15 @@ class Decoder:
         turned = self.heads + self.kv_heads
         for layer, kept in zip(self.layers, cache.layers, strict=True):
             normed = self._normed(hidden, layer.attention_norm)
-            qkv = product(normed, layer.qkv, layer.qkv_bias).view(rows * new, -1, self.head_size)
+            qkv = layer.project("qkv", normed).view(rows * new, -1, self.head_size)
             rotate_in_place(qkv[:, :turned], turn)
             fresh = qkv[:, self.heads :].view(rows, new, 2, self.kv_heads, -1)
             kept[:, :, :, places] = fresh.permute(2, 0, 3, 1, 4)
             keys, values = kept.flatten(1, 2)[:, :, :end].unbind()
             mixed = self._attend(qkv[:, : self.heads].view(rows, new, self.heads, -1), keys, values, mask)
-            hidden = hidden + product(mixed, layer.output)
-            gate, up = product(self._normed(hidden, layer.mlp_norm), layer.gate_up).chunk(2, -1)
-            hidden = hidden + product(silu(gate) * up, layer.down)
+            hidden = hidden + layer.project("output", mixed)
+            gate, up = layer.project("gate_up", self._normed(hidden, layer.mlp_norm)).chunk(2, -1)
+            hidden = hidden + layer.project("down", silu(gate) * up)
         last = hidden.view(rows, new, -1)[:, -1]
         return product(self._normed(last, self.final_norm), self.head)
 
@@ -185,6 +233,13 @@ class Decoder:
         mixed = torch.bmm(scores.softmax(-1), values)
         mixed = mixed.view(rows, self.kv_heads, group, new, size).permute(0, 3, 1, 2, 4)
         return mixed.reshape(rows * new, heads * size)
+
+
+def low_rank(rows: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """What adapters add to rows of several runs, equally many of each: down [runs, rank, inner], up [runs, columns,
+    rank]."""
+    parts = rows.view(len(down), -1, rows.shape[-1])
+    return torch.bmm(torch.bmm(parts, down.mT), up.mT).flatten(0, 1)
 
 
 def rotate_in_place(vectors: Tensor, turn: Tensor) -> None:

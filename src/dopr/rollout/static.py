@@ -33,14 +33,22 @@ class StaticBatch:
     """Samples of some prompts; `rows` of them, the first, are still decoded."""
 
     def __init__(
-        self, decoder: Decoder, goes_on: Tensor, offset: Tensor, read: int, temperature: float, uniform: Tensor
+        self,
+        decoder: Decoder,
+        goes_on: Tensor,
+        offset: Tensor,
+        read: int,
+        temperature: float,
+        uniform: Tensor,
+        runs: int = 1,
     ) -> None:
         """goes_on: of each token, whether it is no end. offset: padding of each sample's prompt, of `read` places in
-        all. uniform: [samples, most new tokens], in [0, 1)."""
+        all. uniform: [samples, most new tokens], in [0, 1). runs: that the samples are of, equally many of each, in
+        order; so they stay (Decoder.adapt)."""
         samples, new = uniform.shape
         device = decoder.device
         self.decoder, self.goes_on, self.temperature = decoder, goes_on, temperature
-        self.read, self.rows, self.new = read, samples, new
+        self.read, self.rows, self.new, self.runs = read, samples, new, runs
         self.uniform = uniform.to(device)
         self.cache = decoder.new_cache(offset, read + new)
         self.cache.mask[:, :, read:] = float("-inf")  # each place is opened when it is written
@@ -55,14 +63,16 @@ class StaticBatch:
 
     def read_prompts(self, tokens: Tensor, offset: Tensor, n: int) -> Tensor:
         """Read prompts [prompts, read] for n samples each; returns the logits behind them [samples, vocabulary]."""
-        logits, at_once = [], max(1, READ_AT_ONCE // self.read)
-        for start in range(0, len(tokens), at_once):
-            part, samples = slice(start, start + at_once), slice(start * n, (start + at_once) * n)
+        logits = []
+        order = torch.arange(len(tokens), device=tokens.device).view(self.runs, -1)
+        parts = [part.flatten() for part in order.split(max(1, READ_AT_ONCE // (self.read * self.runs)), 1)]
+        for part in parts:
+            samples = (part[:, None] * n + torch.arange(n, device=part.device)).flatten()
             cache = self.decoder.new_cache(offset[part], self.read)
             logits.append(self.decoder.forward(tokens[part], cache))
             for mine, kept in zip(self.cache.layers, cache.layers, strict=True):
                 mine[:, samples, :, : self.read] = kept.repeat_interleave(n, 1)
-        return torch.cat(logits).repeat_interleave(n, 0)
+        return torch.cat(logits)[torch.cat(parts).argsort()].repeat_interleave(n, 0)
 
     def run(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Draw from the prompts' logits [samples, vocabulary], and on until every row has ended or is full.
@@ -104,11 +114,15 @@ class StaticBatch:
         self.going[:rows] &= self.goes_on[token]
 
     def _any_left(self) -> bool:
-        """Whether a row goes on; where less than half do, those move to the front, in place."""
-        left = int(self.going[: self.rows].sum())
+        """Whether a row goes on; where of each run less than half do, those move to the front, in place."""
+        each = self.rows // self.runs
+        going = self.going[: self.rows].view(self.runs, each)
+        left = int(going.sum(1).max())
         room = max(FEWEST_ROWS, 1 << (left - 1).bit_length()) if left else 0
-        if 0 < room <= self.rows // 2:
-            kept = self.going[: self.rows].sort(descending=True, stable=True).indices[:room]
+        if 0 < room <= each // 2:
+            first = torch.arange(0, self.rows, each, device=going.device)[:, None]
+            kept = (going.sort(descending=True, stable=True).indices[:, :room] + first).flatten()
+            room *= self.runs
             mask = self.cache.mask.unflatten(0, (-1, self.decoder.kv_heads))
             layers = [layer.transpose(0, 1) for layer in self.cache.layers]
             for tensor in (self.order, self.token, self.going, self.cache.turns, mask, *layers):

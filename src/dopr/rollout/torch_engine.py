@@ -78,19 +78,20 @@ class TorchEngine:
             batch = [prompts[i] for i in chosen]
             if self.static:
                 uniform = uniform_numbers([seed + i * n + j for i in chosen for j in range(n)], max_new_tokens)
-                groups = self._generate_static(batch, n, temperature, uniform)
+                groups = self.generate_static(batch, n, temperature, uniform)
             else:
                 groups = self._generate(batch, n, temperature, max_new_tokens, generator)
             samples.update(zip(chosen, groups, strict=True))
         return [samples[i] for i in range(len(prompts))]
 
-    def _generate_static(
-        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor
+    @torch.inference_mode()
+    def generate_static(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor, runs: int = 1
     ) -> list[list[Sample]]:
-        """One batch at fixed addresses; uniform: [samples, most new tokens]."""
+        """One batch at fixed addresses; uniform: [samples, most new tokens]; runs: see StaticBatch."""
         tokens, offset = (tensor.to(self.decoder.device) for tensor in _pad_left(prompts))
         shared = offset.repeat_interleave(n)
-        batch = StaticBatch(self.decoder, self.goes_on, shared, tokens.shape[1], temperature, uniform)
+        batch = StaticBatch(self.decoder, self.goes_on, shared, tokens.shape[1], temperature, uniform, runs)
         samples = self._cut(*batch.run(batch.read_prompts(tokens, offset, n)))
         return [samples[i : i + n] for i in range(0, len(samples), n)]
 

@@ -1,0 +1,162 @@
+"""Rollouts of several runs with adapters on one base, in one batch, each row with its own run's adapters.
+
+A run that takes one prompt a step leaves most of an accelerator idle, and a step of eight runs' rows takes little
+longer than one run's. So runs that share a process go side by side (Together), and are sampled for when all of them
+wait. What a run draws follows from its own seeds (dopr.rollout.static), so it is what it draws alone, to rounding.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from dopr.policy.lora import Merged
+from dopr.rollout.decoder import Pair
+from dopr.rollout.engine import Sample
+from dopr.rollout.static import rows_at_once, uniform_numbers
+from dopr.rollout.torch_engine import TorchEngine
+
+Groups = list[list[Sample]]
+
+
+class EndedError(Exception):
+    """Another run has failed, and this one ends with it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one run asks an engine for (see Engine), with its adapters (see Merged.factors)."""
+
+    prompts: Sequence[Sequence[int]]
+    n: int
+    temperature: float
+    max_new_tokens: int
+    seed: int
+    factors: dict[str, Pair]
+
+    @property
+    def shape(self) -> tuple[int, int, float, int]:
+        """Requests that agree in it go into one batch."""
+        return len(self.prompts), self.n, self.temperature, self.max_new_tokens
+
+
+def generate(engine: TorchEngine, requests: Sequence[Request]) -> list[Groups]:
+    """The completions of each request."""
+    found: dict[int, Groups] = {}
+    for shape in dict.fromkeys(request.shape for request in requests):
+        alike = [i for i, request in enumerate(requests) if request.shape == shape]
+        longest = max(len(prompt) for i in alike for prompt in requests[i].prompts)
+        room = max(1, rows_at_once(engine.decoder, longest + requests[alike[0]].max_new_tokens) // shape[1])
+        for start in range(0, len(alike), room):
+            chosen = alike[start : start + room]
+            groups = _generate([requests[i] for i in chosen], engine, max(1, room // len(chosen)))
+            found.update(zip(chosen, groups, strict=True))
+    return [found[i] for i in range(len(requests))]
+
+
+def _generate(requests: Sequence[Request], engine: TorchEngine, at_once: int) -> list[Groups]:
+    """Requests of one shape, `at_once` prompts of each in a batch."""
+    count, n, temperature, new = requests[0].shape
+    engine.decoder.adapt([request.factors for request in requests])
+    found: list[Groups] = [[] for _ in requests]
+    for start in range(0, count, at_once):
+        places = range(start, min(start + at_once, count))
+        seeds = [request.seed + i * n + j for request in requests for i in places for j in range(n)]
+        prompts = [request.prompts[i] for request in requests for i in places]
+        groups = engine.generate_static(prompts, n, temperature, uniform_numbers(seeds, new), len(requests))
+        for i, mine in enumerate(found):
+            mine += groups[i * len(places) : (i + 1) * len(places)]
+    return found
+
+
+class Together:
+    """Runs in threads, of which one goes at a time: the others wait for their turn, or for samples.
+
+    Nothing they use has to be safe for threads, then. When one fails, the others end where they are.
+    """
+
+    def __init__(self, engine: TorchEngine, runs: int) -> None:
+        self.engine = engine
+        self.turn = threading.Condition()
+        self.going = set(range(runs))
+        self.asked: dict[int, Request] = {}
+        self.answers: dict[int, Groups] = {}
+        self.failed = self.loaded = False
+
+    def go(self, runs: Sequence[Callable[[], None]]) -> None:
+        """Do all runs; raises what the first of them to fail raised."""
+        with ThreadPoolExecutor(len(runs)) as threads:
+            done = [threads.submit(self._run, place, run) for place, run in enumerate(runs)]
+            try:
+                wait(done)
+            finally:  # interrupted, they are not done
+                self.failed |= not all(each.done() for each in done)
+        errors = [error for each in done if (error := each.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, EndedError)):
+            raise error
+
+    def sample(self, place: int, request: Request) -> Groups:
+        """The samples of a run that has its turn, when all that still go have asked.
+
+        Raises:
+            EndedError: another run has failed.
+        """
+        self.asked[place] = request
+        self._answer()
+        while place not in self.answers:
+            if self.failed:
+                raise EndedError
+            self.turn.wait()
+        return self.answers.pop(place)
+
+    def load_base(self, weights: Merged) -> None:
+        """Sample from the base of a policy, which is that of all; only the first time there is something to do."""
+        if not self.loaded:
+            self.engine.load_weights(weights.weights)
+            self.loaded = True
+
+    def _run(self, place: int, run: Callable[[], None]) -> None:
+        with self.turn:
+            try:
+                if not self.failed:
+                    run()
+                    self.going.discard(place)
+                    self._answer()
+            except BaseException:
+                self.failed = True
+                raise
+            finally:
+                self.turn.notify_all()
+
+    def _answer(self) -> None:
+        """Sample for all, if nobody is left to wait for; in the order of their places, whoever came first."""
+        if self.asked and set(self.asked) == self.going and not self.failed:
+            places, self.asked, asked = sorted(self.asked), {}, self.asked
+            found = generate(self.engine, [asked[place] for place in places])
+            self.answers.update(zip(places, found, strict=True))
+            self.turn.notify_all()
+
+
+class Seat:
+    """The engine of one of several runs (see Engine); its weights are the base's and the run's adapters."""
+
+    def __init__(self, together: Together, place: int) -> None:
+        self.together, self.place = together, place
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
+    ) -> Groups:
+        """See Engine."""
+        request = Request(prompts, n, temperature, max_new_tokens, seed, self.weights.factors())
+        return self.together.sample(self.place, request)
+
+    def load_weights(self, weights: Any) -> None:
+        """Sample with the adapters of the policy of these weights, a Merged, from now on."""
+        self.weights: Merged = weights
+        self.together.load_base(weights)
+
+    def rest(self) -> None:
+        """Others may need what it has."""
