@@ -37,7 +37,7 @@ test-slurm: .venv-slurm/installed
 vllm: .venv-vllm/installed
 
 test-vllm: .venv-vllm/installed
-	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs tests/test_vllm_engine.py tests/test_vllm_together.py
+	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs tests/test_vllm_engine.py tests/test_vllm_adapters.py tests/test_vllm_together.py
 
 # The whole pipeline through `--sdm conda`, with every package of the locks for the CPU.
 test-environments: $(VENV)/installed

@@ -181,6 +181,9 @@ def test_memory_with_adapters_and_with_vllm_by_hand(config: Config, tmp_path: Pa
     assert (found["weights"], found["sampler"], found["reference"]) == (2216, 2000, 0)
     assert (found["gradients"], found["optimiser"]) == (6 * 108, 12 * 108)
     assert found["cache"] == 128 * 30 * 24 * 2
+    three = memory(recipe, config.rollout, SHAPE, lengths, 1, runs=3)  # that go together on the same base
+    assert (three["weights"], three["sampler"], three["activations"]) == (2000 + 648, 2000, found["activations"])
+    assert all(three[part] == 3 * found[part] for part in ("gradients", "optimiser", "cache"))
     vllm = config.rollout.model_copy(update={"engine": "vllm", "kv_cache_gb": 1e-6})
     found = memory(recipe, vllm, SHAPE, lengths, 1)
     assert (found["sampler"], found["cache"]) == (2000, 2**30 / 1e6)

@@ -190,6 +190,16 @@ def test_vllm_needs_a_process_for_each_run(raw):
     assert open_config(raw).rollout.engine == "vllm"
 
 
+def test_runs_that_go_together_have_adapters_and_one_process(raw):
+    raw["seeds_together"] = True
+    assert "recipes.grpo has none; set train.lora for all recipes, or seeds_together to false" in refusal(raw)
+    raw["train"]["lora"] = {"rank": 4, "alpha": 8}
+    raw["rollout"]["engine"] = "vllm"
+    assert open_config(raw).seeds_together
+    raw["hardware"]["processes"] = 2
+    assert "seeds_together: it is for one process, not for 2; set hardware.processes to 1" in refusal(raw)
+
+
 def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw):
     raw["hardware"]["processes"], raw["seeds_per_job"] = 4, 1
     raw["recipes"]["dopr"]["lora"] = {"rank": 4, "alpha": 8}

@@ -19,7 +19,8 @@ from dopr.policy.transformer import Transformer
 from dopr.recipe import Lora, Recipe, Reward
 from dopr.records import Prompt
 from dopr.rollout.static import READ_AT_ONCE, uniform_numbers
-from dopr.rollout.together import Request, Seat, Together, generate
+from dopr.rollout.together import Request, Seat, Together
+from dopr.rollout.torch_adapters import TorchAdapters
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Setup, make_selector
 from dopr.train import Run, train
@@ -45,7 +46,7 @@ def scattered(base: Transformer, seed: int, lora: Lora = LORA) -> Transformer:
 
 
 def request(policy: Transformer, seed: int, prompts: list[list[int]] = PROMPTS, **changes: Any) -> Request:
-    return replace(Request(prompts, 4, 1.0, 40, seed, Merged(policy).factors()), **changes)
+    return replace(Request(prompts, 4, 1.0, 40, seed, Merged(policy)), **changes)
 
 
 def merged_samples(folder: Path, policy: Transformer, asked: Request) -> list[list[Any]]:
@@ -76,13 +77,13 @@ def test_each_row_has_its_own_runs_adapters(reference: Any, targets: list[str] |
     lora = LORA if targets is None else Lora(rank=4, alpha=8, targets=targets)
     policies = [scattered(reference.policy, seed, lora) for seed in range(3)]
     asked = [request(policy, seed=100 * i) for i, policy in enumerate(policies)]
-    engine = TorchEngine.from_folder(reference.folder, static=True)
-    for policy, one, found in zip(policies, asked, generate(engine, asked), strict=True):
+    engine = TorchAdapters(TorchEngine.from_folder(reference.folder, static=True))
+    for policy, one, found in zip(policies, asked, engine.generate_each(asked), strict=True):
         assert_samples(found, merged_samples(reference.folder, policy, one))
-    engine.decoder.adapt([{}])
+    engine.engine.decoder.adapt([{}])
     plain = TorchEngine.from_folder(reference.folder, static=True)
     uniform = uniform_numbers(range(12), 40)
-    assert_samples(*(each.generate_static(PROMPTS, 4, 1.0, uniform) for each in (engine, plain)))
+    assert_samples(*(each.generate_static(PROMPTS, 4, 1.0, uniform) for each in (engine.engine, plain)))
 
 
 def test_what_is_drawn_does_not_depend_on_who_is_beside(tiny: Path) -> None:
@@ -92,9 +93,9 @@ def test_what_is_drawn_does_not_depend_on_who_is_beside(tiny: Path) -> None:
     asked[1] = replace(asked[1], n=2)
     asked[2] = replace(asked[2], prompts=[[3] * 20], temperature=0.0)
     asked.append(request(scattered(base, 9), 9, prompts=[[4], [5], [6, 7]]))
-    engine = TorchEngine.from_folder(tiny, static=True)
-    for found, one in zip(generate(engine, asked), asked, strict=True):
-        assert_samples(found, generate(engine, [one])[0])
+    engine = TorchAdapters(TorchEngine.from_folder(tiny, static=True))
+    for found, one in zip(engine.generate_each(asked), asked, strict=True):
+        assert_samples(found, engine.generate_each([one])[0])
         assert [len(group) for group in found] == [one.n] * len(one.prompts)
 
 
@@ -104,11 +105,11 @@ def test_where_there_is_little_room_it_takes_more_batches(
 ) -> None:
     base = model.load(tiny)
     asked = [request(scattered(base, seed), seed) for seed in range(3)]
-    engine = TorchEngine.from_folder(tiny, static=True)
-    whole = generate(engine, asked)
-    monkeypatch.setattr("dopr.rollout.together.rows_at_once", lambda decoder, length: rows)
+    engine = TorchAdapters(TorchEngine.from_folder(tiny, static=True))
+    whole = engine.generate_each(asked)
+    monkeypatch.setattr("dopr.rollout.torch_adapters.rows_at_once", lambda decoder, length: rows)
     monkeypatch.setattr("dopr.rollout.static.READ_AT_ONCE", read)
-    for found, expected in zip(generate(engine, asked), whole, strict=True):
+    for found, expected in zip(engine.generate_each(asked), whole, strict=True):
         assert_samples(found, expected)
 
 
@@ -129,7 +130,7 @@ def recipe(config: Config) -> Recipe:
 def go(runs: list[Run], base: Path) -> None:
     """Train runs together; each is given a policy on the common weights and a seat."""
     shared = model.load(base).to(getattr(torch, runs[0].recipe.dtype))
-    together = Together(TorchEngine.from_folder(base, static=True), len(runs))
+    together = Together(TorchAdapters(TorchEngine.from_folder(base, static=True)), len(runs))
     for place, run in enumerate(runs):
         run.policy, run.engine = sharing(shared), Seat(together, place)
     together.go([partial(train, run) for run in runs])
@@ -190,7 +191,7 @@ def test_one_that_fails_ends_the_others_which_go_on_from_their_checkpoints(
 
 
 def test_an_engine_that_fails_ends_all(tiny: Path) -> None:
-    together = Together(TorchEngine.from_folder(tiny, static=True), 2)
+    together = Together(TorchAdapters(TorchEngine.from_folder(tiny, static=True)), 2)
     policy = scattered(model.load(tiny), 0)
 
     def work(place: int) -> None:

@@ -178,14 +178,15 @@ def check_engine(config: Config) -> None:
             f"config.yaml: rollout.tensor_parallel: {together} does not divide the {processes} processes that train "
             "together; change it or hardware.processes"
         )
-    if config.seeds_together and (processes > 1 or config.rollout.engine == "vllm"):
+    if config.seeds_together and processes > 1:
         raise ConfigError(
-            "config.yaml: seeds_together: it is for one process and the torch engine; set hardware.processes to 1 and "
-            "rollout.engine to torch, or seeds_together to false"
+            f"config.yaml: seeds_together: it is for one process, not for {processes}; set hardware.processes to 1, or "
+            "seeds_together to false"
         )
-    if config.rollout.engine == "vllm" and config.seeds_per_job > 1:
+    if config.rollout.engine == "vllm" and config.seeds_per_job > 1 and not config.seeds_together:
         raise ConfigError(
-            f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
+            f"config.yaml: seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to "
+            "1, or with adapters seeds_together to true"
         )
 
 

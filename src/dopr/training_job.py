@@ -27,9 +27,8 @@ from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
-from dopr.rollout.open import open_engine
+from dopr.rollout.open import open_adapter_engine, open_engine
 from dopr.rollout.together import Seat, Together
-from dopr.rollout.torch_engine import TorchEngine
 from dopr.selection.selector import Setup, make_selector
 from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
@@ -184,9 +183,13 @@ def run_together(jobs: Sequence[TrainingJob], grader: Grader, device: str, gpus:
     Raises:
         UserError: see TrainingJob.run; of the first job to fail. The others end at their last checkpoint.
     """
-    base = jobs[0].base
-    policy = model.load(base, device).to(getattr(torch, jobs[0].recipe.dtype))  # once for all, before they share it
-    together = Together(TorchEngine.from_folder(base, device, static=True), len(jobs))
+    base, recipe, sampling = jobs[0].base, jobs[0].recipe, Sampling(**jobs[0].settings["rollout"])
+    rank = recipe.lora.rank if recipe.lora else 0
+    engine = open_adapter_engine(
+        sampling.engine, base, recipe.dtype, sampling.kv_cache_gb, device, runs=len(jobs), rank=rank
+    )
+    policy = model.load(base, device).to(getattr(torch, recipe.dtype))  # once for all, before they share it
+    together = Together(engine, len(jobs))
     places = [Place(sharing(policy), Seat(together, i), len(jobs)) for i in range(len(jobs))]
     together.go([partial(job.run, grader, device, gpus, place) for job, place in zip(jobs, places, strict=True)])
 

@@ -2,7 +2,7 @@
 
 All are training jobs in this process, on one thread, with grader, ledger, checkpoints and tracking; policy, prompts and
 rewards are those of bench-fleet. One after another, a run samples from merged weights, as it does by default. Every
-run's ledger must be that of the run alone in such an engine: the same prompts, tokens, rewards and verdicts.
+run's ledger must be that of the run alone in such an engine, byte for byte, and its metrics to rounding.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from dopr.commands.bench_fleet import WARM, FleetError, Plan, check_methods, prepare, processor, rollouts
 from dopr.commands.plan import read_config
@@ -71,12 +74,14 @@ def measure(plan: Plan, steps: int, fleet: str, shares: Sequence[Sequence[int]],
 
 
 def compare(plan: Plan, count: int) -> None:
-    """Every run has the ledger it has alone.
+    """Every run has the ledger it has alone, and nearly its metrics.
 
     Raises:
         FleetError: one has not.
     """
     for number in range(count):
-        name = f"{plan.name(number)}/ledger.parquet"
-        if sha256(plan.folder / "alone" / name) != sha256(plan.folder / "together" / name):
-            raise FleetError(f"{name} is not what it is alone: runs disturbed each other")
+        alone, together = (plan.folder / fleet / plan.name(number) for fleet in ("alone", "together"))
+        mine, theirs = (pd.read_csv(folder / "metrics.csv").to_numpy() for folder in (together, alone))
+        same = sha256(alone / "ledger.parquet") == sha256(together / "ledger.parquet")
+        if not same or not np.allclose(mine, theirs, rtol=1e-3, atol=1e-4):
+            raise FleetError(f"{plan.name(number)} is not what it is alone: runs disturbed each other")

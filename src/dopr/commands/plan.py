@@ -129,7 +129,10 @@ def print_sizes(
     recipes = {method: jobs.recipe(method) for method in config.methods}
     dtype = next(iter(recipes.values())).dtype
     print(f"\nDisk: {sizes(disk(works, shape, dtype, args.runs_at_once))}.")
-    needs = {method: memory(recipe, config.rollout, shape, lengths, args.gpus) for method, recipe in recipes.items()}
+    runs = min(config.seeds_per_job, len(config.seeds)) if config.seeds_together else 1
+    needs = {
+        method: memory(recipe, config.rollout, shape, lengths, args.gpus, runs) for method, recipe in recipes.items()
+    }
     most = max(needs, key=lambda method: sum(needs[method].values()))
     each = f"each of {args.gpus} GPUs" if args.gpus > 1 else "one GPU"
     print(f"Memory of {each}, {most}: {sizes(needs[most])}.")

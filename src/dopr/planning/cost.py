@@ -87,8 +87,13 @@ def disk(works: Sequence[Work], shape: Shape, dtype: str, at_once: int) -> dict[
     }
 
 
-def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
+def memory(
+    recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int, runs: int = 1
+) -> dict[str, float]:
     """Bytes on each of `gpus` that share a run: its weights, gradients and optimiser in equal parts, and its rollouts.
+
+    runs: with adapters, so many that go together on one GPU; each has its own of all but the weights and what an update
+    computes, which they do one after another.
 
     A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser). With adapters only
     theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
@@ -96,9 +101,9 @@ def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, g
     sample from.
     """
     weight, count = BYTES[recipe.dtype], shape.parameters / gpus
-    trained = shape.adapters(recipe.lora) / gpus if recipe.lora else count
+    trained = runs * shape.adapters(recipe.lora) / gpus if recipe.lora else count
     own = 4 if recipe.dtype == "float32" else 2 + 4
-    sequences = recipe.rollouts_per_step / gpus
+    sequences = runs * recipe.rollouts_per_step / gpus
     rows = update_rows(recipe) / gpus
     vllm = sampling.engine == "vllm"
     copies = 1 / sampling.tensor_parallel if vllm else float(bool(recipe.lora or gpus > 1))

@@ -2,7 +2,7 @@
 
 A run that takes one prompt a step leaves most of an accelerator idle, and a step of eight runs' rows takes little
 longer than one run's. So runs that share a process go side by side (Together), and are sampled for when all of them
-wait. What a run draws follows from its own seeds (dopr.rollout.static), so it is what it draws alone, to rounding.
+wait. What a run draws follows from its own seeds, so it is what it draws alone, to rounding.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dopr.policy.lora import Merged
-from dopr.rollout.decoder import Pair
 from dopr.rollout.engine import Sample
-from dopr.rollout.static import rows_at_once, uniform_numbers
-from dopr.rollout.torch_engine import TorchEngine
 
 Groups = list[list[Sample]]
 
@@ -28,48 +25,24 @@ class EndedError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What one run asks an engine for (see Engine), with its adapters (see Merged.factors)."""
+    """What one run asks an engine for (see Engine), with the weights of its policy."""
 
     prompts: Sequence[Sequence[int]]
     n: int
     temperature: float
     max_new_tokens: int
     seed: int
-    factors: dict[str, Pair]
-
-    @property
-    def shape(self) -> tuple[int, int, float, int]:
-        """Requests that agree in it go into one batch."""
-        return len(self.prompts), self.n, self.temperature, self.max_new_tokens
+    weights: Merged
 
 
-def generate(engine: TorchEngine, requests: Sequence[Request]) -> list[Groups]:
-    """The completions of each request."""
-    found: dict[int, Groups] = {}
-    for shape in dict.fromkeys(request.shape for request in requests):
-        alike = [i for i, request in enumerate(requests) if request.shape == shape]
-        longest = max(len(prompt) for i in alike for prompt in requests[i].prompts)
-        room = max(1, rows_at_once(engine.decoder, longest + requests[alike[0]].max_new_tokens) // shape[1])
-        for start in range(0, len(alike), room):
-            chosen = alike[start : start + room]
-            groups = _generate([requests[i] for i in chosen], engine, max(1, room // len(chosen)))
-            found.update(zip(chosen, groups, strict=True))
-    return [found[i] for i in range(len(requests))]
+class AdapterEngine(Protocol):
+    """Samples from one base with the adapters of several runs."""
 
+    def load_base(self, weights: Merged) -> None:
+        """Sample from the base of this policy, which is that of all; adapters come with each request."""
 
-def _generate(requests: Sequence[Request], engine: TorchEngine, at_once: int) -> list[Groups]:
-    """Requests of one shape, `at_once` prompts of each in a batch."""
-    count, n, temperature, new = requests[0].shape
-    engine.decoder.adapt([request.factors for request in requests])
-    found: list[Groups] = [[] for _ in requests]
-    for start in range(0, count, at_once):
-        places = range(start, min(start + at_once, count))
-        seeds = [request.seed + i * n + j for request in requests for i in places for j in range(n)]
-        prompts = [request.prompts[i] for request in requests for i in places]
-        groups = engine.generate_static(prompts, n, temperature, uniform_numbers(seeds, new), len(requests))
-        for i, mine in enumerate(found):
-            mine += groups[i * len(places) : (i + 1) * len(places)]
-    return found
+    def generate_each(self, requests: Sequence[Request]) -> list[Groups]:
+        """The completions of each request, as they are without the others."""
 
 
 class Together:
@@ -78,7 +51,7 @@ class Together:
     Nothing they use has to be safe for threads, then. When one fails, the others end where they are.
     """
 
-    def __init__(self, engine: TorchEngine, runs: int) -> None:
+    def __init__(self, engine: AdapterEngine, runs: int) -> None:
         self.engine = engine
         self.turn = threading.Condition()
         self.going = set(range(runs))
@@ -113,9 +86,9 @@ class Together:
         return self.answers.pop(place)
 
     def load_base(self, weights: Merged) -> None:
-        """Sample from the base of a policy, which is that of all; only the first time there is something to do."""
+        """See AdapterEngine; only the first time there is something to do."""
         if not self.loaded:
-            self.engine.load_weights(weights.weights)
+            self.engine.load_base(weights)
             self.loaded = True
 
     def _run(self, place: int, run: Callable[[], None]) -> None:
@@ -135,7 +108,7 @@ class Together:
         """Sample for all, if nobody is left to wait for; in the order of their places, whoever came first."""
         if self.asked and set(self.asked) == self.going and not self.failed:
             places, self.asked, asked = sorted(self.asked), {}, self.asked
-            found = generate(self.engine, [asked[place] for place in places])
+            found = self.engine.generate_each([asked[place] for place in places])
             self.answers.update(zip(places, found, strict=True))
             self.turn.notify_all()
 
@@ -150,7 +123,7 @@ class Seat:
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> Groups:
         """See Engine."""
-        request = Request(prompts, n, temperature, max_new_tokens, seed, self.weights.factors())
+        request = Request(prompts, n, temperature, max_new_tokens, seed, self.weights)
         return self.together.sample(self.place, request)
 
     def load_weights(self, weights: Any) -> None:

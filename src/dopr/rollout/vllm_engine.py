@@ -59,9 +59,17 @@ class Kept(logging.Handler):
 class VllmEngine:
     """Samples by vLLM; `tied` models have no output head of their own."""
 
-    def __init__(self, folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: str,
+        cache_gb: float,
+        tensor_parallel: int = 1,
+        adapters: tuple[int, int] | None = None,
+    ) -> None:
         """cache_gb: memory of the key-value cache in each process, in GiB. tensor_parallel: how many neighbouring
-        processes hold a part of each layer; they must be asked for the same.
+        processes hold a part of each layer; they must be asked for the same. adapters: how many there may be at once,
+        and their rank.
 
         Raises:
             VllmError: vLLM is missing, cannot start, or cannot sample from a model of this shape.
@@ -69,7 +77,7 @@ class VllmEngine:
         self.tied = bool(read_shape(folder).get("tie_word_embeddings", False))
         self.ends = end_tokens(folder)
         self._asleep = False
-        self._llm = start(folder, dtype, cache_gb, tensor_parallel)
+        self._llm = start(folder, dtype, cache_gb, tensor_parallel, adapters)
         keep(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
@@ -85,6 +93,16 @@ class VllmEngine:
         Raises:
             ValueError: a prompt and its completion would not fit the model's context.
         """
+        return self.complete(prompts, self.settings(prompts, n, temperature, max_new_tokens, seed), n)
+
+    def settings(
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
+    ) -> list[Any]:
+        """vLLM's settings of each prompt (see Engine); it refuses several greedy samples, which would be one.
+
+        Raises:
+            ValueError: a prompt and its completion would not fit the model's context.
+        """
         from vllm import SamplingParams
 
         longest = max(map(len, prompts))
@@ -94,10 +112,9 @@ class VllmEngine:
                 f"{self.context}, or what the cache holds of it: lower rollout.max_new_tokens or raise "
                 "rollout.kv_cache_gb"
             )
-        different = n if temperature else 1  # vLLM refuses several greedy samples, which would be one
-        settings = [
+        return [
             SamplingParams(
-                n=different,
+                n=n if temperature else 1,
                 temperature=temperature,
                 max_tokens=max_new_tokens,
                 seed=(seed + i * n) % 2**63,  # vLLM gives the samples of a prompt this seed and the next ones
@@ -108,9 +125,15 @@ class VllmEngine:
             )
             for i in range(len(prompts))
         ]
+
+    def complete(
+        self, prompts: Sequence[Sequence[int]], settings: Sequence[Any], n: int, adapters: Sequence[Any] | None = None
+    ) -> list[list[Sample]]:
+        """n samples of each prompt, by its settings, and with its adapters; several greedy ones are one."""
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        found = self._llm.generate(asked, settings, use_tqdm=False)
-        return [[as_sample(output) for output in request.outputs] * (n // different) for request in found]
+        found = self._llm.generate(asked, settings, use_tqdm=False, lora_request=adapters)
+        groups = [[as_sample(output) for output in request.outputs] for request in found]
+        return [group * (n // len(group)) for group in groups]
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Take over a state dict (see Engine).
@@ -133,7 +156,9 @@ class VllmEngine:
             self._asleep = True
 
 
-def start(folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1) -> Any:
+def start(
+    folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1, adapters: tuple[int, int] | None = None
+) -> Any:
     """vLLM on a model folder; a context that the cache cannot hold is cut to what it can.
 
     Raises:
@@ -161,6 +186,8 @@ def start(folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1) -
             distributed_executor_backend="external_launcher" if size() > 1 else None,
             tensor_parallel_size=tensor_parallel,
             seed=0,
+            enable_lora=adapters is not None,
+            **(dict(zip(("max_loras", "max_lora_rank"), adapters, strict=True)) if adapters else {}),
             logprobs_mode="processed_logprobs",  # at the sampling temperature
             disable_log_stats=True,
         )
