@@ -27,6 +27,7 @@ from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
+from dopr.rollout.engine import Engine
 from dopr.rollout.open import open_adapter_engine, open_engine
 from dopr.rollout.together import Seat, Together
 from dopr.selection.selector import Setup, make_selector
@@ -125,11 +126,7 @@ class TrainingJob:
             pool=pool,
             policy=place.policy if place else load(),
             tokenizer=tokenizer,
-            engine=place.seat
-            if place
-            else open_engine(
-                sampling.engine, self.base, recipe.dtype, sampling.kv_cache_gb, device, sampling.tensor_parallel
-            ),
+            engine=place.seat if place else self._open_engine(sampling, device),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
@@ -141,6 +138,11 @@ class TrainingJob:
             report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
             on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
         )
+
+    def _open_engine(self, sampling: Sampling, device: str) -> Engine:
+        """An engine of this run alone."""
+        cache, processes = sampling.kv_cache_gb, sampling.tensor_parallel
+        return open_engine(sampling.engine, self.base, self.recipe.dtype, cache, device, processes)
 
     def _save_policy(self, policy: Transformer, folder: Path) -> None:
         parts = model.collected(policy)  # from all processes

@@ -93,15 +93,15 @@ class Together:
 
     def _run(self, place: int, run: Callable[[], None]) -> None:
         with self.turn:
+            done = False
             try:
                 if not self.failed:
                     run()
                     self.going.discard(place)
                     self._answer()
-            except BaseException:
-                self.failed = True
-                raise
+                done = True
             finally:
+                self.failed |= not done
                 self.turn.notify_all()
 
     def _answer(self) -> None:
