@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dopr import distributed
-from dopr.policy import model
+from dopr.policy import model, transformer
 from dopr.policy.lora import merged
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.open import open_engine
@@ -47,6 +47,7 @@ def learned(job: dict[str, Any]) -> list[Any]:
     """For each of some settings, a learner's statistics and its weights after some steps, and its state."""
     from fixture_learner import make_learner
 
+    transformer.LOGITS_AT_ONCE = job.get("logits", transformer.LOGITS_AT_ONCE)
     found = []
     for settings in job["settings"]:
         learner = make_learner(model.load(job["base"]), **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,10 @@ def test_the_keys_bound_the_peak(config: Config) -> None:
     assert found[100, False] == 100 * 3 * layer + 75 * 1200
     assert found[100, True] == 100 * 3 * 40 + 100 * layer
     assert found[20, False] == 40 * 3 * layer + 30 * 1200  # a row of 40 is a part of its own
+    wide = replace(SHAPE, vocabulary=2**20)  # of which 64 tokens have logits at once
+    again = changed(recipe, gradient_checkpointing=True)
+    assert activations(again, wide, 10, 30, 8, 4) == 320 * 3 * 40 + 64 * 3 * 2**20 * 4
+    assert activations(recipe, wide, 10, 30, 8, 4) == 320 * 3 * layer + 240 * 3 * 2**20 * 4
 
 
 def test_rows_of_an_update_are_those_of_a_mini_batch_with_what_is_replayed(config: Config) -> None:
@@ -166,7 +171,7 @@ def planned(*names: str, gpus: int) -> dict[str, float]:
 @pytest.mark.parametrize("question", ["one_shot_rlvr", "dopr_vs_grpo"])
 def test_the_small_model_fits_one_gpu_and_the_large_one_eight(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = planned(f"papers/{question}", "gpu1", gpus=1)
-    assert sum(one.values()) == pytest.approx(74e9, rel=0.01)
+    assert sum(one.values()) == pytest.approx(56e9, rel=0.01)
     eight = planned(f"papers/{question}", "papers/qwen7b", "gpu8", gpus=8)
     assert sum(eight.values()) - min(eight["activations"], eight["cache"]) < 70e9  # not there at the same time
     assert planned(f"papers/{question}", gpus=1)["activations"] > 500 * one["activations"]

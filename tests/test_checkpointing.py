@@ -1,4 +1,4 @@
-"""Gradient checkpointing: the same gradients to the last bit, from fewer saved activations."""
+"""Gradient checkpointing: the same gradients to the last bit, from fewer saved activations; many logits in pieces."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.policy import model
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.transformer import Transformer
+from dopr.policy import model, transformer
+from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.policy.transformer import Transformer, scored_at_once
 from dopr.recipe import Critic
 from fixture_activations import saved_bytes
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
@@ -103,3 +103,43 @@ def test_a_learner_learns_the_same_to_the_last_bit(tiny: Path, settings: dict[st
         ends.append(weights(learner.policy))
     assert statistics[0] == statistics[1]
     assert same(*ends)
+
+
+# --- logits in pieces ---
+
+
+def test_pieces_are_of_a_multiple_of_32_tokens() -> None:
+    """2^26 logits: 441 tokens of Qwen2's 152,064."""
+    assert scored_at_once(152_064) == 416
+    assert scored_at_once(2**26) == scored_at_once(2**30) == 32
+
+
+@pytest.mark.parametrize("with_entropy", [False, True])
+def test_logits_in_pieces_give_the_same_to_rounding_and_are_not_kept(
+    deep: Transformer, monkeypatch: pytest.MonkeyPatch, with_entropy: bool
+) -> None:
+    """47 completion tokens, filled up to 64: two pieces of 32, each computed again for the gradient."""
+    found, logits = [], deep.logits
+    monkeypatch.setattr(deep, "logits", lambda hidden: found.append(len(hidden)) or logits(hidden))
+
+    def loss(policy: Transformer) -> Tensor:
+        if not with_entropy:
+            return loss_of(policy)
+        logprobs, entropy, mask = logprobs_and_entropy(policy, PROMPTS, COMPLETIONS, 0.7)
+        return ((logprobs + entropy.square()) * mask).sum()
+
+    expected = gradients(deep, True, loss), loss(deep).detach(), saved_bytes(deep, lambda: loss(deep))
+    assert set(found) == {64}
+    monkeypatch.setattr(transformer, "LOGITS_AT_ONCE", 1)
+    found.clear()
+    close = {"atol": 1e-4, "rtol": 1e-4}
+    torch.testing.assert_close(gradients(deep, True, loss), expected[0], **close)
+    assert found == [32] * 4
+    torch.testing.assert_close(loss(deep).detach(), expected[1], **close)
+    assert saved_bytes(deep, lambda: loss(deep)) < expected[2] - 0.9 * 64 * 50 * 4
+    found.clear()
+    with torch.no_grad():
+        loss(deep)
+    assert found == [32] * 2
+    gradients(deep, False, loss)
+    assert found == [32, 32, 64]

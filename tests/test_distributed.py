@@ -32,6 +32,7 @@ EXACT = [
     {"loss": make_loss(variant="bnpo"), "reuse": Reuse(groups=2, window=4)},
     {"loss": make_loss(variant="rft"), "minibatches": 8},  # mini-batches of one row, which one process alone has
     {"lora": ADAPTERS, "learning_rate": 0.01, "loss": make_loss(kl=0.1), "critic": Critic(learning_rate=0.01)},
+    {"loss": make_loss(kl=0.1, entropy=0.01), "gradient_checkpointing": True},  # logits in pieces
     {"lora": ADAPTERS, "learning_rate": 0.01, "micro_batch_tokens": 40, "gradient_checkpointing": True},
     {"critic": Critic(learning_rate=0.01), "reuse": Reuse(groups=2, window=4)},
 ]
@@ -78,7 +79,9 @@ def test_of_several_processes_what_was_kept_ends_when_they_part(monkeypatch):
 def test_two_processes_learn_what_one_learns_and_restore_each_others_states(tiny: Path, tmp_path: Path):
     groups = roll_out(tiny, model.load(tiny), MIXED)
     settings = [*EXACT, *ROUNDED]
-    two = together(tmp_path / "two", 2, do="learn", base=tiny, groups=groups, settings=settings, steps=[0, 1, 2])
+    two = together(
+        tmp_path / "two", 2, do="learn", base=tiny, groups=groups, settings=settings, steps=[0, 1, 2], logits=1
+    )
     for each, (statistics, weights, state) in zip(settings, two, strict=True):
         rounded = each in ROUNDED
         learner = make_learner(model.load(tiny), **each)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dopr.planning.shape import Shape
 from dopr.policy.layout import SHARED_AT_MOST
+from dopr.policy.transformer import scored_at_once
 from dopr.recipe import Recipe
 
 FLOAT = 4  # bytes
@@ -18,13 +19,17 @@ FLOAT = 4  # bytes
 def activations(recipe: Recipe, shape: Shape, prompt: float, completion: float, rows: float, weight: int) -> float:
     """Bytes at the peak of an update of so many rows. prompt, completion: tokens of a row; weight: bytes of a number.
 
-    The peak is where the gradient reaches the logits, or with checkpointing one layer if that takes more.
+    The peak is where the gradient reaches the logits, or with checkpointing one layer if that takes more; the logits
+    are then there in pieces.
     """
     row = prompt + completion
     tokens = rows * row
     if recipe.micro_batch_tokens:
         tokens = min(tokens, max(recipe.micro_batch_tokens, row))
-    logits = tokens * completion / row * logit_bytes(recipe, shape)
+    scored = tokens * completion / row
+    if recipe.gradient_checkpointing:
+        scored = min(scored, scored_at_once(shape.vocabulary))
+    logits = scored * logit_bytes(recipe, shape)
     scores = tokens * completion  # of one head: a row's completion against the whole row
     layer = tokens * layer_bytes(shape, weight) + (scores * shape.heads * weight if scores <= SHARED_AT_MOST else 0)
     if not recipe.gradient_checkpointing:

@@ -39,7 +39,7 @@ class Learner:
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
         dtype = getattr(torch, recipe.dtype)
         reference = starting_policy(policy, recipe, dtype) if recipe.loss.kl > 0 else None
-        shard(policy, policy.layers, "read", "logits")
+        shard(policy, policy.layers, "read", "through_head")
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, dtype)
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
         self.objective = Objective(
@@ -127,7 +127,7 @@ def starting_policy(policy: Transformer, recipe: Recipe, dtype: torch.dtype) -> 
     if recipe.lora:
         return policy
     copy = deepcopy(policy).requires_grad_(False).to(dtype)
-    shard(copy, copy.layers, "read", "logits")
+    shard(copy, copy.layers, "read", "through_head")
     return copy
 
 

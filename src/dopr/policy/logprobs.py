@@ -18,9 +18,13 @@ def completion_logprobs(
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities [rows, longest completion] in float32 at the sampling temperature, and which are real."""
+
+    def score(logits: Tensor, tokens: Tensor) -> Tensor:
+        scores = (logits.float() / temperature).log_softmax(-1)
+        return scores.gather(-1, tokens[:, None]).squeeze(-1)
+
     hidden, tokens, mask = completion_states(policy, prompts, completions)
-    scores = (policy.logits(hidden).float() / temperature).log_softmax(-1)
-    return in_rows(scores.gather(-1, tokens[:, None]).squeeze(-1), mask), mask
+    return in_rows(policy.through_head(score, hidden, tokens), mask), mask
 
 
 def logprobs_and_entropy(
@@ -30,10 +34,15 @@ def logprobs_and_entropy(
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same with, between the two, the entropy in nats of the distribution each token was drawn from."""
+
+    def score(logits: Tensor, tokens: Tensor) -> Tensor:
+        scores = (logits.float() / temperature).log_softmax(-1)
+        entropy = -(scores.exp() * scores).sum(-1)
+        return torch.stack([scores.gather(-1, tokens[:, None]).squeeze(-1), entropy], -1)
+
     hidden, tokens, mask = completion_states(policy, prompts, completions)
-    scores = (policy.logits(hidden).float() / temperature).log_softmax(-1)
-    entropy = -(scores.exp() * scores).sum(-1)
-    return in_rows(scores.gather(-1, tokens[:, None]).squeeze(-1), mask), in_rows(entropy, mask), mask
+    logprobs, entropy = policy.through_head(score, hidden, tokens).unbind(-1)
+    return in_rows(logprobs, mask), in_rows(entropy, mask), mask
 
 
 def completion_states(

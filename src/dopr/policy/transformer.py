@@ -7,7 +7,7 @@ of a small policy twice the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,13 @@ from torch.utils.checkpoint import checkpoint
 from dopr.architecture import rotary_angles
 from dopr.policy.layout import Layout, Part, rows_of
 from dopr.products import product
+
+LOGITS_AT_ONCE = 2**26  # where they are not kept: 256 MiB in float32
+
+
+def scored_at_once(vocabulary: int) -> int:
+    """Tokens whose logits are there at the same time, where logits are not kept; a multiple of 32 (dopr.products)."""
+    return max(1, LOGITS_AT_ONCE // vocabulary // 32) * 32
 
 
 class Projection(nn.Linear):
@@ -131,7 +138,8 @@ class Body(nn.Module):
 class Transformer(nn.Module):
     """A causal language model.
 
-    checkpointing: keep only each layer's input for the gradient, and compute the layer again when it is needed.
+    checkpointing: keep only each layer's input for the gradient, and compute the layer again when it is needed; the
+    same of the output head where its logits are many.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -176,15 +184,28 @@ class Transformer(nn.Module):
             hidden = self._through(block, hidden, cos, sin, parts)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
 
-    def _through(self, block: nn.Module, *inputs: Any) -> Tensor:
+    def _through(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():  # a layer draws no random numbers
             return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
-        return block(*inputs)  # type: ignore[no-any-return]
+        return block(*inputs)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., vocabulary] of hidden states."""
         weight = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         return product(hidden.flatten(0, -2), weight).view(*hidden.shape[:-1], -1)
+
+    def through_head(self, score: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, targets: Tensor) -> Tensor:
+        """score(logits [tokens, vocabulary], targets [tokens]) of hidden states [tokens, hidden size], a row a token;
+        in pieces where the logits are many and need not be kept."""
+
+        def piece(hidden: Tensor, targets: Tensor) -> Tensor:
+            return score(self.logits(hidden), targets)
+
+        size = scored_at_once(self.config["vocab_size"])
+        if len(hidden) <= size or (torch.is_grad_enabled() and not self.checkpointing):
+            return piece(hidden, targets)
+        pieces = zip(hidden.split(size), targets.split(size), strict=True)
+        return torch.cat([self._through(piece, *part) for part in pieces])
 
 
 def rotate(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
