@@ -9,10 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from dopr.config import Config
+from dopr.ledger import Ledger
 from dopr.policy import model
 from dopr.policy.lora import Merged, adapt, sharing
 from dopr.policy.transformer import Transformer
@@ -143,6 +145,12 @@ def seeded(run: Run, seed: int, steps: int = STEPS) -> Run:
     return run
 
 
+def ledger(run: Run) -> list[dict[str, Any]]:
+    path = run.state.folder / "whole.parquet"
+    Ledger(run.state.folder / "ledger", run.name, run.recipe.steps).write(path)
+    return pq.read_table(path).to_pylist()
+
+
 @pytest.mark.parametrize("changes", [{}, {"dtype": "bfloat16"}, {"selector": "random_one", "options": {}}])
 def test_runs_are_what_they_are_alone(
     tiny: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, changes: dict[str, Any]
@@ -160,6 +168,7 @@ def test_runs_are_what_they_are_alone(
         go([run], tiny)
     close = {"rel": 1e-3, "abs": 1e-4} if recipe.dtype == "float32" else {"rel": 0.1, "abs": 0.05}
     for mine, theirs in zip(runs, alone, strict=True):
+        assert ledger(mine) == ledger(theirs)
         assert len(mine.metrics) == len(theirs.metrics) == mine.recipe.steps
         counted = ("step", "rollouts", "tokens", "reward", "updated", "length", "repeated")
         for row, other in zip(mine.metrics, theirs.metrics, strict=True):

@@ -42,7 +42,7 @@ class AdapterEngine(Protocol):
         """Sample from the base of this policy, which is that of all; adapters come with each request."""
 
     def generate_each(self, requests: Sequence[Request]) -> list[Groups]:
-        """The completions of each request, as they are without the others."""
+        """The completions of each request, to rounding as they are without the others."""
 
 
 class Together:
