@@ -36,8 +36,10 @@ test-slurm: .venv-slurm/installed
 # vLLM's CPU build, of the community, in an environment of its own: it wants another transformers.
 vllm: .venv-vllm/installed
 
+VLLM_TESTS := tests/test_vllm_engine.py tests/test_vllm_adapters.py tests/test_vllm_together.py
+
 test-vllm: .venv-vllm/installed
-	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs tests/test_vllm_engine.py tests/test_vllm_adapters.py tests/test_vllm_together.py
+	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs $(VLLM_TESTS)
 
 # The whole pipeline through `--sdm conda`, with every package of the locks for the CPU.
 test-environments: $(VENV)/installed
