@@ -57,7 +57,8 @@ def merged_samples(folder: Path, policy: Transformer, asked: Request) -> list[li
     engine.load_weights(Merged(policy))
     seeds = [asked.seed + place for place in range(len(asked.prompts) * asked.n)]
     uniform = uniform_numbers(seeds, asked.max_new_tokens)
-    return engine.generate_static(asked.prompts, asked.n, asked.temperature, uniform)
+    with torch.inference_mode():
+        return engine.generate_static(asked.prompts, asked.n, asked.temperature, uniform)
 
 
 def assert_samples(found: list[list[Any]], expected: list[list[Any]]) -> None:
@@ -85,7 +86,8 @@ def test_each_row_has_its_own_runs_adapters(reference: Any, targets: list[str] |
     engine.engine.decoder.adapt([{}])
     plain = TorchEngine.from_folder(reference.folder, static=True)
     uniform = uniform_numbers(range(12), 40)
-    assert_samples(*(each.generate_static(PROMPTS, 4, 1.0, uniform) for each in (engine.engine, plain)))
+    with torch.inference_mode():
+        assert_samples(*(each.generate_static(PROMPTS, 4, 1.0, uniform) for each in (engine.engine, plain)))
 
 
 def test_what_is_drawn_does_not_depend_on_who_is_beside(tiny: Path) -> None:

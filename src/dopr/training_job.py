@@ -28,7 +28,8 @@ from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
 from dopr.rollout.engine import Engine
-from dopr.rollout.open import open_adapter_engine, open_engine
+from dopr.rollout.open import open_engine
+from dopr.rollout.open_adapters import open_adapter_engine
 from dopr.rollout.together import Seat, Together
 from dopr.selection.selector import Setup, make_selector
 from dopr.stopwatch import Stopwatch

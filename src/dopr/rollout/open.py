@@ -8,8 +8,6 @@ from typing import Literal
 from dopr.distributed import size
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.engine import Engine
-from dopr.rollout.together import AdapterEngine
-from dopr.rollout.torch_adapters import TorchAdapters
 from dopr.rollout.torch_engine import TorchEngine
 
 Name = Literal["torch", "vllm"]
@@ -28,14 +26,3 @@ def open_engine(
 
     engine = VllmEngine(folder, dtype, cache_gb, tensor_parallel)
     return DataParallel(engine, tensor_parallel) if size() > 1 else engine
-
-
-def open_adapter_engine(
-    name: Name, folder: Path, dtype: str, cache_gb: float, device: str, runs: int, rank: int
-) -> AdapterEngine:
-    """An engine on a model folder for several runs' adapters of a rank; the rest is as in open_engine."""
-    if name == "torch":
-        return TorchAdapters(TorchEngine.from_folder(folder, device, static=True))
-    from dopr.rollout.vllm_adapters import VllmAdapters
-
-    return VllmAdapters(folder, dtype, cache_gb, runs, rank)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from dopr.policy.lora import Merged
 from dopr.rollout.static import rows_at_once, uniform_numbers
 from dopr.rollout.together import Groups, Request
@@ -20,6 +22,7 @@ class TorchAdapters:
         """See AdapterEngine."""
         self.engine.load_weights(weights.weights)
 
+    @torch.inference_mode()
     def generate_each(self, requests: Sequence[Request]) -> list[Groups]:
         """See AdapterEngine; requests of one shape are one batch, where there is room."""
         found: dict[int, Groups] = {}

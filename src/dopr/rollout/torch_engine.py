@@ -84,7 +84,6 @@ class TorchEngine:
             samples.update(zip(chosen, groups, strict=True))
         return [samples[i] for i in range(len(prompts))]
 
-    @torch.inference_mode()
     def generate_static(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor, runs: int = 1
     ) -> list[list[Sample]]:
