@@ -6,13 +6,9 @@ SPENDING = [
 ]
 
 
-for axis, numbers in [
-    ("rollouts", "csv"),
-    ("tokens", "csv"),
-    ("cpu_seconds", "seconds.csv"),
-    ("gpu_seconds", "seconds.csv"),
-    ("wall_seconds", "seconds.csv"),
-]:
+for axis in experiment.costs:
+
+    numbers = "seconds.csv" if axis.endswith("seconds") else "csv"
 
     rule:
         name:
@@ -446,11 +442,8 @@ rule claims:
         " --output results/tables/claims_seconds 2> >(tee {log} >&2)"
 
 
-PROCESSOR = "gpu_seconds" if HARDWARE.gpus else "cpu_seconds"
-
-
 RUN_FIGURES = [
-    *expand("results/figures/accuracy_vs_{axis}.png", axis=["rollouts", "tokens", PROCESSOR, "wall_seconds"]),
+    *expand("results/figures/accuracy_vs_{axis}.png", axis=experiment.costs),
     *expand("results/figures/selection_{pool}.png", pool=POOLS),
     *expand("results/figures/{figure}.png", figure=["training", "responses"]),
     *(["results/figures/acquisition.png"] if experiment.acquiring() else []),

@@ -75,6 +75,12 @@ def test_methods_that_log_their_choice_are_those_of_the_selector_dopr(shipped: d
     assert experiment(shipped).acquiring() == ["dopr", "dopr_cold", "dopr_reuse"]
 
 
+@pytest.mark.parametrize(("gpus", "seconds"), [(0, "cpu_seconds"), (1, "gpu_seconds")])
+def test_accuracy_is_drawn_against_the_seconds_of_what_jobs_ask_for(shipped: dict, gpus: int, seconds: str) -> None:
+    raw = {**shipped, "hardware": {**shipped["hardware"], "gpus": gpus}}
+    assert experiment(raw).costs == ["rollouts", "tokens", seconds, "wall_seconds"]
+
+
 def test_the_public_record_is_drawn_where_it_lies(shipped: dict, folder: Path) -> None:
     assert experiment(shipped).record_at_hand() == []
     for place in (folder / "mirror" / RECORD, folder / "results/public" / RECORD.name):

@@ -219,7 +219,7 @@ def test_an_engine_that_fails_ends_all(tiny: Path) -> None:
 
 @pytest.mark.slow
 def test_the_pipelines_seeds_go_together(tmp_path: Path) -> None:
-    """Under one job, killed by nobody here; the snapshots of each are a policy of its own."""
+    """In one job; the snapshots of each are a policy of its own."""
     project = Project.copy(tmp_path)
     changes = {"seeds_together": True, "seeds_per_job": 2, "train": {"lora": {"rank": 4, "alpha": 8}}}
     (tmp_path / "together.json").write_text(json.dumps(changes))

@@ -68,6 +68,11 @@ class Experiment:
         runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
         return options({"--model": [self.model], "--runs": runs}) if runs else ""
 
+    @property
+    def costs(self) -> list[str]:
+        """What accuracy is drawn against; where jobs ask for GPUs, their seconds and not the processor's."""
+        return ["rollouts", "tokens", "gpu_seconds" if self.config.hardware.gpus else "cpu_seconds", "wall_seconds"]
+
     def saving_options(self) -> str:
         """The reference that savings are measured against, and the targets until which."""
         return options({"--reference": [self.config.evaluate.reference], "--targets": self.config.evaluate.targets})
