@@ -20,6 +20,7 @@ from dopr.policy.lora import Merged, adapt, sharing
 from dopr.policy.transformer import Transformer
 from dopr.recipe import Lora, Recipe, Reward
 from dopr.records import Prompt
+from dopr.rollout.open_adapters import open_adapter_engine
 from dopr.rollout.static import READ_AT_ONCE, uniform_numbers
 from dopr.rollout.together import Request, Seat, Together
 from dopr.rollout.torch_adapters import TorchAdapters
@@ -134,7 +135,8 @@ def recipe(config: Config) -> Recipe:
 def go(runs: list[Run], base: Path) -> None:
     """Train runs together; each is given a policy on the common weights and a seat."""
     shared = model.load(base).to(getattr(torch, runs[0].recipe.dtype))
-    together = Together(TorchAdapters(TorchEngine.from_folder(base, static=True)), len(runs))
+    engine = open_adapter_engine(runs[0].sampling, LORA, base, shared, len(runs))
+    together = Together(engine, len(runs))
     for place, run in enumerate(runs):
         run.policy, run.engine = sharing(shared), Seat(together, place)
     together.go([partial(train, run) for run in runs])

@@ -187,12 +187,9 @@ def run_together(jobs: Sequence[TrainingJob], grader: Grader, device: str, gpus:
         UserError: see TrainingJob.run; of the first job to fail. The others end at their last checkpoint.
     """
     base, recipe, sampling = jobs[0].base, jobs[0].recipe, Sampling(**jobs[0].settings["rollout"])
-    rank = recipe.lora.rank if recipe.lora else 0
-    engine = open_adapter_engine(
-        sampling.engine, base, recipe.dtype, sampling.kv_cache_gb, device, runs=len(jobs), rank=rank
-    )
+    assert recipe.lora  # dopr.preflight sees to it
     policy = model.load(base, device).to(getattr(torch, recipe.dtype))  # once for all, before they share it
-    together = Together(engine, len(jobs))
+    together = Together(open_adapter_engine(sampling, recipe.lora, base, policy, len(jobs)), len(jobs))
     places = [Place(sharing(policy), Seat(together, i), len(jobs)) for i in range(len(jobs))]
     together.go([partial(job.run, grader, device, gpus, place) for job, place in zip(jobs, places, strict=True)])
 

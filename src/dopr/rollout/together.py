@@ -36,10 +36,7 @@ class Request:
 
 
 class AdapterEngine(Protocol):
-    """Samples from one base with the adapters of several runs."""
-
-    def load_base(self, weights: Merged) -> None:
-        """Sample from the base of this policy, which is that of all; adapters come with each request."""
+    """Samples from one base, which it has, with the adapters of several runs."""
 
     def generate_each(self, requests: Sequence[Request]) -> list[Groups]:
         """The completions of each request, to rounding as they are without the others."""
@@ -57,7 +54,7 @@ class Together:
         self.going = set(range(runs))
         self.asked: dict[int, Request] = {}
         self.answers: dict[int, Groups] = {}
-        self.failed = self.loaded = False
+        self.failed = False
 
     def go(self, runs: Sequence[Callable[[], None]]) -> None:
         """Do all runs; raises what the first of them to fail raised."""
@@ -84,12 +81,6 @@ class Together:
                 raise EndedError
             self.turn.wait()
         return self.answers.pop(place)
-
-    def load_base(self, weights: Merged) -> None:
-        """See AdapterEngine; only the first time there is something to do."""
-        if not self.loaded:
-            self.engine.load_base(weights)
-            self.loaded = True
 
     def _run(self, place: int, run: Callable[[], None]) -> None:
         with self.turn:
@@ -129,7 +120,6 @@ class Seat:
     def load_weights(self, weights: Any) -> None:
         """Sample with the adapters of the policy of these weights, a Merged, from now on."""
         self.weights: Merged = weights
-        self.together.load_base(weights)
 
     def rest(self) -> None:
         """Others may need what it has."""

@@ -6,21 +6,16 @@ from collections.abc import Sequence
 
 import torch
 
-from dopr.policy.lora import Merged
 from dopr.rollout.static import rows_at_once, uniform_numbers
 from dopr.rollout.together import Groups, Request
 from dopr.rollout.torch_engine import TorchEngine
 
 
 class TorchAdapters:
-    """See AdapterEngine."""
+    """See AdapterEngine; the base is that of the engine."""
 
     def __init__(self, engine: TorchEngine) -> None:
         self.engine = engine
-
-    def load_base(self, weights: Merged) -> None:
-        """See AdapterEngine."""
-        self.engine.load_weights(weights.weights)
 
     @torch.inference_mode()
     def generate_each(self, requests: Sequence[Request]) -> list[Groups]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dopr.policy.lora import Merged, adapters, save_adapter
+from dopr.policy.lora import adapters, save_adapter
 from dopr.rollout.together import Groups, Request
 from dopr.rollout.vllm_engine import VllmEngine, VllmError
 
@@ -32,9 +32,6 @@ class VllmAdapters:
         room = next(size for size in RANKS if size >= rank)
         self.engine = VllmEngine(folder, dtype, cache_gb, adapters=(runs, room))
         self.numbers = count(1)
-
-    def load_base(self, weights: Merged) -> None:
-        """See AdapterEngine."""
 
     def generate_each(self, requests: Sequence[Request]) -> list[Groups]:
         """See AdapterEngine; requests for equally many samples of a prompt are one batch."""
