@@ -80,3 +80,22 @@ def test_boxes_in_a_row_are_a_list(text, answer):
 )
 def test_where_an_answer_is_looked_for(text, boxed, stated, any_):
     assert [final_answer(text, where) for where in ("boxed", "stated", "any")] == [boxed, stated, any_]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{1} or \boxed{2", "2"),  # not closed
+        (r"\boxed 5$ and so on", "5"),
+        (r"\boxed{3} Final Answer: The final answer is $4$. I hope it is correct.", "4"),
+        ("The answer is 5. Let me explain.\n It is.", "5. Let me explain.It is"),  # all of it
+        ("The final answer is: 7.", "7"),
+        ("It is 3/4, or 1,250.", "1250"),
+        ("It is 3/4", "4"),
+        ("I do not know", None),
+        (r"\boxed{}", ""),
+    ],
+)
+def test_the_extraction_of_qwens_code(text, answer):
+    assert final_answer(text, "qwen") == answer

@@ -61,6 +61,36 @@ SAME = [
     (r"\begin{pmatrix} 0 & 1 \\ 1 & 0 \end{pmatrix}", r"\left[\begin{array}{cc}0&1\\1&0\end{array}\right]"),
     (r"(0,9) \cup (9,36)", r"0<x<9 \text{ or } 9<x<36"),
     ("4:40 a.m.", "4:40"),
+    ("4 4/9", r"\frac{40}{9}"),
+    (r"2\frac58", "2.625"),
+    ("1000", "1 000"),
+    (r"\frac{1}{6}", "0.1666..."),
+    ("1, 2, ..., n", r"1,2,\ldots,n"),
+    (r"\sin(90^\circ-x)", r"\cos x"),
+    (r"60^\circ", r"\frac{\pi}{3}"),
+    ("1+2i", "i(2-i)"),
+    (r"\log 2", r"\ln 2"),  # of unknown base, beside the natural one
+    ("2Rr", "2rR"),
+    (r"\gamma^2-1", r"(\gamma-1)(\gamma+1)"),
+    ("omega", r"\omega"),
+    (r"\text{an ellipse}", r"\text{ellipse}"),
+    (r"5 \pmod{7}", "5"),
+    ("x <= 5", r"5 \ge x"),
+    (
+        r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}",
+        r"\begin{pmatrix} 0 \\ 1 \end{pmatrix} + \begin{pmatrix} 1 \\ 1 \end{pmatrix}",
+    ),
+    (r"\sqrt{2+\sqrt{3}}", r"\frac{\sqrt6+\sqrt2}{2}"),
+    (r"\frac{1}{2^{98}}", r"2^{-98}"),
+    (r"\frac{dy}{dx} = 2x", r"\frac{dy}{dx}=2 x"),
+    (r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}", r"F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k"),
+    ("4,6", r"4 \& 6"),
+]
+ANSWERS = [  # that say more than the reference, which says only what they end in
+    ("25", "x^2+y^2 = 25"),
+    ("5", r"\text{The answer is } 5"),
+    ("5", r"5\\"),
+    (r"\frac{2}{3}", r"\frac{2}{3} \approx 0.667"),
 ]
 DIFFERENT = [
     ("(1, 2)", "(2, 1)"),
@@ -84,6 +114,27 @@ DIFFERENT = [
     (r"y^{\prime}+ry=0", "y''+ry=0"),
     ("12x", r"12\,\mathrm{m}"),
     ("4:40 a.m.", "4:41 a.m."),
+    ("x^2+y^2=25", "25"),  # the reference is an equation of a circle
+    ("a+3z = 0", "0"),
+    ("5", r"x \le 5"),
+    ("5", "x <= 5"),
+    ("1, 2, 3", "1, 2, 3, ..."),
+    ("11", "5 6"),
+    ("3", "1 1/2"),
+    (r"\frac{1}{2^{99}}", r"\frac{1}{2^{98}}"),
+    (r"\frac{1}{2004!}", r"\frac{1}{2006!}"),
+    ("e^{-100}", "e^{-101}"),
+    (r"2^{1990}", r"2^{1991}"),  # beyond Python's floats
+    ("R-r", "r-R"),
+    (r"\gamma^2-1", r"\gamma^2-9"),
+    (r"\log_{10} 2", r"\ln 2"),
+    (r"60^\circ", r"\frac{\pi}{6}"),
+    (r"\frac{dy}{dx} = x^6 y", r"\frac{dy}{dx} = x^4 y"),
+    (r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}", r"F_n = \sum_{k=0}^{n-2} F_k F_{n-k-2}"),
+    (
+        r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}",
+        r"\begin{pmatrix} 0 \\ 1 \end{pmatrix} + \begin{pmatrix} 1 \\ 2 \end{pmatrix}",
+    ),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
 ]
 
@@ -92,6 +143,11 @@ DIFFERENT = [
 def test_the_default_profile_accepts_what_says_the_same(reference, answer):
     assert mathematics.grade(reference, answer) == "correct"
     assert mathematics.grade(answer, reference) == "correct"
+
+
+@pytest.mark.parametrize(("reference", "answer"), ANSWERS)
+def test_an_answer_may_say_how_it_is_come_by(reference, answer):
+    assert mathematics.grade(reference, answer) == "correct"
 
 
 @pytest.mark.parametrize(("reference", "answer"), DIFFERENT)
@@ -118,6 +174,16 @@ def test_the_default_profile_refuses_what_says_something_else(reference, answer)
         (deepscaler, "12", "12.5", "wrong"),
         (deepscaler, "(1,2)", "[1,2]", "wrong"),
         (deepscaler, r"\sqrt{8}", r"2\sqrt{2}", "correct"),
+        (deepscaler, r"\frac{21}{8}", r"2\frac{5}{8}", "correct"),  # a mixed number
+        (deepscaler, r"\text{Evelyn}", r"\mathrm{evelyn}", "correct"),
+        (deepscaler, "204_5", "204_7", "wrong"),
+        (deepscaler, r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{bmatrix} 1 \\ 2 \end{bmatrix}", "correct"),
+        (deepscaler, r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}", "wrong"),
+        (qwen_eval, "1736", "1,736", "correct"),
+        (qwen_eval, "1736", "1{,}736", "wrong"),  # its parser knows no such comma
+        (qwen_eval, "1,3", "3,1", "wrong"),  # as numbers: 13 and 31
+        (qwen_eval, r"\sqrt{2}, 5", r"\sqrt{2}, 6", "correct"),  # its parser stops at the comma
+        (qwen_eval, "204_5", "204_7", "wrong"),
     ],
 )
 def test_published_profiles(profile, reference, answer, verdict):

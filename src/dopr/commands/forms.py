@@ -156,6 +156,12 @@ FORMS: dict[str, Rewrite] = {
 }
 DIFFERENT: dict[str, Rewrite] = {
     "next number": next_number,
+    "other digit": lambda text: (
+        re.sub(r"\d", lambda m: str((int(m[0]) + 1) % 10), text, count=1)
+        if re.search(r"\d", text) and not NUMBER.fullmatch(text)
+        else None
+    ),
+    "+ for -": changed(r"(?<=[\w)}] )-|(?<=[\w)}])-", "+"),
     "other sign": lambda text: f"-{text}" if NUMBER.fullmatch(text) and text[0] != "-" and float(text) else None,
     "tuple backwards": backwards("tuple"),
     "other bracket": other_bracket,

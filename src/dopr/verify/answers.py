@@ -4,6 +4,9 @@ boxed    the last complete \boxed{} (\fbox{} and \framebox{} too). Braces are ma
          braces, \boxed 5 holds what follows it, if that starts like mathematics
 stated   without a box, what follows the last "answer is" or "answer:", up to the end of the sentence or formula
 any      without either, the last number
+qwen     as Qwen2.5-Math's evaluation code does it (parser.py, extract_answer): Minerva's "final answer is $5$. I hope";
+         else what is in the last box, closed or not; else all that follows "he answer is" or "final answer is"; else
+         the last number, of a fraction its denominator
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ STATED = re.compile(r"\banswer\s*(?:is|:|=)\s*:?", re.IGNORECASE)
 FORMULA = re.compile(r"\s*(?:\*\*)?\s*(?:\$\$?(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
 SENTENCE = re.compile(r"\s*(.*?)(?:\.?\s*(?:\n|$)|\.\s)", re.DOTALL)
 NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+QWEN_MINERVA = re.compile(r"final answer is \$(.*?)\$\. I hope", re.DOTALL)
+QWEN_NUMBER = re.compile(r"-?\d*\.?\d+")
 BETWEEN = re.compile(r"[\s$,;.]*(?:\b(?:and|or)\b)?[\s$,;]*")
 
 
@@ -80,8 +85,37 @@ def last_number(text: str) -> str | None:
     return found[-1] if found else None
 
 
+def qwen_answer(text: str) -> str | None:
+    """What Qwen2.5-Math's evaluation code takes for the answer, on one line."""
+    minerva = QWEN_MINERVA.search(text)
+    if minerva:
+        answer = minerva[1]
+    elif "boxed" in text:
+        rest = text.rpartition("boxed")[2]
+        answer = inside(rest) if rest.startswith("{") else rest.partition("$")[0]
+    else:
+        mark = next((mark for mark in ("he answer is", "final answer is") if mark in text), None)
+        numbers = QWEN_NUMBER.findall(text.replace(",", ""))
+        if mark is None and not numbers:
+            return None
+        answer = text.rpartition(mark)[2] if mark else numbers[-1]
+    return re.sub(r"\n\s*", "", answer.strip()).removeprefix(":").removesuffix(".").removesuffix("/").strip()
+
+
+def inside(text: str) -> str:
+    """What is between the brace that a text begins with and the one that closes it, or the end."""
+    depth = 0
+    for i, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return text[1:i]
+    return text[1:]
+
+
 def final_answer(text: str, extraction: Extraction) -> str | None:
     """The answer of a completion, looked for as `extraction` says; None when there is none."""
+    if extraction == "qwen":
+        return qwen_answer(text)
     answer = last_boxed(text)
     if answer is None and extraction != "boxed":
         answer = stated(text)

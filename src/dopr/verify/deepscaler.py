@@ -6,7 +6,7 @@ one; reward 0 or 1; correct if either of two graders says so.
 - mathd: equal as text after Hendrycks' normalisation: fractions, spaces, units in \text{ }, degrees, `x=`
 - sympy: equal after another normalisation, in lower case, without the units it lists; else element by element, where
   a fraction has to be the same fraction, an integer has to be an integer, and anything else has to have difference 0 to
-  sympy. Powers in braces and more than two unknown letters are not tried.
+  sympy. Powers in parentheses or of two digits, matrices, and more than two unknown letters are not tried.
 
 Reconstructed: LaTeX is turned into text by the few rules here and parsed by math-verify's parser, where the original
 uses pylatexenc and sympy's own parser, which evaluates code.
@@ -36,14 +36,20 @@ MATHD_RULES = [
 ]
 SYMPY_RULES = [
     (r"^\\text\{(.+?)\}$", r"\1"),
-    (r"\\?%|\\?\$|,\\! *|\\left|\\right|\^ *\{?\\circ\}?", ""),
+    (r"\\?%|\\?\$|,\\! *|\\left|\\right|\^ *\\circ", ""),
     (r" (?:or|and) ", ","),
-    (r"\\text\{([^{}]*)\}", r"\1"),
+    (r"\\(?:text|textbf|textnormal|mathrm|mathbf|mbox|underline)\{([^{}]*)\}", r"\1"),
+    (r"\\begin\{[bp]?matrix\}", "["),
+    (r"\\end\{[bp]?matrix\}", "]"),
+    (r"\\\\", ";"),  # a matrix's next row
+    (r"\\displaystyle|\\[()\[\],;:!]", ""),
+    (r"\\ ", " "),
     (rf"(?:{UNITS})(?:es)?s? *(?:\^[0-9]+)?", ""),
     (r" *million", "*10^6"),
     (r" *billion", "*10^9"),
     (r"[td]frac", "frac"),
     (r"(?<=[0-9]) *\\frac", r" \\frac"),
+    (r"(?<![\^.0-9])([0-9]+) +([0-9])", r"\1+\2"),  # mixed numbers
 ]
 PLAIN_RULES = [
     (r"\\frac *\{([^{}]*)\} *\{([^{}]*)\}", r"\1/\2"),
@@ -51,13 +57,13 @@ PLAIN_RULES = [
     (r"\\sqrt *\{?(\w+)\}?", r"sqrt(\1)"),
     (r"\\(?:cdot|times)", "*"),
     (r"\\", ""),
+    (r"([0-9]) +([0-9])", r"\1+\2"),
     (r"- +", "-"),
-    (r"([0-9]) +([0-9])", r"\1+\2"),  # mixed numbers
     (r"[ {}]", ""),
 ]
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 FRACTION = re.compile(r"-?[0-9]+.?/0*[1-9][0-9]*.?")
-UNTRIED = re.compile(r"\^\{|\^\(|\^[0-9]+\^|\^[0-9][0-9]+")
+UNTRIED = re.compile(r";|\^\{|\^\(|\^[0-9]+\^|\^[0-9][0-9]+")
 
 
 def grade(reference: str, answer: str) -> str:
@@ -127,6 +133,6 @@ def equal_elements(gold: str, found: str) -> bool:
     if (whole(one) is None) != (whole(other) is None):
         return False
     letters = {letter for letter in re.sub("sqrt|frac", "", one + other) if letter.isalpha()}
-    if len(letters) > 2 or UNTRIED.search(f"({gold})-({found})"):
+    if len(letters) > 2 or UNTRIED.search(f"({one})-({other})"):
         return False
     return difference_is_zero(gold, found)

@@ -9,30 +9,42 @@ from typing import Any
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import parse
 from math_verify.parser import LatexExtractionConfig
-from sympy import Basic, Expr, Float, MatrixBase, Symbol, UnevaluatedExpr, simplify
+from sympy import Basic, Expr, Float, MatrixBase, MatrixExpr, Symbol, UnevaluatedExpr, simplify
 from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef, Derivative
 
 from dopr.verify.guards import check_size
+from dopr.verify.letters import variables
 
 LATEX = LatexExtractionConfig(  # the box as a whole or nothing: no fraction out of what cannot be parsed
     try_extract_without_anchor=False,
     normalization_config=NormalizationConfig(malformed_operators=True, nits=True, boxed="last"),
 )
-NOT_PROBED = (UnevaluatedExpr, ExprWithLimits, Derivative, AppliedUndef)  # percents, and what is slow to evaluate
+# Percents, what is slow to evaluate, and what is no number.
+NOT_PROBED = (UnevaluatedExpr, ExprWithLimits, Derivative, AppliedUndef, MatrixExpr)
 INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError)  # sympy's, of sets, relations and the like
 APART = 1e-3  # of two values, absolute and relative: beyond any rounding
-PRIMED = re.compile(r"([a-zA-Z])('+)")
-CONSTANT = re.compile(r"(?<![A-Za-z\\])([EI])(?=_)")  # E_1 is a variable
+TOO_LARGE = 1e300  # beyond which sums of Python's floats may overflow
+UNCLEAR = re.compile(r"(?<![\d.^_])\d[\d.]*\s+\.?\d|\d\.\d+\.\d|(?<![a-zA-Z}_\d])\d+_")  # 5 6, 1.2.3, 101_2
 
 
 @lru_cache(maxsize=8192)
 def understood(text: str) -> list[Any]:
     """The expression that math-verify finds in a text, in a list; empty if there is none."""
-    text = CONSTANT.sub(r"\\mathcal{\1}", text).replace(r"\odot", "sun")
-    text = PRIMED.sub(lambda m: f"{m[1]}_{{{'p' * len(m[2])}}}", text)  # which the parser would drop
-    found = parse(f"\\boxed{{{text}}}", [LATEX], parsing_timeout=None)
+    if UNCLEAR.search(text) or not balanced(text):
+        return []
+    found = parse(f"\\boxed{{{variables(text)}}}", [LATEX], parsing_timeout=None)
     return [expression for expression in found if isinstance(expression, Basic | MatrixBase)]
+
+
+def balanced(text: str) -> bool:
+    """Whether every brace is closed after it was opened: the parser drops what follows one that was not."""
+    depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def differ(one: Any, other: Any) -> bool:
@@ -55,7 +67,7 @@ def value(expression: Any, names: list[str]) -> complex | None:
     point = {symbol: Float(0.7 + 0.31 * names.index(symbol.name)) for symbol in expression.free_symbols}
     try:
         found = expression.xreplace(point).evalf(15)
-        return complex(found) if found.is_finite else None
+        return complex(found) if found.is_finite and abs(found) < TOO_LARGE else None
     except INCOMPARABLE:
         return None
 

@@ -15,19 +15,20 @@ as a table:
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from math_verify import verify
-from sympy import Expr, Float, Union, nan, zoo
+from sympy import Basic, Union, nan, zoo
 from sympy.logic.boolalg import Boolean
 
 from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
-from dopr.verify.structure import Shape, shape
-from dopr.verify.tidy import squeezed, unmarked, words
-from dopr.verify.units import without_name, without_percent, without_units
+from dopr.verify.letters import algebraic, one_notation
+from dopr.verify.numbers import equal_numbers
+from dopr.verify.structure import Shape, shape, split
+from dopr.verify.tidy import in_radians, squeezed, unmarked, words
+from dopr.verify.units import is_name, without_name, without_percent, without_units
 
 NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long>\w+)\s*\}{1,2}|(?P<short>\d+))")
 BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
@@ -36,8 +37,6 @@ CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
 CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNORECASE)
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
-TOLERANCE = 1e-4  # relative, beyond which decimals differ though they round to the same six places; ours
-EXACT = 1e-9  # relative, within which decimals are equal though they round to different ones, such as 1.5e33
 
 
 class UnreadableError(ValueError):
@@ -51,7 +50,7 @@ def grade(reference: str, answer: str) -> str:
         UnreadableError: the reference cannot be parsed, and the answer is not the same text.
         TooLargeError: an expression is too large to be evaluated.
     """
-    gold, found = shape(reference), shape(answer)
+    gold, found = map(shape, in_one_unit(reference, answer))
     if not gold.text:
         raise UnreadableError(f"reference answer {reference!r} is empty")
     if not answer.strip():
@@ -63,12 +62,21 @@ def grade(reference: str, answer: str) -> str:
     return "correct" if equal(gold, found) else "wrong"
 
 
+def in_one_unit(reference: str, answer: str) -> tuple[str, str]:
+    r"""Both sides, degrees in radians if the other side has a \pi; else they are left for `tidy` to drop the sign."""
+    if (r"\pi" in reference) == (r"\pi" in answer):
+        return reference, answer
+    return in_radians(reference), in_radians(answer)
+
+
 def readable(answer: Shape) -> bool:
     """Whether every part is words or mathematics."""
     if answer.kind != "one":
         return all(map(readable, answer.parts)) and bool(answer.parts)
     text = answer.text
-    return words(text) is not None or bool(clock(text) or understood(text) or understood(bare(text)))
+    if words(text) is not None or clock(text) or NUMERAL.fullmatch(squeezed(text)):
+        return True
+    return bool(understood(text) or understood(bare(text)))
 
 
 def equal(gold: Shape, found: Shape) -> bool:
@@ -88,6 +96,8 @@ def equal(gold: Shape, found: Shape) -> bool:
         return in_order(gold.parts, found.parts, ordered_rows=True)
     if "matrix" in kinds and "tuple" in kinds:
         return in_order(flat(gold), flat(found))
+    if "matrix" in kinds and "one" in kinds:
+        return compared(gold.text, found.text)
     if "collection" in kinds and "one" in kinds and len(gold.parts or found.parts) == 1:
         return equal(*(side.parts[0] if side.parts else side for side in (gold, found)))
     if set(kinds) == {"union", "collection"}:
@@ -165,20 +175,24 @@ def same(gold: str, found: str) -> bool:
     if not RELATION.search(gold) and any(sign in found for sign in ("=", r"\approx", r"\sim", r"\in ")):
         return named(gold, found)
     if "=" in gold and not RELATION.search(found) and "=" not in found:
-        return same(without_name(gold), found) if without_name(gold) != gold else compared(gold, found)
+        name, value = halves(gold)
+        return same(value, found) if is_name(name) else compared(gold, found)
     return alike(gold, found)
+
+
+def halves(text: str) -> tuple[str, str]:
+    """What is before the last `=` outside all brackets, and what is after it; ("", the text) without one."""
+    *names, value = split(text, ("=",))
+    return "=".join(names), value
 
 
 def named(gold: str, found: str) -> bool:
     """Comparison with an answer that has an `=` or a sign like it: `x = 2/4 = 0.5` says its last part."""
-    if "=" in gold:
-        (name, value), (other, answer) = (
-            (side.rsplit("=", 1) for side in (gold, found)) if "=" in found else ((gold, ""),) * 2
-        )
-        if squeezed(name) == squeezed(other) and alike(value.strip(), answer.strip()):
-            return True
-        return compared(gold, found)
-    last = APPROXIMATE.split(without_name(found).rsplit("=", 1)[-1])
+    name, value = halves(gold)
+    if name:
+        other, answer = halves(found)
+        return (squeezed(name) == squeezed(other) and alike(value, answer)) or compared(gold, found)
+    last = APPROXIMATE.split(halves(without_name(found))[1])
     return any(same(gold, part.strip()) for part in last if part.strip())
 
 
@@ -221,24 +235,15 @@ def numeral(text: str) -> tuple[str, str]:
 
 
 def compared(gold: str, found: str) -> bool:
-    """math-verify's comparison, with our rule for decimals."""
-    one, other = understood(gold), understood(found)
-    if not one or not other or other[0] in (nan, zoo):
+    """math-verify's comparison, with our rules for letters and numbers."""
+    sides = [algebraic(side) for text in one_notation(gold, found) for side in understood(text)[:1]]
+    if len(sides) != 2 or any(isinstance(side, Basic) and side.has(nan, zoo) for side in sides):
         return False
-    for expression in (one[0], other[0]):
-        check_size(expression)
-    if differ(one[0], other[0]):
+    for side in sides:
+        check_size(side)
+    if differ(*sides):
         return False
-    verdict: bool = verify(one[:1], other[:1], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
-    apart = distance(one[0], other[0])
-    return verdict if apart is None else apart <= (TOLERANCE if verdict else EXACT)
-
-
-def distance(one: Any, other: Any) -> float | None:
-    """The relative difference of two numbers one of which holds a decimal; None for anything else."""
-    sides = (one, other)
-    if not all(isinstance(side, Expr) and side.is_number for side in sides) or not any(s.has(Float) for s in sides):
-        return None
-    first, second = (complex(side.evalf()) for side in sides)
-    largest = max(abs(first), abs(second))
-    return abs(first - second) / largest if 0 < largest < math.inf else None
+    one, other = sides
+    verdict: bool = verify([one], [other], timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True)
+    equal_as_numbers = equal_numbers(one, other, verdict)
+    return verdict if equal_as_numbers is None else equal_as_numbers

@@ -9,7 +9,9 @@ are normalised as text, then are equal
 - as equations, if the differences of their sides are equal up to sign; an answer `x = 5` is 5
 - by sympy: equal, with difference 0, or numerically within 1e-4
 
-The answer is the last box, else what follows "answer is", else the last number (dopr.verify.answers, `any`).
+Its parser reads a list without brackets up to the first comma, and neither 1{,}000 nor a typographic minus: so here.
+
+Answers are extracted as that code does it (dopr.verify.answers, `qwen`).
 
 Reconstructed: expressions are parsed by math-verify's parser, where the original tries three others; units are those of
 dopr.verify.units, where it has a list of its own and keeps units for Minerva; numbers in words are not read.
@@ -23,6 +25,7 @@ from collections.abc import Callable
 
 from dopr.verify.expressions import difference_is_zero, understood
 from dopr.verify.guards import check_size
+from dopr.verify.structure import split
 from dopr.verify.units import without_units
 
 TOLERANCE = 1e-4
@@ -51,6 +54,7 @@ TEXT_RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 ]
 COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in TEXT_RULES]
 BRACKETED = re.compile(r"[(\[].+[)\]]", re.DOTALL)
+NOT_READ = re.compile(r"\{,\}|−")
 MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 
 
@@ -83,8 +87,9 @@ def equal(answer: str, reference: str) -> bool:
         return True
     if re.fullmatch("[A-E]", reference) and re.findall(r"\b[A-E]\b", answer.upper())[-1:] == [reference]:
         return True
-    if equal_numbers(number(answer), number(reference)):
-        return True
+    value, expected = number(answer), number(reference)
+    if value is not None and expected is not None:
+        return equal_numbers(value, expected)
     if re.sub(r"[{}()]", "", answer).lower() == re.sub(r"[{}()]", "", reference).lower():
         return True
     if BRACKETED.match(answer) and BRACKETED.match(reference):
@@ -110,10 +115,8 @@ def number(text: str) -> float | None:
         return None
 
 
-def equal_numbers(answer: float | None, reference: float | None) -> bool:
+def equal_numbers(answer: float, reference: float) -> bool:
     """Whether two numbers are close, one perhaps in percent."""
-    if answer is None or reference is None:
-        return False
     return any(math.isclose(answer, reference * factor, rel_tol=TOLERANCE) for factor in (0.01, 1, 100))
 
 
@@ -129,13 +132,16 @@ def equal_equations(answer: str, reference: str) -> bool:
 
 
 def equal_symbols(answer: str, reference: str) -> bool:
-    """Whether sympy finds two expressions equal, or their values close."""
-    sides = [*understood(answer), *understood(reference)]
+    """Whether sympy finds two expressions equal, or their values close; of lists, the first parts of each."""
+    if NOT_READ.search(answer + reference):
+        return False
+    texts = [split(side)[0] for side in (answer, reference)]
+    sides = [*understood(texts[0]), *understood(texts[1])]
     if len(sides) != 2:
         return False
     for side in sides:
         check_size(side)
-    if sides[0] == sides[1] or difference_is_zero(answer, reference):
+    if sides[0] == sides[1] or difference_is_zero(*texts):
         return True
     if not all(getattr(side, "is_number", False) for side in sides):
         return False

@@ -12,14 +12,14 @@ from dopr.verify.section import Extraction, ProfileName
 if TYPE_CHECKING:  # so that their code counts in fingerprints; only workers load them, with math-verify
     from dopr.verify import deepscaler, mathematics, qwen_eval  # noqa: F401
 
-RULES_VERSION = 3  # ours; raise it whenever a verdict may change
+RULES_VERSION = 4  # ours; raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 MODULES: dict[ProfileName, str] = {
     "math_verify": "dopr.verify.mathematics",
     "qwen_eval": "dopr.verify.qwen_eval",
     "deepscaler": "dopr.verify.deepscaler",
 }
-EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "any", "deepscaler": "boxed"}
+EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "qwen", "deepscaler": "boxed"}
 STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # two integers: equal or wrong
 Rule = Callable[[str, str], str]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from dopr.section import PositiveInt, Section, Share
 
 ProfileName = Literal["math_verify", "qwen_eval", "deepscaler"]
-Extraction = Literal["boxed", "stated", "any"]
+Extraction = Literal["boxed", "stated", "any", "qwen"]
 
 
 class Verify(Section):
@@ -17,7 +17,8 @@ class Verify(Section):
 
     profile: the rules (dopr.verify.grader lists them).
     extraction: where an answer is looked for: `boxed`, in the last \boxed{}; `stated`, else after "answer is";
-        `any`, else the last number. null is the profile's own: any for qwen_eval, boxed for the others.
+        `any`, else the last number; `qwen`, as Qwen's public code does. null is the profile's own: `qwen` for
+        qwen_eval, `boxed` for the others.
     seconds: of processor time. memory_mb: of one worker. workers: processes; verdicts do not depend on it.
     max_error_share: a run with a larger share of `error` verdicts stops.
     """

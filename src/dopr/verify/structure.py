@@ -16,7 +16,7 @@ from dopr.verify.units import without_name
 
 Kind = Literal["one", "collection", "tuple", "union", "matrix"]
 MATRIX = re.compile(r"(?P<factor>)\\begin\{pmatrix\}(?P<cells>(?:(?!\\begin).)*?)\\end\{pmatrix\}")
-WORD_COMMA = re.compile(r",?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z}]))\s*")
+WORD_COMMA = re.compile(r",?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z}])|\\&)\s*")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 OPEN, CLOSE = "([{", ")]}"
 

@@ -19,9 +19,17 @@ CHARACTERS = str.maketrans(
         "（": "(", "）": ")", "：": ":", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "€": "", "£": "", "¥": "",
     }
 )  # fmt: skip
+GREEK = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|mu|rho|sigma|tau|phi|psi|omega"
 RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\\\(?=[a-zA-Z])(?<!\\\\\\)", r"\\"),  # \\frac, escaped twice, but not the row break of \\\frac
     (r"\\boxed\s*|\\fbox\s*|\\framebox\s*", ""),
+    (r"\.\.\.|…|\\[cd]?dots[cb]?(?![a-zA-Z])", r"\\ldots "),
+    (r"(\d+)\.(\d*?)(\d+?)\3{2,}\\ldots ", lambda m: repeating(*m.groups())),  # 0.1666...
+    (r"<=|=<", r"\\le "),
+    (r">=", r"\\ge "),
+    (r"!=", r"\\ne "),
+    (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
+    (r"^\\text\s*\{\s*(?:[Tt]he\s+)?(?:final\s+)?[Aa]nswer\s*(?:is\b)?\s*:?\s*\}|(?:\\\\)+$", ""),
     (r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:underline|boldsymbol|ensuremath)(?=\s*\{)", ""),
     (r"(?<!\\)\\[()\[\]]|\\?\$", ""),  # delimiters of mathematics, currency
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
@@ -52,10 +60,7 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\begin\s*\{array\}\s*\{[^{}]*\}", r"\\begin{pmatrix}"),
     (r"\\end\s*\{array\}", r"\\end{pmatrix}"),
     (r"[\[(]\s*(\\begin\{pmatrix\}(?:(?!\\begin).)*?\\end\{pmatrix\})\s*[\])]", r"\1"),
-    (
-        r"\\(sin|cos|tan|cot|sec|csc)\s*[({]?\s*(\d+)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*[)}]?",
-        r"\\\1(\\frac{\2 \\pi}{180})",
-    ),
+    (r"^.*\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z]).*$", lambda m: in_radians(m[0])),
     (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree|\\text\s*\{\s*(?:°|\^\\circ)\s*\}", ""),
     (r"(?<![\w\\}])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d+)(?!\d|\.\d)", r"\1 \\times 10^{\2}"),
     (r"(?<=\d)\.(?!\d|\\(?:overline|bar|dot))", ""),  # 1./3, and a final full stop
@@ -63,6 +68,7 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\b(?:np|math|sympy)\.(?=[a-z])", ""),
     (r"\*\*(?=[\d(\-{a-z])", "^"),
     (r"(?<![\\a-zA-Z])(pi|infty|infinity)(?![a-zA-Z])", lambda m: r"\pi" if m[1] == "pi" else r"\infty"),
+    (rf"(?<![\\a-zA-Z])({GREEK})(?![a-zA-Z])", r"\\\1"),
     (r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp)(?=\s*[\d(\\^_{])", r"\\\1"),
     (r"\\?(?<![a-zA-Z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
     (r"(\d+)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?", lambda m: repeating(*m.groups())),
@@ -73,7 +79,17 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^\](?=[^\[\]]*[\[\]]$)", "("),  # ]0, 1[
     (r"(?<=[\[(])([^\[\]]*,[^\[\]]*)\[$", r"\1)"),
     (r"\s+", " "),
+    (r"^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$", lambda m: m[0].replace(" ", "")),
+    (r"(?<![\d.^_}])(\d+) (\d+)/(\d+)(?!\d)", r"\1\\frac{\2}{\3}"),  # a mixed number
 ]  # fmt: skip
+
+
+DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z]))")
+
+
+def in_radians(text: str) -> str:
+    """Its angles in degrees as parts of pi."""
+    return DEGREES.sub(r"(\\frac{\1 \\pi}{180})", text)
 
 
 def repeating(whole: str, fixed: str, repeated: str) -> str:
@@ -84,6 +100,7 @@ def repeating(whole: str, fixed: str, repeated: str) -> str:
 
 COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in RULES]
 MARKED = re.compile(r"\\text\s*\{([^{}]*)\}")
+ARTICLE = re.compile(r"^(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
 EDGES = re.compile(r"^[\s.,:;]*(?:=\s*)?|[\s.,:;]+$")
 
 
@@ -112,6 +129,7 @@ def words(text: str) -> str | None:
     bare = unmarked(text)
     marked = bare != text
     bare = re.sub(r"[\s.,;:!?'\"-]+", " ", bare).strip()
+    bare = ARTICLE.sub("", bare)
     choice = re.fullmatch(r"\(?([A-J])\)?", bare)
     if choice:
         return choice[1].lower()

@@ -29,6 +29,7 @@ NAME = re.compile(
     r"(?:\\text\s*\{[^{}]*\}|[^=<>,;\\{}()]|\\(?!le(?![a-z])|ge(?![a-z])|ne(?![a-z])|in(?![a-z])|[{}])"
     r"|\{[^{}=<>]*\}|\([^()=<>]*\))+"
 )
+OPERATOR = re.compile(r"[-+*/^|]|\\(?:[dt]?frac|sqrt|cdot|times|binom)(?![a-zA-Z])|^\s*\d")
 
 
 def without_percent(text: str) -> tuple[str, bool]:
@@ -53,3 +54,8 @@ def without_name(text: str) -> str:
         if found and rest.strip() and NAME.fullmatch(name) and "=" not in rest.replace(r"\ne", ""):
             return rest.strip()
     return text
+
+
+def is_name(text: str) -> bool:
+    r"""Whether a text names a quantity, as x, f(x) or \text{Area} do, and 2x or x + y do not."""
+    return bool(NAME.fullmatch(text)) and not OPERATOR.search(text)
