@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from rliable import metrics  # its bootstrap does not import with pandas 3
 from scipy import stats
 
 from dopr.aggregates import iqm, performance_profile, probability_of_improvement, redrawn
@@ -34,6 +35,14 @@ def test_the_probability_of_improvement_is_mann_whitneys():
     u = [stats.mannwhitneyu(one[:, k], other[:, k]).statistic / 20 for k in range(3)]
     assert probability_of_improvement(one, other) == pytest.approx(np.mean(u))
     assert probability_of_improvement(one, one) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("runs", "others"), [(3, 5), (8, 4), (1, 1)])
+def test_they_are_rliables(runs, others):
+    rng = np.random.default_rng(runs)
+    one, other = rng.integers(0, 9, (runs, 6)) / 8, rng.integers(0, 9, (others, 6)) / 8
+    assert iqm(one) == pytest.approx(metrics.aggregate_iqm(one), rel=1e-12)
+    assert probability_of_improvement(one, other) == pytest.approx(metrics.probability_of_improvement(one, other))
 
 
 def test_runs_are_redrawn_within_each_benchmark_from_the_seed_alone():
