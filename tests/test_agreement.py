@@ -39,9 +39,29 @@ def test_a_report_on_parquet_and_json_lines(tmp_path, capsys):
     assert len(pd.read_csv(output)) == 3  # all but the last
 
 
+def test_files_of_other_codes_have_other_columns_and_lists_of_samples(tmp_path, capsys):
+    rows = [
+        {"gt": "18", "code": [r"so \boxed{18}", r"so \boxed{19}"], "score": [True, False]},
+        {"gt": 3, "code": [r"\boxed{3}", r"\boxed{3.5}"], "score": [True, True]},  # the second is a wrong score
+    ]
+    names = ["--columns", "reference=gt", "text=code", "correct=score", "--profiles", "math_verify"]
+    main(["agreement", str(write(tmp_path / "a.jsonl", rows)), *names])
+    printed = capsys.readouterr().out
+    assert "4 completions" in printed
+    assert "| stored, math_verify | 75.00 | 1 | 0 |" in printed
+    plain = str(write(tmp_path / "b.jsonl", [{"gt": "1", "code": ["it is 1", "it is 2"]}]))
+    main(["agreement", plain, *names, "--extraction", "any"])
+    assert "| math_verify | 1 | 1 | 0 | 0 | 0 |" in capsys.readouterr().out
+    (tmp_path / "c.csv").write_text("reference,text,correct\n5,\\boxed{5},True\n5,\\boxed{6},1\n")
+    main(["agreement", str(tmp_path / "c.csv"), "--profiles", "math_verify"])
+    assert "| stored, math_verify | 50.00 | 1 | 0 |" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
+        ({"reference": "1", "text": ["1", "2"], "correct": [True]}, "row 1: has 2 texts, but 1 verdicts"),
+        ({"gt": "1", "text": "x"}, r"row 1: has no reference .*; it has 'gt', 'text' \(see --columns\)"),
         ({"text": "x"}, "row 1: has no reference"),
         ({"reference": "1"}, "row 1: has no text"),
         ({"reference": "1", "text": None}, "row 1: has no text"),
@@ -50,6 +70,11 @@ def test_a_report_on_parquet_and_json_lines(tmp_path, capsys):
 def test_a_row_without_what_is_needed_is_named(tmp_path, row, problem):
     with pytest.raises(SystemExit, match=problem):
         main(["agreement", str(write(tmp_path / "a.jsonl", [row]))])
+
+
+def test_a_file_without_completions_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"a\.jsonl: holds no completions"):
+        main(["agreement", str(write(tmp_path / "a.jsonl", []))])
 
 
 def test_a_completion_that_is_not_utf8_is_named(tmp_path):

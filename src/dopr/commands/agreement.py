@@ -2,7 +2,9 @@
 
 COMPLETIONS are Parquet files or JSON lines with the columns `reference` and `text` (others are ignored), or with
 `prompt` in place of `reference`, when --questions gives the file that holds the prompts' answers. If there is a column
-`verdict`, as in files of this library, or `correct` (true or false), it is compared as well, as `stored`.
+`verdict`, as in files of this library, or `correct` (true or false), it is compared as well, as `stored`. Columns of
+other names are given by --columns, as in `reference=gt text=code correct=score`. A list of texts is one completion for
+each, and then `correct` or `verdict` is a list as well.
 """
 
 from __future__ import annotations
@@ -10,26 +12,32 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import pandas as pd
 
 from dopr.commands.replay import positive
 from dopr.data.rows import file_rows
 from dopr.files import DataError, read_prompts, write_text
+from dopr.options import named
 from dopr.verify.grader import Grader
 from dopr.verify.rules import MODULES
-from dopr.verify.section import Verify
+from dopr.verify.section import Extraction, Verify
 
 STORED = "stored"
-NAMED: dict[object, str] = {True: "correct", False: "wrong"}
+LIMITS: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}
+NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("completions", nargs="+", type=Path, metavar="COMPLETIONS")
     parser.add_argument("--questions", type=Path, help="prompts, as JSON lines, for completions without references")
+    parser.add_argument("--columns", nargs="+", type=named, default=[], metavar="NAME=COLUMN", help="other names")
     parser.add_argument("--profiles", nargs="+", choices=list(MODULES), default=list(MODULES))
+    parser.add_argument("--extraction", choices=get_args(Extraction), help="where answers are looked for, by all")
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--output", type=Path, help="where to write the completions on which they differ, as CSV")
 
@@ -40,9 +48,10 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         DataError: a file cannot be read, or lacks a column.
     """
-    frame = pd.concat([read(path, args.questions) for path in args.completions], ignore_index=True)
+    columns = dict(args.columns)
+    frame = pd.concat([read(path, args.questions, columns) for path in args.completions], ignore_index=True)
     for profile in args.profiles:
-        limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=profile, workers=args.workers)
+        limits = Verify(**LIMITS, profile=profile, extraction=args.extraction, workers=args.workers)
         with Grader(limits) as grader:
             frame[profile] = grader.grade(list(zip(frame["reference"], frame["text"], strict=True)))
             print(f"{profile}: {grader.version}")
@@ -54,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
         print(f"\n{args.output}: the {len(differ):,} on which they differ")
 
 
-def read(path: Path, questions: Path | None) -> pd.DataFrame:
-    """reference, text, and stored where there is one.
+def read(path: Path, questions: Path | None, columns: Mapping[str, str]) -> pd.DataFrame:
+    """reference, text, and stored where there is one; `columns` has the file's names of those that it calls otherwise.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or a completion is no text; names the row.
@@ -63,13 +72,33 @@ def read(path: Path, questions: Path | None) -> pd.DataFrame:
     answers = {prompt.id: prompt.answer for prompt in read_prompts(questions)} if questions else {}
     found = []
     for number, row in file_rows(path):
+        row = row | {name: row.get(column) for name, column in columns.items()}
         reference = row.get("reference", answers.get(row.get("prompt", "")))
-        if not isinstance(reference, str) or not isinstance(row.get("text"), str):
+        texts = row["text"] if isinstance(row.get("text"), list) else [row.get("text")]
+        stored = verdicts(row) or [None] * len(texts)
+        if isinstance(reference, int) and not isinstance(reference, bool):
+            reference = str(reference)
+        if not isinstance(reference, str) or not all(isinstance(text, str) for text in texts):
             missing = "text" if isinstance(reference, str) else "reference (or --questions with its prompt)"
-            raise DataError(f"{path}: row {number}: has no {missing}")
-        stored = row.get("verdict", NAMED.get(row.get("correct")))
-        found.append({"reference": reference, "text": row["text"], **({STORED: stored} if stored else {})})
+            raise DataError(
+                f"{path}: row {number}: has no {missing}; it has {', '.join(map(repr, row))} (see --columns)"
+            )
+        if len(texts) != len(stored):
+            raise DataError(f"{path}: row {number}: has {len(texts)} texts, but {len(stored)} verdicts")
+        for text, said in zip(texts, stored, strict=True):
+            found.append({"reference": reference, "text": text, **({STORED: said} if said else {})})
+    if not found:
+        raise DataError(f"{path}: holds no completions")
     return pd.DataFrame(found)
+
+
+def verdicts(row: Mapping[str, Any]) -> list[str | None]:
+    """What a row says of its completion, or of each of several; empty if nothing."""
+    for name in ("verdict", "correct"):
+        if row.get(name) is not None:
+            said = row[name] if isinstance(row[name], list) else [row[name]]
+            return said if name == "verdict" else [NAMED.get(str(each).lower()) for each in said]
+    return []
 
 
 def counts(frame: pd.DataFrame, names: list[str]) -> str:
