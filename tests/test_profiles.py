@@ -85,10 +85,18 @@ SAME = [
     (r"\frac{dy}{dx} = 2x", r"\frac{dy}{dx}=2 x"),
     (r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}", r"F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k"),
     ("4,6", r"4 \& 6"),
+    ("12000000", r"12 \text{ million dollars}"),
+    (r"12^\circ \text{C}", "12"),
+    (r"12^{\text{th}}", "12"),
+    ("₹12", r"\text{Rs. } 12"),
+    (r"\text{Option D}", "D"),
 ]
 ANSWERS = [  # that say more than the reference, which says only what they end in
     ("25", "x^2+y^2 = 25"),
     ("5", r"\text{The answer is } 5"),
+    ("12", r"\text{The answer is 12}"),
+    ("5", r"\textbf{(C)}\ 5"),
+    ("5", "(C) 5"),
     ("5", r"5\\"),
     (r"\frac{2}{3}", r"\frac{2}{3} \approx 0.667"),
 ]
@@ -126,6 +134,8 @@ DIFFERENT = [
     ("e^{-100}", "e^{-101}"),
     (r"2^{1990}", r"2^{1991}"),  # beyond Python's floats
     ("R-r", "r-R"),
+    ("12", r"12 \text{ million}"),
+    (r"\text{(B)}", r"\text{(C) } 5"),
     (r"\gamma^2-1", r"\gamma^2-9"),
     (r"\log_{10} 2", r"\ln 2"),
     (r"60^\circ", r"\frac{\pi}{6}"),

@@ -34,6 +34,7 @@ NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long
 BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 INTEGER = re.compile(r"[-+]?\d+")
 CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
+CHOSEN = re.compile(r"(?:\\text\s*\{\s*\(?[A-J]\)?[.:]?\s*\}|\([A-J]\))\s*(?=\S)")  # (C) 5
 CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNORECASE)
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
@@ -59,7 +60,9 @@ def grade(reference: str, answer: str) -> str:
         return "correct"
     if not readable(gold):
         raise UnreadableError(f"reference answer {reference!r} cannot be parsed")
-    return "correct" if equal(gold, found) else "wrong"
+    chosen = CHOSEN.match(found.text)
+    said = equal(gold, found) or (chosen is not None and equal(gold, shape(found.text[chosen.end() :])))
+    return "correct" if said else "wrong"
 
 
 def in_one_unit(reference: str, answer: str) -> tuple[str, str]:

@@ -16,7 +16,8 @@ CHARACTERS = str.maketrans(
         "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "²": "^2", "³": "^3", "⁴": "^4",
         "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "θ": r"\theta ", "α": r"\alpha ",
         "β": r"\beta ", "λ": r"\lambda ", "ω": r"\omega ", "μ": r"\mu ", "′": "'", "’": "'", "，": ",", "％": "%",
-        "（": "(", "）": ")", "：": ":", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "€": "", "£": "", "¥": "",
+        "（": "(", "）": ")", "：": ":", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "€": "", "£": "",
+        "¥": "", "₹": "",
     }
 )  # fmt: skip
 GREEK = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|mu|rho|sigma|tau|phi|psi|omega"
@@ -29,7 +30,9 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r">=", r"\\ge "),
     (r"!=", r"\\ne "),
     (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
-    (r"^\\text\s*\{\s*(?:[Tt]he\s+)?(?:final\s+)?[Aa]nswer\s*(?:is\b)?\s*:?\s*\}|(?:\\\\)+$", ""),
+    (r"(?:\\\\)+$", ""),
+    (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|^\\circ)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
+    (r"(?<=\d)(?:\^\s*\{?\s*(?:\\text\s*\{\s*)?|\\text\s*\{\s*)(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
     (r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:underline|boldsymbol|ensuremath)(?=\s*\{)", ""),
     (r"(?<!\\)\\[()\[\]]|\\?\$", ""),  # delimiters of mathematics, currency
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
@@ -55,6 +58,8 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(?<=\d)\s*\\mathrm\s*\{\s*([msgNJWVAKCFHLThd])\s*\}$", r" \\text{\1}"),  # but after a number, at the end, a unit
     (r"\\(?:math(?:rm|bf|it|sf|tt)|bm|boldsymbol|vec)\s*\{\s*([a-zA-Z])\s*\}", r" \1"),  # a letter is a variable
     (r"\\(?:math(?:rm|bf|it|sf|tt)|text(?:rm|bf|it|normal|sf|up)|mbox|hbox)(?![a-zA-Z])", r"\\text"),
+    (r"^\\text\s*\{\s*(?:(?:[Tt]he\s+)?(?:final\s+)?[Aa]nswer\s*(?:is\b)?\s*:?|Rs\.?)\s*", r"\\text{"),
+    (r"(?<=\d)\s*(\\text\s*\{)?\s*(thousand|million|billion|trillion)(?![a-z])", lambda m: power_of_ten(*m.groups())),
     (r"\\text\s*\{\s*\}", ""),
     (r"\\(?:begin|end)\s*\{[bBvVp]?matrix\}", lambda m: r"\begin{pmatrix}" if "begin" in m[0] else r"\end{pmatrix}"),
     (r"\\begin\s*\{array\}\s*\{[^{}]*\}", r"\\begin{pmatrix}"),
@@ -87,6 +92,12 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z]))")
 
 
+def power_of_ten(brace: str | None, name: str) -> str:
+    """12 million is 12 times 10^6; `brace` is the word command that the name was in, if it was."""
+    zeros = 3 * (1 + ("thousand", "million", "billion", "trillion").index(name))
+    return rf" \times 10^{{{zeros}}}{brace or ''}"
+
+
 def in_radians(text: str) -> str:
     """Its angles in degrees as parts of pi."""
     return DEGREES.sub(r"(\\frac{\1 \\pi}{180})", text)
@@ -100,7 +111,7 @@ def repeating(whole: str, fixed: str, repeated: str) -> str:
 
 COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in RULES]
 MARKED = re.compile(r"\\text\s*\{([^{}]*)\}")
-ARTICLE = re.compile(r"^(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
+ARTICLE = re.compile(r"^(?:(?:an?|the) (?=[a-z]{3})|(?:option|choice) (?=\(?[A-J]\)?$))", re.IGNORECASE)
 EDGES = re.compile(r"^[\s.,:;]*(?:=\s*)?|[\s.,:;]+$")
 
 
