@@ -22,7 +22,7 @@ LATEX = LatexExtractionConfig(  # the box as a whole or nothing: no fraction out
 )
 # Percents, what is slow to evaluate, and what is no number.
 NOT_PROBED = (UnevaluatedExpr, ExprWithLimits, Derivative, AppliedUndef, MatrixExpr)
-INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError)  # sympy's, of sets, relations and the like
+INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError, ArithmeticError)  # of sets and the like
 APART = 1e-3  # of two values, absolute and relative: beyond any rounding
 TOO_LARGE = 1e300  # beyond which sums of Python's floats may overflow
 UNCLEAR = re.compile(r"(?<![\d.^_])\d[\d.]*\s+\.?\d|\d\.\d+\.\d|(?<![a-zA-Z}_\d])\d+_")  # 5 6, 1.2.3, 101_2

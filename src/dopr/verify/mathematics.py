@@ -195,8 +195,8 @@ def named(gold: str, found: str) -> bool:
     if name:
         other, answer = halves(found)
         return (squeezed(name) == squeezed(other) and alike(value, answer)) or compared(gold, found)
-    last = APPROXIMATE.split(halves(without_name(found))[1])
-    return any(same(gold, part.strip()) for part in last if part.strip())
+    parts = [part.strip() for part in APPROXIMATE.split(halves(without_name(found))[1])]
+    return any((alike if part == found else same)(gold, part) for part in parts if part)
 
 
 def alike(gold: str, found: str) -> bool:

@@ -32,7 +32,10 @@ def equal_numbers(one: Any, other: Any, rounded: bool) -> bool | None:
 
 def distance(one: Any, other: Any) -> float | None:
     """The relative difference of two numbers; None if they have none."""
-    first, second = one.evalf(DIGITS), other.evalf(DIGITS)
+    try:
+        first, second = one.evalf(DIGITS), other.evalf(DIGITS)
+    except ZeroDivisionError:  # 5 / 0.0 equals nothing
+        return math.inf
     largest = max(abs(first), abs(second)) if first.is_finite and second.is_finite else None
     if largest is None:
         return None
