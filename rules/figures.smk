@@ -46,6 +46,38 @@ for axis in experiment.costs:
             " --output {params.path} 2> >(tee {log} >&2)"
 
 
+rule performance_profile:
+    input:
+        expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
+        expand("results/validate/{run}/completions.parquet", run=experiment.validated_runs()),
+    output:
+        pdf="results/figures/performance_profile.pdf",
+        csv="results/figures/performance_profile.csv",
+        png=report(
+            "results/figures/performance_profile.png",
+            caption="../workflow/report/performance_profile.rst",
+            category="0. Main result",
+            labels={"figure": "performance profiles"},
+        ),
+    log:
+        "results/logs/figures/performance_profile.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    params:
+        code=experiment.jobs.code("plot_performance"),
+        compared=experiment.compared_options(),
+        checkpoint=experiment.config.evaluate.checkpoint,
+        bootstrap=experiment.config.evaluate.bootstrap,
+        path=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "python scripts/plot_performance.py {params.compared} --checkpoint {params.checkpoint} --bootstrap {params.bootstrap}"
+        " --output {params.path} 2> >(tee {log} >&2)"
+
+
 rule training_figure:
     input:
         expand("results/train/{run}/metrics.csv", run=experiment.compared_runs()),
@@ -445,7 +477,7 @@ rule claims:
 RUN_FIGURES = [
     *expand("results/figures/accuracy_vs_{axis}.png", axis=experiment.costs),
     *expand("results/figures/selection_{pool}.png", pool=POOLS),
-    *expand("results/figures/{figure}.png", figure=["training", "responses"]),
+    *expand("results/figures/{figure}.png", figure=["performance_profile", "training", "responses"]),
     *(["results/figures/acquisition.png"] if experiment.acquiring() else []),
     *(["results/figures/complexity.png"] if experiment.complexity_pools else []),
 ]

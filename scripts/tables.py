@@ -4,10 +4,11 @@ from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
 from dopr.options import named_list, parse_savings, savings_parser
+from dopr.reported import reported, validations
 from dopr.results import Results
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
-from dopr.tables.checkpoints import best, checkpoint_table, last
+from dopr.tables.checkpoints import checkpoint_table
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
 from dopr.tables.quality import quality_table
@@ -26,12 +27,9 @@ def main() -> None:
     args = parse_savings(parser)
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
-    validated = [
-        compare(Results(args.results, "validate"), pool, args.methods, args.seeds, args.bootstrap)
-        for pool in (args.pools if args.checkpoint == "best_on_validation" else [])
-    ]
-    rules = [best(comparison) for comparison in validated] or [last(comparison) for comparison in comparisons]
-    final = [comparison.at(chosen) for comparison, chosen in zip(comparisons, rules, strict=True)]
+    validated = validations(args.results, args.checkpoint, comparisons, args.bootstrap)
+    chosen = reported(comparisons, validated)
+    final = [comparison.at(places) for comparison, places in zip(comparisons, chosen, strict=True)]
     profiled = {pool: len(results.profile_ledger(pool)) if args.history_methods else 0 for pool in args.pools}
     history = set(args.history_methods)
     tables = {
@@ -42,7 +40,7 @@ def main() -> None:
         "significance": significance_table(final, args.reference),
         "aggregates": aggregate_table(final, args.reference, args.bootstrap),
         "checkpoints": checkpoint_table(comparisons, validated),
-        "quality": quality_table(results, comparisons, rules, args.reference),
+        "quality": quality_table(results, comparisons, chosen, args.reference),
     }
     for name, table in tables.items():
         table.write(args.output / name)

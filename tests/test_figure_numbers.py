@@ -15,7 +15,17 @@ from dopr.bounds.signal_share import informative_share
 from dopr.comparison import compare
 from dopr.constants import base_coverage
 from dopr.errors import UserError
-from dopr.figures import acquisition, complexity, curves, informative, profile, responses, selection, training
+from dopr.figures import (
+    acquisition,
+    complexity,
+    curves,
+    informative,
+    performance_profile,
+    profile,
+    responses,
+    selection,
+    training,
+)
 from dopr.figures.style import COLUMN, PAGE
 from dopr.results import Results
 from dopr.statistics import interval
@@ -355,3 +365,26 @@ def test_a_run_without_signal_is_said_to_have_none(results):
     frame.loc[frame["method"] == "one_shot", "measured"] = np.inf
     texts = [text.get_text() for text in informative.draw(frame).axes[0].texts]
     assert texts == ["none in a seed"]
+
+
+# --- performance profiles ---
+
+
+def test_a_profile_is_the_share_of_runs_and_benchmarks_above_each_accuracy(comparisons):
+    frame = performance_profile.collect(comparisons, 100)
+    evaluation = comparisons[1].evaluations["dopr"]
+    final = evaluation.sampled[:, -1]
+    benchmarks = [final[:, evaluation.benchmark == number].mean(axis=1) for number in np.unique(evaluation.benchmark)]
+    rows = frame[(frame["pool"] == "hard") & (frame["method"] == "dopr")]
+    for seed, places in (("mean", slice(None)), ("1", 1)):
+        shown = rows[rows["seed"] == seed].set_index("threshold")["above"]
+        scores = np.concatenate([np.atleast_1d(each[places]) for each in benchmarks])
+        assert shown.loc[0.5] == pytest.approx((scores > 0.5).mean())
+        assert shown.iloc[-1] == 0
+        assert shown.is_monotonic_decreasing
+    whole = rows[rows["seed"] == "mean"]
+    assert (whole["low"] <= whole["above"]).all()
+    assert (whole["above"] <= whole["high"]).all()
+    figure = performance_profile.draw(frame)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["(a) easy pool", "(b) hard pool"]
+    assert drawn(figure.axes[1], whole["threshold"], whole["above"])

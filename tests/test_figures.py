@@ -24,6 +24,7 @@ from dopr.figures import (
     complexity,
     curves,
     informative,
+    performance_profile,
     profile,
     ranking,
     replay,
@@ -40,7 +41,18 @@ LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
 SEEDS = [0, 1, 2]
 ROLLOUT_BOUNDS = ["change_of_measure", "sharpening?dimension=1", "regularised_bandit"]
 BOUNDS = {"prompts": [find_bound("best_of_n_suffices")], "rollouts": [find_bound(name) for name in ROLLOUT_BOUNDS]}
-MODULES = (training, responses, acquisition, profile, selection, complexity, informative, ranking, replay)
+MODULES = (
+    training,
+    responses,
+    acquisition,
+    profile,
+    performance_profile,
+    selection,
+    complexity,
+    informative,
+    ranking,
+    replay,
+)
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
@@ -82,6 +94,7 @@ def made(results: Results, comparisons) -> dict[str, tuple[Figure, pd.DataFrame]
         "responses": responses.collect(results, ["easy", "hard"], METHODS, SEEDS),
         "acquisition": acquisition.collect(results, ["easy", "hard"], ["dopr", "dopr_reuse"], SEEDS),
         "profile": profile.collect(results, "easy"),
+        "performance_profile": performance_profile.collect(comparisons, 100),
         "selection": selection.collect(results, "easy", METHODS, SEEDS),
         "complexity": complexity.collect(results, ladder, LADDER, BOUNDS, 0.05, published_points()),
         "informative": informative.collect(results, ["easy", "hard"], METHODS, SEEDS, 100),
@@ -224,6 +237,7 @@ PROGRAMS = {
     "plot_measures.py --figure training": ["--pools", "easy", *COMMON],
     "plot_measures.py --figure responses": ["--pools", "easy", *COMMON],
     "plot_measures.py --figure acquisition": ["--pools", "easy", "--methods", "dopr", "--seeds", "0", "1"],
+    "plot_performance.py": ["--pools", "easy", "hard", *COMMON, "--bootstrap", "50"],
     "plot_profile.py": ["--pool", "easy"],
     "plot_selection.py": ["--pools", "easy", *COMMON],
     "plot_complexity.py": [

@@ -14,19 +14,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.aggregates import iqm
+from dopr.aggregates import by_benchmark, iqm
 from dopr.bounds.bound import find_bound
 from dopr.comparison import Comparison, compare
 from dopr.errors import UserError
+from dopr.files import DataError
 from dopr.labels import label
 from dopr.options import counted, named_list
+from dopr.reported import best, last, reported, validations
 from dopr.results import Results
 from dopr.savings import reach, saving
-from dopr.tables.aggregates import aggregate_table, by_benchmark
+from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.bounds import bounds_table, reading
 from dopr.tables.cells import bracket, percent, saving_text
-from dopr.tables.checkpoints import best, checkpoint_table, inflation, last
+from dopr.tables.checkpoints import checkpoint_table, inflation
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
 from dopr.tables.quality import majority, quality_table
@@ -353,6 +355,15 @@ def test_the_best_on_test_is_never_below_the_last_and_looking_adds_to_it(compari
     final = comparison.at(best(comparison)).curve("dopr")
     assert final.mean == pytest.approx(numbers.loc["dopr", "test"])
     assert final.rollouts == pytest.approx(comparison.evaluations["dopr"].rollouts[chosen].mean())
+
+
+def test_what_is_reported_is_the_last_or_the_best_on_validation(root, comparison):
+    np.testing.assert_equal(reported([comparison], []), [last(comparison)])
+    assert validations(root, "last", [comparison], 10) == []
+    with pytest.raises(DataError, match="validate/easy/grpo/0"):
+        validations(root, "best_on_validation", [comparison], 10)
+    validated = dataclasses.replace(comparison, pool="elsewhere")
+    np.testing.assert_equal(reported([comparison], [validated]), [best(comparison)])
 
 
 def test_choosing_among_equal_checkpoints_inflates_as_much_as_noise_does(comparison):

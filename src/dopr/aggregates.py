@@ -12,7 +12,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dopr.scores import Evaluation
 from dopr.statistics import FloatArray
+
+
+def by_benchmark(evaluation: Evaluation) -> FloatArray:
+    """Sampled accuracy at the last checkpoint, shape (runs, benchmarks)."""
+    final = evaluation.sampled[:, -1]
+    return np.stack([final[:, evaluation.benchmark == b].mean(axis=1) for b in range(len(evaluation.benchmarks))], 1)
 
 
 def iqm(scores: FloatArray) -> FloatArray:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from dopr.aggregates import iqm, performance_profile, probability_of_improvement, redrawn
+from dopr.aggregates import by_benchmark, iqm, performance_profile, probability_of_improvement, redrawn
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.records import derive_seed
-from dopr.scores import Evaluation
-from dopr.statistics import FloatArray, interval
+from dopr.statistics import interval
 from dopr.tables.cells import NONE, percent, percent_interval
 from dopr.tables.typeset import Table
 
@@ -41,9 +39,3 @@ def aggregate_table(comparisons: Sequence[Comparison], reference: str, replicate
             rows.append([comparison.pool, label(method), *cells, *(percent(float(value)) for value in profile)])
     header = ["pool", "method", "IQM, %", "95 % interval", f"P(better than {label(reference)})", "95 % interval"]
     return Table(pd.DataFrame(records), [*header, *(f"above {t:.0%}" for t in THRESHOLDS)], rows, left=2)
-
-
-def by_benchmark(evaluation: Evaluation) -> FloatArray:
-    """Sampled accuracy at the last checkpoint, shape (runs, benchmarks)."""
-    final = evaluation.sampled[:, -1]
-    return np.stack([final[:, evaluation.benchmark == b].mean(axis=1) for b in range(len(evaluation.benchmarks))], 1)

@@ -1,6 +1,6 @@
-"""Which checkpoint is reported: the last, the best on validation questions, or the best on the very test questions.
+"""What each rule for the reported checkpoint would give: the last, the best on validation, the best on the test itself.
 
-evaluate.checkpoint declares the rule before training. The best on the test questions is 1-shot RLVR's own rule
+The best on the test questions is 1-shot RLVR's own rule
 (arXiv 2504.20571 reports the checkpoint with the best average over its six benchmarks); it is shown as that, with what
 it adds by looking: choose on one half of each benchmark's questions, and take the score there minus that on the other
 half. Halves are noisier than the whole, so the inflation of the whole is rather less than shown.
@@ -8,7 +8,7 @@ half. Halves are noisier than the whole, so the inflation of the whole is rather
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,30 +16,13 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.records import derive_seed
+from dopr.reported import best, last
 from dopr.scores import Evaluation
 from dopr.statistics import FloatArray, IntArray, even_weights
 from dopr.tables.cells import NONE, percent
 from dopr.tables.typeset import Table
 
 SPLITS = 200
-Chosen = Mapping[str, IntArray]  # method -> the place of each run's checkpoint
-
-
-def last(comparison: Comparison) -> dict[str, IntArray]:
-    """The last checkpoint of each run."""
-    return {
-        method: np.full(len(evaluation.seeds), len(evaluation.steps) - 1)
-        for method, evaluation in comparison.evaluations.items()
-    }
-
-
-def best(comparison: Comparison) -> dict[str, IntArray]:
-    """The checkpoint of each run with the highest sampled accuracy, the first of equals; never the starting policy."""
-    found = {}
-    for method, evaluation in comparison.evaluations.items():
-        by_run = evaluation.sampled @ even_weights(evaluation.benchmark)
-        found[method] = 1 + by_run[:, 1:].argmax(axis=1)
-    return found
 
 
 def checkpoint_table(comparisons: Sequence[Comparison], validated: Sequence[Comparison]) -> Table:

@@ -29,7 +29,7 @@ def main_table(
     The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.resampling.
 
     Args:
-        final: the same with the checkpoint that is reported alone (dopr.tables.checkpoints).
+        final: the same with the checkpoint that is reported alone (dopr.reported).
         groups: group name -> its benchmarks; accuracies are sampled ones unless called greedy.
     """
     records, rows = [], []

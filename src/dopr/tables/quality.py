@@ -18,10 +18,10 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.reflection import REFLECTION
+from dopr.reported import Chosen
 from dopr.results import Results
 from dopr.statistics import IntArray
 from dopr.tables.cells import percent
-from dopr.tables.checkpoints import Chosen
 from dopr.tables.typeset import Table
 from dopr.verify.answers import last_boxed
 from dopr.verify.tidy import squeezed, tidy
