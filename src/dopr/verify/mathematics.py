@@ -26,16 +26,14 @@ from dopr.verify.expressions import differ, understood
 from dopr.verify.guards import check_size
 from dopr.verify.letters import algebraic, one_notation
 from dopr.verify.numbers import equal_numbers
+from dopr.verify.numerals import clock, is_numeral, same_numeral, same_time
 from dopr.verify.structure import Shape, shape, split
 from dopr.verify.tidy import in_radians, squeezed, unmarked, words
 from dopr.verify.units import is_name, without_name, without_percent, without_units
 
-NUMERAL = re.compile(r"(?P<digits>[0-9A-Fa-f]+)_(?:\{(?:\\text\s*\{)?\s*(?P<long>\w+)\s*\}{1,2}|(?P<short>\d+))")
-BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 INTEGER = re.compile(r"[-+]?\d+")
 CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
 CHOSEN = re.compile(r"(?:\\text\s*\{\s*\(?[A-J]\)?[.:]?\s*\}|\([A-J]\))\s*(?=\S)")  # (C) 5
-CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNORECASE)
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
 
@@ -77,7 +75,7 @@ def readable(answer: Shape) -> bool:
     if answer.kind != "one":
         return all(map(readable, answer.parts)) and bool(answer.parts)
     text = answer.text
-    if words(text) is not None or clock(text) or NUMERAL.fullmatch(squeezed(text)):
+    if words(text) is not None or clock(text) or is_numeral(text):
         return True
     return bool(understood(text) or understood(bare(text)))
 
@@ -151,11 +149,6 @@ def matched(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
     return not left
 
 
-def clock(text: str) -> re.Match[str] | None:
-    """A time of day: hours and minutes, then a or p where it is said."""
-    return CLOCK.fullmatch(squeezed(text))
-
-
 def bare(text: str) -> str:
     """A single expression without its name and units."""
     return without_units(without_name(text))
@@ -165,7 +158,7 @@ def same(gold: str, found: str) -> bool:
     """Whether two single expressions say the same."""
     time, other = clock(gold), clock(found)
     if time and other and (time[2] or other[2]):
-        return time[1] == other[1] and len({half.lower() for half in (time[2], other[2]) if half}) == 1
+        return same_time(time, other)
     if squeezed(unmarked(gold)) == squeezed(unmarked(found)):
         return True
     said, answered = words(gold), words(found)
@@ -207,8 +200,8 @@ def alike(gold: str, found: str) -> bool:
         return True
     if INTEGER.fullmatch(gold) and INTEGER.fullmatch(found):
         return int(gold) == int(found) or (in_percent != answered_in_percent and hundredfold(gold, found, in_percent))
-    if NUMERAL.fullmatch(squeezed(gold)) or NUMERAL.fullmatch(squeezed(found)):
-        return same_numeral(squeezed(gold), squeezed(found))
+    if is_numeral(gold) or is_numeral(found):
+        return same_numeral(gold, found)
     if compared(gold, found):
         return True
     return in_percent != answered_in_percent and hundredfold(gold, found, in_percent)
@@ -218,23 +211,6 @@ def hundredfold(gold: str, found: str, in_percent: bool) -> bool:
     """Whether the side in percent is a hundred times the other."""
     more, less = (gold, found) if in_percent else (found, gold)
     return compared(rf"\frac{{{more}}}{{100}}", less)
-
-
-def same_numeral(gold: str, found: str) -> bool:
-    """Whether two numerals have equal digits, and equal bases where both have one."""
-    (digits, base), (other, other_base) = numeral(gold), numeral(found)
-    return digits.lstrip("0").lower() == other.lstrip("0").lower() and (
-        not base or not other_base or base == other_base
-    )
-
-
-def numeral(text: str) -> tuple[str, str]:
-    """Digits and base of a numeral; the base is "" without one."""
-    match = NUMERAL.fullmatch(text)
-    if not match:
-        return text, ""
-    base = match["long"] or match["short"]
-    return match["digits"], BASES.get(base, base)
 
 
 def compared(gold: str, found: str) -> bool:
