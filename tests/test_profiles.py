@@ -266,6 +266,16 @@ def test_every_reference_in_every_form():
 
 
 @needs_data
+@pytest.mark.slow
+def test_references_that_no_rule_was_made_for():
+    """DSR-sub: what comes out otherwise is for damaged references, names before relations, and true equalities."""
+    found = graded(list(forms.references(None, ["dsr_sub"])))
+    otherwise = [case for case in found if (case[-1] == "correct") != (case[1] in forms.FORMS)]
+    assert len(found) > 8000
+    assert len(otherwise) < 0.003 * len(found), otherwise
+
+
+@needs_data
 def test_the_one_reference_that_says_nothing(grader):
     assert grader.unreadable(answer for _, answer in forms.references(None)) == ["$t(0,4]$"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -170,13 +170,13 @@ DIFFERENT: dict[str, Rewrite] = {
 }
 
 
-def references(mirror: Path | None) -> Iterator[tuple[str, str]]:
-    """Benchmark and reference answer of every row.
+def references(mirror: Path | None, sources: Sequence[str] = BENCHMARKS) -> Iterator[tuple[str, str]]:
+    """Source and reference answer of every row.
 
     Raises:
-        DataError: a benchmark cannot be read.
+        DataError: a source cannot be read.
     """
-    for name in BENCHMARKS:
+    for name in sources:
         for prompt in load_source(name, known_sources()[name], mirror).prompts:
             yield name, prompt.answer
 
@@ -184,22 +184,23 @@ def references(mirror: Path | None) -> Iterator[tuple[str, str]]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--data", type=Path, help="folder with the public files (default: DOPR_DATA, or downloads)")
+    parser.add_argument("--sources", nargs="+", choices=list(known_sources()), default=BENCHMARKS)
     parser.add_argument("--profile", choices=list(MODULES), default="math_verify")
     parser.add_argument("--workers", type=positive, default=2)
 
 
 def run(args: argparse.Namespace) -> None:
     """Grade every form of every reference, and print the table and its exceptions."""
-    tried = cases(references(args.data))
+    tried = cases(references(args.data, args.sources))
     limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=args.profile, workers=args.workers)
     with Grader(limits) as grader:
         print(f"Grader: {grader.version}\n")
         verdicts = grader.grade([(reference, rf"\boxed{{{text}}}") for _, _, reference, text in tried])
-    print(table(tried, verdicts))
-    print("\nExceptions:\n")
-    for (benchmark, form, reference, text), verdict in zip(tried, verdicts, strict=True):
-        if (verdict == "correct") == (form in DIFFERENT):
-            print(f"- {benchmark}, {form}: `{reference}` against `{text}` is {verdict}")
+    print(table(tried, verdicts, args.sources))
+    wrong = [(case, v) for case, v in zip(tried, verdicts, strict=True) if (v == "correct") == (case[1] in DIFFERENT)]
+    print(f"\nExceptions, {len(wrong):,} of {len(tried):,}:\n")
+    for (benchmark, form, reference, text), verdict in wrong:
+        print(f"- {benchmark}, {form}: `{reference}` against `{text}` is {verdict}")
 
 
 def cases(rows: Iterator[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
@@ -214,15 +215,15 @@ def cases(rows: Iterator[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
     return list(found)
 
 
-def table(tried: list[tuple[str, str, str, str]], verdicts: list[Any]) -> str:
-    """accepted/tried by form and benchmark, as Markdown."""
+def table(tried: list[tuple[str, str, str, str]], verdicts: list[Any], sources: Sequence[str] = BENCHMARKS) -> str:
+    """accepted/tried by form and source, as Markdown."""
     counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for (benchmark, form, _, _), verdict in zip(tried, verdicts, strict=True):
         counts[form, benchmark].append(verdict == "correct")
-    lines = ["| form | " + " | ".join(BENCHMARKS) + " |", "|---|" + "---:|" * len(BENCHMARKS)]
+    lines = ["| form | " + " | ".join(sources) + " |", "|---|" + "---:|" * len(sources)]
     for title, forms in (("says the same", FORMS), ("says something else", DIFFERENT)):
-        lines.append(f"| *{title}* |" + " |" * len(BENCHMARKS))
+        lines.append(f"| *{title}* |" + " |" * len(sources))
         for form in forms:
-            cells = [counts.get((form, benchmark)) for benchmark in BENCHMARKS]
+            cells = [counts.get((form, benchmark)) for benchmark in sources]
             lines.append(f"| `{form}` | " + " | ".join(f"{sum(c)}/{len(c)}" if c else "" for c in cells) + " |")
     return "\n".join(lines)

@@ -29,12 +29,13 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"<=|=<", r"\\le "),
     (r">=", r"\\ge "),
     (r"!=", r"\\ne "),
-    (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
-    (r"(?:\\\\)+$", ""),
-    (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|^\\circ)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
-    (r"(?<=\d)(?:\^\s*\{?\s*(?:\\text\s*\{\s*)?|\\text\s*\{\s*)(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
     (r"\\(?:text)?color\s*\{[^{}]*\}|\\(?:underline|boldsymbol|ensuremath)(?=\s*\{)", ""),
     (r"(?<!\\)\\[()\[\]]|\\?\$", ""),  # delimiters of mathematics, currency
+    (r"[\s.]+$", ""),
+    (r"(?:\\\\)+$", ""),
+    (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
+    (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|^\\circ)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
+    (r"(?<=\d)(?:\^\s*\{?\s*(?:\\text\s*\{\s*)?|\\text\s*\{\s*)(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
     (r"\\(?:left|right|[bB]igg?[lrm]?|m?left|m?right)(?![a-zA-Z])\s*\.?", ""),
     (r"(?<=\d)\s*(?:\{,\}|\\,|,\s*\\!|\\!,|,\\,|\\ )\s*(?=\d{3}(?!\d))", ""),  # between thousands
