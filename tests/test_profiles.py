@@ -85,6 +85,7 @@ SAME = [
     (r"\frac{dy}{dx} = 2x", r"\frac{dy}{dx}=2 x"),
     (r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}", r"F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k"),
     ("4,6", r"4 \& 6"),
+    ("1,2,3", "[1, 2, 3]"),
     ("12000000", r"12 \text{ million dollars}"),
     (r"12^\circ \text{C}", "12"),
     (r"12^{\text{th}}", "12"),
@@ -136,6 +137,7 @@ DIFFERENT = [
     ("4", "5/0.0"),
     ("9", r"\in 8"),
     ("3", r"\sum_{i=1}^{n}"),
+    ("1,2", "[1, 2]"),  # an interval
     ("R-r", "r-R"),
     ("12", r"12 \text{ million}"),
     (r"\text{(B)}", r"\text{(C) } 5"),

@@ -92,7 +92,8 @@ def equal(gold: Shape, found: Shape) -> bool:
     if kinds == ("tuple", "tuple"):
         return (len(gold.parts) != 2 or gold.brackets == found.brackets) and in_order(gold.parts, found.parts)
     if kinds in (("collection", "tuple"), ("tuple", "collection")):
-        return "()" in (gold.brackets, found.brackets) and in_order(gold.parts, found.parts)
+        interval = len(gold.parts) == 2 and "()" not in (gold.brackets, found.brackets)
+        return not interval and in_order(gold.parts, found.parts)
     if kinds == ("matrix", "matrix"):
         return in_order(gold.parts, found.parts, ordered_rows=True)
     if "matrix" in kinds and "tuple" in kinds:
