@@ -4,22 +4,22 @@ from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.figures.performance_profile import collect, draw
 from dopr.figures.style import save
-from dopr.options import results_parser
-from dopr.reported import reported, validations
+from dopr.options import add_checkpoint, results_parser
+from dopr.reported import at_reported, reported, validations
 from dopr.results import Results
 
 
 def main() -> None:
     """Write OUTPUT.pdf, OUTPUT.png and OUTPUT.csv."""
     parser = results_parser(__doc__, "path of the figure, without suffix")
-    parser.add_argument("--checkpoint", choices=["last", "best_on_validation"], default="last", help="what is reported")
+    add_checkpoint(parser)
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
     args = parser.parse_args()
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
     validated = validations(args.results, args.checkpoint, comparisons, args.bootstrap)
     chosen = reported(comparisons, validated)
-    final = [comparison.at(places) for comparison, places in zip(comparisons, chosen, strict=True)]
+    final = at_reported(comparisons, chosen)
     frame = collect(final, args.bootstrap)
     save(draw(frame), frame, args.output)
 

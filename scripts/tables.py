@@ -3,8 +3,8 @@
 from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
-from dopr.options import named_list, parse_savings, savings_parser
-from dopr.reported import reported, validations
+from dopr.options import add_checkpoint, named_list, parse_savings, savings_parser
+from dopr.reported import at_reported, reported, validations
 from dopr.results import Results
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
@@ -22,14 +22,14 @@ def main() -> None:
     parser = savings_parser(__doc__, "folder to write to")
     parser.add_argument("--groups", nargs="+", type=named_list, required=True, help="GROUP=BENCHMARK,BENCHMARK,...")
     parser.add_argument("--pass-at", nargs="+", type=int, default=[1], help="k of pass@k")
-    parser.add_argument("--checkpoint", choices=["last", "best_on_validation"], default="last", help="what is reported")
+    add_checkpoint(parser)
     parser.add_argument("--history-methods", nargs="*", default=[], help="methods whose selector read the profile")
     args = parse_savings(parser)
     results = Results(args.results)
     comparisons = [compare(results, pool, args.methods, args.seeds, args.bootstrap) for pool in args.pools]
     validated = validations(args.results, args.checkpoint, comparisons, args.bootstrap)
     chosen = reported(comparisons, validated)
-    final = [comparison.at(places) for comparison, places in zip(comparisons, chosen, strict=True)]
+    final = at_reported(comparisons, chosen)
     profiled = {pool: len(results.profile_ledger(pool)) if args.history_methods else 0 for pool in args.pools}
     history = set(args.history_methods)
     tables = {

@@ -6,13 +6,17 @@ import os
 import signal
 
 import pytest
+from mathruler.grader import grade_answer
 
 from dopr.commands import forms
 from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
 
-pytestmark = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
-grade_answer = pytest.importorskip("mathruler.grader").grade_answer
+needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
+REFERENCES = [
+    *(r"\frac{3}{7}", r"2\sqrt{2}", "x^2-1", r"90^\circ", "12", "-0.125", "10080", r"\text{east}", r"1\frac{4}{5}"),
+    *("(1,2)", "[0, 1)", r"\frac{n(n+1)}{2}", r"\begin{pmatrix} 1 \\ -2 \end{pmatrix}", "1,2,3", "204_5", r"6 - 5i"),
+]
 # It takes a typographic minus sign for a letter, and a full stop for a decimal point if an expression goes before it.
 OTHERWISE = {"minus sign", "full stop"}
 SECONDS = 10  # of one comparison by sympy, which may hang
@@ -50,11 +54,18 @@ def agreement(rows, limited):
     return 1 - len(unequal) / len(cases), unequal
 
 
+def test_verdicts_of_kinds_of_answers_in_every_form(limited):
+    share, unequal = agreement([("kinds", reference) for reference in REFERENCES], limited)
+    assert share >= 0.98, unequal
+
+
+@needs_data
 def test_verdicts_of_some_references_in_every_form(limited):
     share, unequal = agreement(list(forms.references(None))[::20], limited)
     assert share >= 0.99, unequal
 
 
+@needs_data
 @pytest.mark.slow
 def test_verdicts_of_every_reference_in_every_form(limited):
     share, unequal = agreement(forms.references(None), limited)

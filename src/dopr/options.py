@@ -27,6 +27,11 @@ def savings_parser(description: str | None, output: str) -> argparse.ArgumentPar
     return parser
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add --checkpoint: which one of a run is reported."""
+    parser.add_argument("--checkpoint", choices=["last", "best_on_validation"], default="last", help="what is reported")
+
+
 def parse_savings(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options of savings_parser; a reference that is no method ends the program with one line."""
     args = parser.parse_args()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dopr.comparison import Comparison, compare
-from dopr.protocol import CheckpointRule
 from dopr.results import Results
 from dopr.statistics import IntArray, even_weights
+
+if TYPE_CHECKING:  # it loads pydantic, which no program that draws needs
+    from dopr.protocol import CheckpointRule
 
 Chosen = Mapping[str, IntArray]  # method -> the place of each run's checkpoint
 
@@ -47,6 +50,11 @@ def validations(
         compare(results, each.pool, list(each.evaluations), next(iter(each.evaluations.values())).seeds, replicates)
         for each in comparisons
     ]
+
+
+def at_reported(comparisons: Sequence[Comparison], chosen: Sequence[Chosen]) -> list[Comparison]:
+    """The comparisons with the chosen checkpoints alone."""
+    return [comparison.at(places) for comparison, places in zip(comparisons, chosen, strict=True)]
 
 
 def reported(comparisons: Sequence[Comparison], validated: Sequence[Comparison]) -> list[dict[str, IntArray]]:

@@ -24,10 +24,9 @@ from dopr.files import DataError, read_prompts, write_text
 from dopr.options import named
 from dopr.verify.grader import Grader
 from dopr.verify.rules import MODULES
-from dopr.verify.section import Extraction, Verify
+from dopr.verify.section import OFFLINE, Extraction, Verify
 
 STORED = "stored"
-LIMITS: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}
 NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}
 
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     columns = dict(args.columns)
     frame = pd.concat([read(path, args.questions, columns) for path in args.completions], ignore_index=True)
     for profile in args.profiles:
-        limits = Verify(**LIMITS, profile=profile, extraction=args.extraction, workers=args.workers)
+        limits = Verify(**OFFLINE, profile=profile, extraction=args.extraction, workers=args.workers)
         with Grader(limits) as grader:
             frame[profile] = grader.grade(list(zip(frame["reference"], frame["text"], strict=True)))
             print(f"{profile}: {grader.version}")

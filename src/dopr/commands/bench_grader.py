@@ -20,7 +20,7 @@ from dopr.commands.forms import FORMS, cases, references
 from dopr.commands.replay import positive
 from dopr.data.public import MIRROR
 from dopr.verify.grader import Grader
-from dopr.verify.section import Verify
+from dopr.verify.section import OFFLINE, Verify
 
 Pairs = list[tuple[str, str]]
 RIGHT = 0.5  # share of right answers
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure in turns, and print answers a second and their ratio."""
     stream = make_stream(list(references(args.data)), args.questions, args.group, args.visits)
-    limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, workers=args.workers)
+    limits = Verify(**OFFLINE, workers=args.workers)
     print(f"{len(stream):,} completions, {len(set(stream)):,} different pairs, groups of {args.group}")
     ours, plain = [], []
     for _ in range(args.turns):

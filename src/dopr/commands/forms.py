@@ -19,7 +19,7 @@ from dopr.commands.replay import positive
 from dopr.data.sources import known_sources, load_source
 from dopr.verify.grader import Grader
 from dopr.verify.rules import MODULES
-from dopr.verify.section import Verify
+from dopr.verify.section import OFFLINE, Verify
 from dopr.verify.structure import shape
 from dopr.verify.tidy import words
 
@@ -120,6 +120,13 @@ def next_number(text: str) -> str | None:
     return f"{Decimal(text) + Decimal(1).scaleb(-places)}"
 
 
+def other_digit(text: str) -> str | None:
+    """An expression with its first digit one higher; of plain numbers `next_number` has the next."""
+    if NUMBER.fullmatch(text) or not re.search(r"\d", text):
+        return None
+    return re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), text, count=1)
+
+
 FORMS: dict[str, Rewrite] = {
     "itself": lambda text: text,
     "spaces": changed(r"(?<![\\\w{_^])\s*([+=]|,(?!\d{3}))\s*", r" \1 "),
@@ -156,11 +163,7 @@ FORMS: dict[str, Rewrite] = {
 }
 DIFFERENT: dict[str, Rewrite] = {
     "next number": next_number,
-    "other digit": lambda text: (
-        re.sub(r"\d", lambda m: str((int(m[0]) + 1) % 10), text, count=1)
-        if re.search(r"\d", text) and not NUMBER.fullmatch(text)
-        else None
-    ),
+    "other digit": other_digit,
     "+ for -": changed(r"(?<=[\w)}] )-|(?<=[\w)}])-", "+"),
     "other sign": lambda text: f"-{text}" if NUMBER.fullmatch(text) and text[0] != "-" and float(text) else None,
     "tuple backwards": backwards("tuple"),
@@ -192,7 +195,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Grade every form of every reference, and print the table and its exceptions."""
     tried = cases(references(args.data, args.sources))
-    limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=args.profile, workers=args.workers)
+    limits = Verify(**OFFLINE, profile=args.profile, workers=args.workers)
     with Grader(limits) as grader:
         print(f"Grader: {grader.version}\n")
         verdicts = grader.grade([(reference, rf"\boxed{{{text}}}") for _, _, reference, text in tried])

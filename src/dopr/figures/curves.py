@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dopr.comparison import Comparison
-from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, legend_below, letter, log_axis, looks, new_figure
+from dopr.figures.style import GREY, MEAN, log_axis, looks, row_of_pools
 from dopr.results import Results
 from dopr.spending import NAMES, Spending, spent
 from dopr.statistics import FloatArray, interval
@@ -47,15 +47,10 @@ def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spendin
 def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     """Means with their 95 % interval as a shade, every seed as a thin line, the base policy as a dotted one."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
-    width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
-    figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
-    panels = figure.subplots(1, len(pools), sharey=True, squeeze=False)[0]
+    figure, panels = row_of_pools(pools, methods)
     for panel, pool in zip(panels, pools, strict=True):
         draw_panel(panel, frame[frame["pool"] == pool], axis, methods)
-        panel.set_title(f"{pool} pool", loc="left")
     panels[0].set_ylabel("held-out accuracy (sampled)")
-    letter(panels)
-    legend_below(figure, methods, columns)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from dopr.aggregates import by_benchmark, performance_profile, redrawn
 from dopr.comparison import Comparison
-from dopr.figures.style import COLUMN, MEAN, PAGE, legend_below, letter, looks, new_figure
+from dopr.figures.style import MEAN, looks, row_of_pools
 from dopr.records import derive_seed
 from dopr.statistics import interval
 
@@ -47,24 +47,19 @@ def collect(comparisons: Sequence[Comparison], replicates: int) -> pd.DataFrame:
 def draw(frame: pd.DataFrame) -> Figure:
     """All runs of a method as a line with its interval as a shade, every seed as a thin line; a panel a pool."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
-    width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
-    figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
-    panels = figure.subplots(1, len(pools), sharex=True, sharey=True, squeeze=False)[0]
+    figure, panels = row_of_pools(pools, methods)
     shown = looks(methods)
     for panel, pool in zip(panels, pools, strict=True):
         for (method, seed), run in frame[frame["pool"] == pool].groupby(["method", "seed"], sort=False):
             look = shown[str(method)]
             if seed == MEAN:
                 panel.step(run["threshold"], run["above"], where="post", zorder=3, markevery=MARKED, **look.line)
-                shade = {"step": "post", "color": look.colour, "alpha": 0.1, "linewidth": 0}
-                panel.fill_between(run["threshold"], run["low"], run["high"], **shade)
+                shade = panel.fill_between(run["threshold"], run["low"], run["high"], step="post", color=look.colour)
+                shade.set(alpha=0.1, linewidth=0)
             else:
                 panel.step(run["threshold"], run["above"], where="post", color=look.colour, alpha=0.3, linewidth=0.5)
-        panel.set_title(f"{pool} pool", loc="left")
         panel.set_xlabel("accuracy on a benchmark (sampled)")
         panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[0].set_ylabel("runs x benchmarks above it")
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    letter(panels)
-    legend_below(figure, methods, columns)
     return figure

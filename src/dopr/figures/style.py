@@ -98,6 +98,18 @@ def legend_below(figure: FigureBase, methods: Sequence[str], columns: int = 4) -
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(methods)))
 
 
+def row_of_pools(pools: Sequence[str], methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each pool side by side, with one y-axis, titles and a legend of the methods."""
+    width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
+    figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
+    panels = list(figure.subplots(1, len(pools), sharey=True, squeeze=False)[0])
+    for panel, pool in zip(panels, pools, strict=True):
+        panel.set_title(f"{pool} pool", loc="left")
+    letter(panels)
+    legend_below(figure, methods, columns)
+    return figure, panels
+
+
 def log_axis(axis: Axis, each: Sequence[float] = (1, 3)) -> None:
     """Plain numbers on a logarithmic axis, at 1 and 3 (or `each`) times the powers of ten."""
     axis.set_major_locator(LogLocator(subs=each))

@@ -21,7 +21,7 @@ from dopr.records import Verdict
 from dopr.verify.answers import final_answer, joined_boxes
 from dopr.verify.guards import is_no_answer
 from dopr.verify.pool import GraderError, Pool
-from dopr.verify.rules import EXTRACTION, STRICT_INTEGERS, grader_version
+from dopr.verify.rules import EXTRACTION, JOINED_BOXES, STRICT_INTEGERS, grader_version
 from dopr.verify.section import Verify
 
 INTEGER = re.compile(r"-?[0-9]+")
@@ -64,12 +64,12 @@ class Grader:
         return [reference for reference, verdict in zip(distinct, verdicts, strict=True) if verdict == "error"]
 
     def _answer(self, reference: str, text: str) -> str | None:
-        """The answer in a completion; several boxes in a row are one list, if a list is asked for, by our own rules."""
+        """The answer in a completion, which may be of several boxes in a row."""
         answer = final_answer(text, self.extraction)
-        ours = self.limits.profile == "math_verify"
-        if ours and answer is not None and SEVERAL.search(reference) and not SEVERAL.search(answer):
-            return joined_boxes(text) or answer
-        return answer
+        if answer is None or self.limits.profile not in JOINED_BOXES:
+            return answer
+        listed = SEVERAL.search(reference) and not SEVERAL.search(answer)
+        return (joined_boxes(text) or answer) if listed else answer
 
     def _verdicts(self, answers: Sequence[tuple[str, str | None]]) -> list[Verdict]:
         new: dict[tuple[str, str], None] = {}

@@ -9,8 +9,8 @@ as a table:
 - a collection has no order, a tuple has one; the brackets of a pair are an interval's and must agree
 - units after a number, and a name and `=` before an answer, do not count; 50 % is 50 and 0.5
 - a numeral in a base needs the same base, or none; 4:40 a.m. is 4:40, but not 4:40 p.m.
-- decimals: math-verify rounds both to six places, which for small numbers says that all are 0; so they must agree to
-  a relative 1e-4 as well
+- numbers are equal as dopr.verify.numbers has it, letters mean what dopr.verify.letters says
+- degrees equal their part of pi; a choice's letter before its value does not count
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from dopr.verify.units import is_name, without_name, without_percent, without_un
 
 INTEGER = re.compile(r"[-+]?\d+")
 CHOICE = re.compile(r"\\?(?:text\s*\{)?\s*\(?([A-J])\s*[).:}]")
-CHOSEN = re.compile(r"(?:\\text\s*\{\s*\(?[A-J]\)?[.:]?\s*\}|\([A-J]\))\s*(?=\S)")  # (C) 5
+LABEL = re.compile(
+    r"(?:\\text\s*\{\s*\(?[A-J]\)?[.:]?\s*\}|\([A-J]\))\s*(?=\S)"
+)  # of a choice, before its value: (C) 5
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in|lt|gt)(?![a-zA-Z])")
 APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
 
@@ -58,8 +60,8 @@ def grade(reference: str, answer: str) -> str:
         return "correct"
     if not readable(gold):
         raise UnreadableError(f"reference answer {reference!r} cannot be parsed")
-    chosen = CHOSEN.match(found.text)
-    said = equal(gold, found) or (chosen is not None and equal(gold, shape(found.text[chosen.end() :])))
+    label = LABEL.match(found.text)
+    said = equal(gold, found) or (label is not None and equal(gold, shape(found.text[label.end() :])))
     return "correct" if said else "wrong"
 
 

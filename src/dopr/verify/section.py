@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from dopr.section import PositiveInt, Section, Share
 
+OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}  # of commands that show every error
 ProfileName = Literal["math_verify", "qwen_eval", "deepscaler"]
 Extraction = Literal["boxed", "stated", "any", "qwen"]
 

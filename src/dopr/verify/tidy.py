@@ -20,6 +20,7 @@ CHARACTERS = str.maketrans(
         "¥": "", "₹": "",
     }
 )  # fmt: skip
+DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z]))")
 GREEK = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|mu|rho|sigma|tau|phi|psi|omega"
 RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\\\(?=[a-zA-Z])(?<!\\\\\\)", r"\\"),  # \\frac, escaped twice, but not the row break of \\\frac
@@ -34,7 +35,7 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"[\s.]+$", ""),
     (r"(?:\\\\)+$", ""),
     (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
-    (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|^\\circ)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
+    (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
     (r"(?<=\d)(?:\^\s*\{?\s*(?:\\text\s*\{\s*)?|\\text\s*\{\s*)(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
     (r"\\(?:left|right|[bB]igg?[lrm]?|m?left|m?right)(?![a-zA-Z])\s*\.?", ""),
@@ -88,9 +89,6 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$", lambda m: m[0].replace(" ", "")),
     (r"(?<![\d.^_}])(\d+) (\d+)/(\d+)(?!\d)", r"\1\\frac{\2}{\3}"),  # a mixed number
 ]  # fmt: skip
-
-
-DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z]))")
 
 
 def power_of_ten(brace: str | None, name: str) -> str:
