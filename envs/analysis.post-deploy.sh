@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # Written by `make lock`. Snakemake runs this in the new environment, from the project's folder.
 set -euo pipefail
-echo "a7fda86c7fd671bebda90f526faadab054dc9ac729512b3dbf5b5d45a046f9c0  envs/analysis.lock" | sha256sum --check --quiet
+echo "93f9b922b64b834935b672147634610fc2f35768c35d8c17518d4876ab789454  envs/analysis.lock" | sha256sum --check --quiet
 uv pip install --python "$CONDA_PREFIX" --no-deps --require-hashes --requirements envs/analysis.lock

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # Written by `make lock`. Snakemake runs this in the new environment, from the project's folder.
 set -euo pipefail
-echo "ca0ffe1f920df5e7b80816c684d0d51d4a61507a72c7aa41ecd2e85a6e76e40c  envs/evaluate-cuda.lock" | sha256sum --check --quiet
+echo "347da076f9edf4562deb11d7abc1998123e6a15cb21da4f2db0a63d93264d377  envs/evaluate-cuda.lock" | sha256sum --check --quiet
 uv pip install --python "$CONDA_PREFIX" --no-deps --require-hashes --requirements envs/evaluate-cuda.lock

@@ -18,6 +18,27 @@ if experiment.config.base.fetched:
         shell:
             "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log} >&2)"
 
+elif experiment.config.base.converted:
+
+    # The file is known by its hash, not by its age: a package that is installed again changes nothing.
+    rule convert:
+        input:
+            ancient(experiment.gguf_file),
+        output:
+            directory(experiment.config.base.converted),
+        log:
+            "results/logs/convert.log",
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            mem_mb=more(2000),
+            runtime=more(60),
+        params:
+            settings=experiment.jobs.convert(),
+        shell:
+            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input} --output {output} 2> >(tee {log} >&2)"
+
 else:
 
     rule base:

@@ -1,4 +1,6 @@
 rule data:
+    input:
+        experiment.config.base.converted or [],
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
         "results/data/provenance.json",

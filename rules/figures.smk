@@ -337,7 +337,7 @@ rule tables:
     input:
         expand("results/evaluate/{run}/completions.parquet", run=experiment.compared_runs()),
         expand("results/validate/{run}/completions.parquet", run=experiment.validated_runs()),
-        expand("results/profile/{pool}/ledger.parquet", pool=POOLS),
+        expand("results/profile/{pool}/ledger.parquet", pool=experiment.profiled_pools),
     output:
         "results/tables/scores.csv",
         expand(
@@ -484,14 +484,14 @@ RUN_FIGURES = [
 
 
 PROFILE_FIGURES = [
-    *expand("results/figures/{figure}_{pool}.png", figure=["profile", "replay"], pool=POOLS),
-    "results/figures/informative.png",
+    *expand("results/figures/{figure}_{pool}.png", figure=["profile", "replay"], pool=experiment.profiled_pools),
+    *(["results/figures/informative.png"] if experiment.profiled_pools else []),
 ]
 
 
 # On a fresh clone, what papers print; the figures of the experiment too, once its runs are on disk.
 rule figures:
     input:
-        rules.published.input,
+        rules.published.input if experiment.config.published else [],
         RUN_FIGURES if experiment.evaluated else [],
         PROFILE_FIGURES if experiment.evaluated and experiment.profiled else [],

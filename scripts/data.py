@@ -10,7 +10,7 @@ from dopr.errors import exit_with_one_line
 from dopr.files import write_prompts
 from dopr.jobs import Jobs
 from dopr.provenance import describe, write
-from dopr.references import told, unreadable
+from dopr.references import check_readable, told, unreadable
 
 
 def main() -> None:
@@ -22,17 +22,19 @@ def main() -> None:
 
     jobs = Jobs.load(args.config)
     config = jobs.config
-    found = make_dataset(config.data, make_template(config.prompt, config.base.model, config.base.revision))
+    base = config.base
+    found = make_dataset(config.data, make_template(config.prompt, base.local or base.model, base.revision))
     splits = {"test": found.test, "validation": found.validation, **found.pools}
-    if config.base.model and not config.base.fetched:
+    if base.local:
         everything = [prompt for prompts in splits.values() for prompt in prompts]
-        check_prompts(everything, Path(config.base.model), config.rollout.max_new_tokens)
+        check_prompts(everything, Path(base.local), config.rollout.max_new_tokens)
+    silent = unreadable(splits, config.verify)
+    check_readable(splits, silent, found.places, config.verify.max_error_share)
     for name, prompts in splits.items():
         write_prompts(args.output / f"{name}.jsonl", prompts)
     for name, pool in found.account["pools"].items():
         for benchmark, count in pool["benchmark_questions"].items():
             print(f"pool {name} holds {count} questions of {benchmark}; data.decontaminate takes them out")
-    silent = unreadable(splits, config.verify)
     print("\n".join(told(silent)), end="\n" if silent else "")
     account = {**found.account, "unreadable_references": silent}
     write(args.output, {**describe(jobs.data(), config.data.seed, {}), "data": account})

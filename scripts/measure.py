@@ -1,6 +1,7 @@
-"""Run a command, and say at its end how long it took and how much memory it and its children had at most."""
+"""Run a command, and say at its end what it and its children took: time, processor time, and memory at most."""
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
@@ -37,7 +38,9 @@ def main() -> None:
         except psutil.NoSuchProcess:
             command.wait()
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
-    print(f"{arguments[0]}: {minutes} min {seconds} s, at most {most / 2**30:.1f} GB of memory", flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = f"{used.ru_utime + used.ru_stime:.0f} CPU-seconds"
+    print(f"{arguments[0]}: {minutes} min {seconds} s, {cpu}, at most {most / 2**30:.1f} GB of memory", flush=True)
     sys.exit(command.returncode)
 
 

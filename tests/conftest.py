@@ -21,7 +21,7 @@ from dopr.data.section import Pool
 from dopr.data.splits import prompt_pool
 from dopr.data.tokenizer import build_tokenizer
 from dopr.policy import model
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.verify.grader import Grader
 from project import SMOKE, Project
 
@@ -86,11 +86,11 @@ def grader(limits):
 
 @dataclass(frozen=True)
 class Reference:
-    """A policy of transformers with random weights, the folder it was saved to, and the same in ours."""
+    """A network with random weights and eager attention, the folder it is saved in, and the policy loaded from it."""
 
     model: Any
     folder: Path
-    policy: Transformer
+    policy: Policy
 
 
 SHAPE = {
@@ -117,7 +117,7 @@ def reference(request, tiny, tmp_path_factory) -> Reference:
     known = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
     shape, network = known[request.param.partition("-")[0]]
     torch.manual_seed(0)
-    theirs = network(shape(**SHAPE, **REFERENCES[request.param])).eval()
+    theirs = network._from_config(shape(**SHAPE, **REFERENCES[request.param]), attn_implementation="eager").eval()
     for name, parameter in theirs.named_parameters():  # biases and norms too, which start as zeros and ones
         torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.2)
     folder = tmp_path_factory.mktemp(request.param)

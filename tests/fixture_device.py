@@ -31,6 +31,11 @@ class Far(torch.Tensor):
     def tolist(self) -> list:
         return self.near.tolist()
 
+    def __setitem__(self, where: Any, value: Any) -> None:
+        """PyTorch takes lists and numbers to the device without being seen."""
+        where = torch.tensor(where, device=FAR) if isinstance(where, list) else where
+        super().__setitem__(where, value if isinstance(value, torch.Tensor) else self.new_full((), value))
+
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return call(function, args, kwargs or {})
@@ -40,6 +45,8 @@ def call(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """The function on the numbers; Far if its operands are, or if it is asked to be."""
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     far = [tensor for tensor in tensors if isinstance(tensor, Far)]
+    if any(tensor.device.type == FAR and not isinstance(tensor, Far) for tensor in tensors):
+        raise RuntimeError(f"{function}: a tensor came to the device unseen, and its numbers are lost")
     near = [tensor for tensor in tensors if not isinstance(tensor, Far) and tensor.dim()]
     if far and near and function not in MAY_MIX:
         raise RuntimeError(f"{function}: tensors on two devices, one of shape {tuple(near[0].shape)} on the CPU")

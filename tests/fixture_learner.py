@@ -10,9 +10,9 @@ import torch
 from tokenizers import Tokenizer
 
 from dopr.config import Sampling
+from dopr.model_folder import end_tokens
 from dopr.policy.learner import Learner
-from dopr.policy.lora import merged
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.recipe import Loss, Recipe
 from dopr.records import Rollout
 from dopr.rollout.torch_engine import TorchEngine
@@ -27,7 +27,7 @@ def make_loss(**changes: Any) -> Loss:
     return Loss(**{"variant": "dapo", "clip_low": 0.2, "clip_high": 0.2, "advantage_epsilon": 1e-4, **changes})
 
 
-def make_learner(policy: Transformer, temperature: float = 1.0, seed: int = 0, **changes: Any) -> Learner:
+def make_learner(policy: Policy, temperature: float = 1.0, seed: int = 0, **changes: Any) -> Learner:
     fields: dict[str, Any] = {
         "selector": "uniform",
         "group_size": 4,
@@ -45,11 +45,10 @@ def make_learner(policy: Transformer, temperature: float = 1.0, seed: int = 0, *
 
 
 def roll_out(
-    tiny: Path, policy: Transformer, rewards: Sequence[Sequence[float]], temperature: float = 1.0, seed: int = 1
+    tiny: Path, policy: Policy, rewards: Sequence[Sequence[float]], temperature: float = 1.0, seed: int = 1
 ) -> list[list[Rollout]]:
     """Groups really sampled from the policy, with made-up rewards."""
-    tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine.from_folder(tiny)
-    engine.load_weights(merged(policy))
+    tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine(policy.network, end_tokens(tiny))
     ids = [tuple(tokenizer.encode(f"compute 1 + {i}\n").ids) for i in range(len(rewards))]
     samples = engine.generate(ids, len(rewards[0]), temperature, LIMIT, seed)
     return [
@@ -69,8 +68,8 @@ def roll_out(
     ]
 
 
-def weights(policy: Transformer) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().clone() for name, weight in policy.state_dict().items()}
+def weights(policy: Policy) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in policy.network.state_dict().items()}
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -217,6 +217,7 @@ def _evaluate(folder: Path, pool: str, method: str, seed: int, benchmarks: tuple
                         "completion_tokens": np.int32(30),
                         "finish": np.where(rng.random(right.size) < 0.02, "length", "stop"),
                         "verdict": np.where(right, "correct", wrong).ravel(),
+                        "reward": right.ravel().astype(np.float64),
                         "text": np.where(right, "\\boxed{42}", "recheck: \\boxed{7}").ravel(),
                     }
                 )

@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from dopr import distributed
-from dopr.policy import model, transformer
-from dopr.policy.lora import merged
+from dopr.config import Sampling
+from dopr.policy import model, network
+from dopr.policy.lora import Merged
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.open import open_engine
-from dopr.rollout.torch_engine import TorchEngine
 from dopr.train import Run, train
 from dopr.verify.grader import Grader
 
@@ -44,17 +46,21 @@ def main() -> None:
 
 
 def learned(job: dict[str, Any]) -> list[Any]:
-    """For each of some settings, a learner's statistics and its weights after some steps, and its state."""
+    """For each of some settings, a learner's statistics and its weights after some steps, and its state.
+
+    states: that the learners go on from.
+    """
     from fixture_learner import make_learner
 
-    transformer.LOGITS_AT_ONCE = job.get("logits", transformer.LOGITS_AT_ONCE)
+    network.LOGITS_AT_ONCE = job.get("logits", network.LOGITS_AT_ONCE)
     found = []
-    for settings in job["settings"]:
-        learner = make_learner(model.load(job["base"]), **settings)
-        if "state" in job:
-            learner.load_state_dict(job["state"])
+    for settings, state in zip(job["settings"], job.get("states", [None] * len(job["settings"])), strict=True):
+        policy = model.load(job["base"], settings.get("dtype", "float32"))
+        learner = make_learner(policy, **settings)
+        if state:
+            learner.load_state_dict(state)
         statistics = [learner.learn(job["groups"], step) for step in job["steps"]]
-        found.append((statistics, merged(learner.policy), learner.state_dict()))
+        found.append((statistics, dict(Merged(policy.network).merged()), learner.state_dict()))
     return found
 
 
@@ -77,13 +83,13 @@ def agreed(job: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         run = opened_run(job, grader)
         run.save_policy = lambda policy, folder: None
         train(run)
-    weights = merged(run.policy)
+    weights = Merged(run.policy.network)
     run.engine.load_weights(weights)
     own = run.engine.engine if isinstance(run.engine, DataParallel) else run.engine
-    mine = run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3)
-    del run, own
+    mine, ended = (run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3)), dict(weights.merged())
+    del run, own, weights
     gc.collect()
-    return distributed.gathered(mine), weights
+    return distributed.gathered(mine), ended
 
 
 def opened_run(job: dict[str, Any], grader: Grader) -> Run:
@@ -91,23 +97,23 @@ def opened_run(job: dict[str, Any], grader: Grader) -> Run:
     from test_train import make_run
 
     run = make_run(job["base"], job["state"], job["pool"], job["recipe"], grader)
-    run.engine = engine_on(job)
+    run.engine = engine_on(job, run.policy.network)
     return run
 
 
-def engine_on(job: dict[str, Any]) -> Any:
-    """The engine that several processes open, or the same for one."""
-    name, together = job.get("engine", "torch"), job.get("tensor_parallel", 1)
-    if name == "torch" and distributed.size() == 1:
-        return TorchEngine.from_folder(job["base"], static=True)
-    engine = open_engine(name, job["base"], "float32", 0.25, tensor_parallel=together)
+def engine_on(job: dict[str, Any], policy: PreTrainedModel) -> Any:
+    """The engine that several processes open, or one alone."""
+    settings = {key: job[key] for key in ("engine", "tensor_parallel") if key in job}
+    sampling = Sampling(temperature=1.0, max_new_tokens=8, kv_cache_gb=0.25, **settings)
+    engine = open_engine(sampling, job["base"], policy)
     assert isinstance(engine, DataParallel) == (distributed.size() > 1)
     return engine
 
 
 def generated(job: dict[str, Any]) -> list[Any]:
     """What each process has of some prompts' samples."""
-    return distributed.gathered(engine_on(job).generate(job["prompts"], job["n"], 1.0, 8, 3))
+    engine = engine_on(job, model.load(job["base"]).network)
+    return distributed.gathered(engine.generate(job["prompts"], job["n"], 1.0, 8, 3))
 
 
 if __name__ == "__main__":

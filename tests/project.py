@@ -61,7 +61,7 @@ class Project:
         """The rules a dry run would execute."""
         code, output = self.snakemake("-n", "--quiet", "progress", *arguments)
         assert code == 0, output
-        return set(re.findall(r"^(?:local)?rule ([a-z_]+?)(?:_\d+)*:$", output, re.MULTILINE))  # without seeds
+        return rules_in(output)
 
     def hashes(self, *parts: str) -> dict[str, str]:
         """Content of every result that must not differ from run to run."""
@@ -70,6 +70,11 @@ class Project:
         ]
         kept = [path for path in files if "seconds" not in path.name and path.name != "provenance.json"]
         return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
+
+
+def rules_in(output: str) -> set[str]:
+    """The rules that a dry run lists, without the seeds in their names."""
+    return set(re.findall(r"^(?:local)?rule ([a-z_]+?)(?:_\d+)*:$", output, re.MULTILINE))
 
 
 def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 300) -> None:

@@ -83,6 +83,25 @@ def test_where_an_answer_is_looked_for(text, boxed, stated, any_):
 
 
 @pytest.mark.parametrize(
+    ("text", "exact", "gsm8k"),
+    [
+        (" 12\n", "12", None),
+        (r"\boxed{3}", r"\boxed{3}", None),
+        ("5 + 7 = 12\n#### 12", "5 + 7 = 12\n#### 12", "12"),
+        ("#### 3\nno:\n#### $1,234,567 \nand more", "#### 3\nno:\n#### $1,234,567 \nand more", "1234567"),
+        ("####-7.5", "####-7.5", "-7.5"),
+        ("#### x = 4 dollars", "#### x = 4 dollars", "x = 4 dollars"),
+        ("#### 3\n####\n4", "#### 3\n####\n4", None),
+        (r"#### 3 \boxed{4}", r"#### 3 \boxed{4}", r"3 \boxed{4}"),
+        ("", None, None),
+        (" \n", None, None),
+    ],
+)
+def test_extractions_that_look_for_no_box(text, exact, gsm8k):
+    assert [final_answer(text, where) for where in ("exact", "gsm8k")] == [exact, gsm8k]
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         (r"so \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),

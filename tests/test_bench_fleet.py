@@ -1,4 +1,4 @@
-"""The fleet's benchmarks: counts by the ledger, runs that do not disturb each other, and what it refuses."""
+"""The fleet's benchmark: counts by the ledger, runs that do not disturb each other, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from dopr.cli import main
-from dopr.commands import bench_adapters
 from dopr.commands.bench_fleet import FleetError, Plan, check_methods, compare, rollouts, wait_for
 from dopr.config import Config
 
@@ -64,31 +63,6 @@ def test_a_process_that_fails_ends_those_that_wait_for_it() -> None:
 @pytest.mark.slow
 def test_runs_at_once_give_the_bytes_of_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
     main(["bench-fleet", "--at-once", "2", "--steps", "8"])
-    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.endswith("| yes |")]
-    assert [int(row[1]) for row in rows] == [2]
-    assert all(float(row[column]) > 0 for row in rows for column in (2, 3, 4))
-
-
-def test_a_run_with_other_numbers_than_alone_is_named(config: Config, tmp_path: Path) -> None:
-    found = plan(config, tmp_path)
-    for fleet in ("alone", "together"):
-        for name in ("random_one/0", "dopr_cold/0"):
-            (tmp_path / fleet / name).mkdir(parents=True)
-            (tmp_path / fleet / name / "ledger.parquet").write_text(name)
-            (tmp_path / fleet / name / "metrics.csv").write_text("step,entropy\n1,0.5\n")
-    (tmp_path / "together/random_one/0/metrics.csv").write_text("step,entropy\n1,0.50001\n")
-    bench_adapters.compare(found, 2)
-    (tmp_path / "together/dopr_cold/0/metrics.csv").write_text("step,entropy\n1,0.6\n")
-    with pytest.raises(FleetError, match="dopr_cold/0 is not what it is alone"):
-        bench_adapters.compare(found, 2)
-    (tmp_path / "together/random_one/0/ledger.parquet").write_text("another")
-    with pytest.raises(FleetError, match="random_one/0 is not what it is alone"):
-        bench_adapters.compare(found, 1)
-
-
-@pytest.mark.slow
-def test_runs_with_adapters_together_are_those_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["bench-adapters", "--together", "2", "--steps", "8"])
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.endswith("| yes |")]
     assert [int(row[1]) for row in rows] == [2]
     assert all(float(row[column]) > 0 for row in rows for column in (2, 3, 4))

@@ -27,7 +27,7 @@ def test_every_way_is_another_recipe_and_makes_an_update(args: argparse.Namespac
         statistics, updates = learner.learn(rollouts(args, args.completion), 0)
         assert updates == 1
         norms[name] = statistics.grad_norm
-        assert learner.policy.checkpointing == (name not in ("whole", "micro-batches"))
+        assert learner.policy.network.is_gradient_checkpointing == (name not in ("whole", "micro-batches"))
         assert (learner.objective.micro_batch_tokens is None) == (name in ("whole", "gradient checkpointing"))
     assert len(norms) == 5
 

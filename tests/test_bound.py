@@ -113,7 +113,7 @@ def test_another_content_of_the_file_draws_the_figure_again_and_trains_nothing(r
 
 def test_a_bound_in_the_configuration_that_cannot_be_found_costs_one_line(raw):
     raw["complexity"]["bounds"]["rollouts"] = ["sharpenin"]
-    message = "^config.yaml: complexity.bounds.rollouts: 'sharpenin' is no bound; did you mean 'sharpening'?"
+    message = "^complexity.bounds.rollouts: 'sharpenin' is no bound; did you mean 'sharpening'?"
     with pytest.raises(ConfigError, match=message):
         check_bounds(Config.parse(raw))
 

@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM, Qwen2Config
 
-from dopr.policy import model, transformer
+from dopr.policy import model, network
+from dopr.policy.attention import PACKED
 from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
-from dopr.policy.transformer import Transformer, scored_at_once
+from dopr.policy.network import Policy, checkpoint_layers, completion_states, scored_at_once
+from dopr.policy.packing import pack
 from dopr.recipe import Critic
 from fixture_activations import saved_bytes
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
 LAYERS, HIDDEN = 6, 32
 SHAPE = {
-    "model_type": "qwen2",
     "vocab_size": 50,
     "hidden_size": HIDDEN,
     "intermediate_size": 96,
@@ -36,35 +38,36 @@ COMPLETIONS = [tuple(range(3, 40)), tuple(range(20, 28)), (4, 5)]
 
 
 @pytest.fixture(scope="module")
-def deep() -> Transformer:
+def deep() -> Policy:
     torch.manual_seed(0)
-    return Transformer(SHAPE)
+    return Policy(AutoModelForCausalLM.from_config(Qwen2Config(**SHAPE), attn_implementation=PACKED).eval())
 
 
-def loss_of(policy: Transformer) -> Tensor:
+def loss_of(policy: Policy) -> Tensor:
     logprobs, mask = completion_logprobs(policy, PROMPTS, COMPLETIONS, 0.7)
     return (logprobs * mask).sum()
 
 
-def gradients(policy: Transformer, checkpointing: bool, loss: Callable[[Transformer], Tensor]) -> dict[str, Tensor]:
-    policy.checkpointing = checkpointing
+def gradients(policy: Policy, checkpointing: bool, loss: Callable[[Policy], Tensor]) -> dict[str, Tensor]:
+    turn(policy, checkpointing)
     policy.zero_grad()
     loss(policy).backward()
     return {name: weight.grad.clone() for name, weight in policy.named_parameters() if weight.grad is not None}
 
 
+def turn(policy: Policy, checkpointing: bool) -> None:
+    checkpoint_layers(policy.network, checkpointing)
+
+
 def test_the_gradients_of_every_kind_of_network_are_the_same_to_the_last_bit(reference: Any) -> None:
-    """Rows with prompts of their own, and completions that share them."""
-    ids = torch.randint(0, 50, (3, 12), generator=torch.Generator().manual_seed(0))
     policy = copy.deepcopy(reference.policy)
-    losses = [lambda network: network.logits(network(ids)).square().mean(), loss_of]
-    for loss in losses:
-        assert same(*(gradients(policy, checkpointing, loss) for checkpointing in (False, True)))
+    assert same(*(gradients(policy, checkpointing, loss_of) for checkpointing in (False, True)))
+    assert not any(module.training for module in policy.network.modules())
 
 
-def test_layers_are_computed_again_for_gradients_alone(deep: Transformer) -> None:
+def test_layers_are_computed_again_for_gradients_alone(deep: Policy) -> None:
     calls: list[int] = []
-    hooks = [block.register_forward_pre_hook(lambda *_: calls.append(1)) for block in deep.model.layers]
+    hooks = [block.self_attn.register_forward_pre_hook(lambda *_: calls.append(1)) for block in deep.layers]
     gradients(deep, True, loss_of)
     assert len(calls) == 2 * LAYERS
     with torch.no_grad():
@@ -74,19 +77,17 @@ def test_layers_are_computed_again_for_gradients_alone(deep: Transformer) -> Non
         hook.remove()
 
 
-def test_saved_activations_fall_to_one_input_a_layer(deep: Transformer) -> None:
+def test_saved_activations_fall_to_one_input_a_layer(deep: Policy) -> None:
     """Measured on the layers alone: their inputs, and the angles and places that all of them share."""
-    reading = [[*prompt, *tokens] for prompt, tokens in zip(PROMPTS, COMPLETIONS, strict=True)]
-    longest = max(map(len, reading))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in reading])
+    batch = pack(PROMPTS, COMPLETIONS, shared=True)
     found = {}
-    for deep.checkpointing in (False, True):
-        found[deep.checkpointing] = saved_bytes(deep, lambda: deep(ids))
-    deep.checkpointing = False
-    rows = 128  # 3 x 40 tokens, filled up
-    inputs = LAYERS * rows * HIDDEN * 4
+    for checkpointing in (False, True):
+        turn(deep, checkpointing)
+        found[checkpointing] = saved_bytes(deep, lambda: completion_states(deep.network.base_model, batch))
+    turn(deep, False)
+    inputs = LAYERS * batch.inputs["input_ids"].numel() * HIDDEN * 4
     assert inputs <= found[True] < 2 * inputs
-    assert found[False] > 8 * found[True]
+    assert found[False] > 6 * found[True]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +99,8 @@ def test_a_learner_learns_the_same_to_the_last_bit(tiny: Path, settings: dict[st
     for checkpointing in (False, True):
         learner = make_learner(model.load(tiny), gradient_checkpointing=checkpointing, **settings)
         statistics.append([learner.learn(groups, step) for step in range(3)])
-        assert learner.policy.checkpointing is checkpointing
-        assert learner.critic is None or learner.critic.network.trunk.checkpointing is checkpointing
+        assert learner.policy.layers[0].gradient_checkpointing is checkpointing
+        assert learner.critic is None or learner.critic.network.trunk.layers[0].gradient_checkpointing is checkpointing
         ends.append(weights(learner.policy))
     assert statistics[0] == statistics[1]
     assert same(*ends)
@@ -116,30 +117,30 @@ def test_pieces_are_of_a_multiple_of_32_tokens() -> None:
 
 @pytest.mark.parametrize("with_entropy", [False, True])
 def test_logits_in_pieces_give_the_same_to_rounding_and_are_not_kept(
-    deep: Transformer, monkeypatch: pytest.MonkeyPatch, with_entropy: bool
+    deep: Policy, monkeypatch: pytest.MonkeyPatch, with_entropy: bool
 ) -> None:
-    """47 completion tokens, filled up to 64: two pieces of 32, each computed again for the gradient."""
+    """47 completion tokens: pieces of 32 and 15, each computed again for the gradient."""
     found, logits = [], deep.logits
     monkeypatch.setattr(deep, "logits", lambda hidden: found.append(len(hidden)) or logits(hidden))
 
-    def loss(policy: Transformer) -> Tensor:
+    def loss(policy: Policy) -> Tensor:
         if not with_entropy:
             return loss_of(policy)
         logprobs, entropy, mask = logprobs_and_entropy(policy, PROMPTS, COMPLETIONS, 0.7)
         return ((logprobs + entropy.square()) * mask).sum()
 
     expected = gradients(deep, True, loss), loss(deep).detach(), saved_bytes(deep, lambda: loss(deep))
-    assert set(found) == {64}
-    monkeypatch.setattr(transformer, "LOGITS_AT_ONCE", 1)
+    assert set(found) == {47}
+    monkeypatch.setattr(network, "LOGITS_AT_ONCE", 1)
     found.clear()
     close = {"atol": 1e-4, "rtol": 1e-4}
     torch.testing.assert_close(gradients(deep, True, loss), expected[0], **close)
-    assert found == [32] * 4
+    assert found == [32, 15, 15, 32]
     torch.testing.assert_close(loss(deep).detach(), expected[1], **close)
-    assert saved_bytes(deep, lambda: loss(deep)) < expected[2] - 0.9 * 64 * 50 * 4
+    assert saved_bytes(deep, lambda: loss(deep)) < expected[2] - 0.9 * 47 * 50 * 4
     found.clear()
     with torch.no_grad():
         loss(deep)
-    assert found == [32] * 2
+    assert found == [32, 15]
     gradients(deep, False, loss)
-    assert found == [32, 32, 64]
+    assert found == [32, 15, 32, 15, 15, 32]

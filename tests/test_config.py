@@ -7,6 +7,8 @@ import json
 import pytest
 
 from dopr.config import Config, ConfigError
+from dopr.configfiles import ConfigFiles
+from dopr.jobs import Jobs
 
 
 def place(raw: dict, path: str, value: object) -> dict:
@@ -21,7 +23,7 @@ def place(raw: dict, path: str, value: object) -> dict:
 
 def refusal(raw: dict) -> str:
     with pytest.raises(ConfigError) as caught:
-        Config.parse(raw, "mine.yaml")
+        Config.parse(raw, ConfigFiles({"mine.yaml": raw}))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -146,6 +148,8 @@ def test_a_name_that_is_not_defined_is_refused_with_the_nearest_one_that_is(raw,
 
 def test_savings_are_measured_against_a_method_that_is_trained(raw):
     place(raw, "methods", ["dopr", "random_one"])
+    assert Config.parse(raw).reference == "dopr"
+    place(raw, "evaluate.reference", "grpo")
     message = "evaluate.reference: 'grpo' is not defined; known are dopr, random_one"
     assert refusal(raw) == f"mine.yaml: {message}"
 
@@ -169,6 +173,27 @@ def test_no_selector_asks_for_more_candidates_than_the_smallest_pool_has(raw):
     message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of the smallest pool"
     assert refusal(place(raw, "recipes.dopr.options", {"candidates": 101})) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "recipes.dopr.options", {"candidates": 100}))
+
+
+def test_only_recipes_in_use_are_held_against_the_pools(raw):
+    place(raw, "data.pools.easy.size", 10)
+    place(raw, "pools", ["easy"])
+    place(raw, "complexity.pools", [])
+    assert "recipes.grpo.prompts_per_step: 16 is more than the 10 prompts" in refusal(raw)
+    place(raw, "methods", ["random_one"])
+    assert Config.parse(raw).methods == ["random_one"]
+    assert "complexity.methods: 64 is more than" in refusal(place(raw, "complexity.pools", ["easy"]))
+
+
+def test_checkpoints_are_evaluated_at_the_largest_budget_and_its_halves_where_none_are_named(raw):
+    place(raw, "methods", ["grpo", "dopr", "grpo_reuse"])  # 5120, 2048 and 512 rollouts
+    place(raw, "evaluate.rollouts", None)
+    config = Config.parse(raw)
+    assert config.evaluated_rollouts == [320, 640, 1280, 2560, 5120]
+    steps = {method: Jobs(config).train(method)["snapshot_steps"] for method in config.methods}
+    assert steps == {"grpo": [3, 5, 10, 20, 40], "dopr": [40, 80, 160, 256], "grpo_reuse": [20, 32]}
+    place(raw, "evaluate.rollouts", [64])
+    assert Config.parse(raw).evaluated_rollouts == [64]
 
 
 def test_only_the_pools_in_use_limit_the_prompts(raw):

@@ -6,11 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import torch
-from tokenizers import Tokenizer
 
 from dopr.config import Config, ConfigError
 from dopr.data.dataset import Dataset, make_dataset
@@ -154,7 +151,10 @@ def test_real_data_pass_the_checks_before_a_run(real: dict) -> None:
         (lambda raw: raw["data"]["pools"]["all"].update(source="bok"), "data.sources: there is no 'bok'; did you mean"),
         (lambda raw: raw["data"]["benchmarks"].update(real=["exams"]), "data.benchmarks: there is no task family 'ex"),
         (lambda raw: raw["data"].update(validation={"source": "x"}), "data.sources: there is no 'x'; known are"),
-        (lambda raw: raw["data"]["sources"]["book"].update(file="gone.csv"), "data.sources: gone.csv: no such file"),
+        (
+            lambda raw: raw["data"]["sources"]["book"].update(file="gone.csv"),
+            "data.sources.book.file: gone.csv: no such file",
+        ),
         (lambda raw: raw.update(prompt={"template": "r1-distil"}), "prompt.template: the embedded policy reads plain"),
         (lambda raw: raw["data"]["pools"]["all"].update(zero_signal=0.5), "data.pools.all: a pool taken from a source"),
         (lambda raw: raw["data"]["pools"]["all"].update(families={"eq1": 1}), "data.pools.all: give either families"),
@@ -204,68 +204,6 @@ def test_the_data_job_writes_them_and_says_where_they_come_from(
 
 
 @pytest.mark.slow
-def test_a_model_of_foreign_make_learns_digits_by_a_reward_of_ones_own(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    """A Llama of four layers in bfloat16 and shards, 16 tokens, no chat template, no box, a reward for each digit."""
-    from tokenizers import decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    tokens = [*"0123456789+=", "<s>", "</s>", "<pad>"]
-    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<pad>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    shape = LlamaConfig(
-        vocab_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
-        max_position_embeddings=32, eos_token_id=13, bos_token_id=12, pad_token_id=None,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    LlamaForCausalLM(shape).to(torch.bfloat16).save_pretrained(tmp_path / "model", max_shard_size="20KB")
-    (tmp_path / "model/generation_config.json").unlink()
-    tokenizer.save(str(tmp_path / "model/tokenizer.json"))
-    lines = [json.dumps({"ask": f"{i}+{j}=", "sum": i + j}) + "\n" for i in range(4) for j in range(4)]
-    (tmp_path / "sums.jsonl").write_text("".join(lines))
-    (tmp_path / "digits.py").write_text(
-        "def right(prompt, text):\n"
-        "    return sum(a == b for a, b in zip(prompt['answer'], text)) / max(len(text), len(prompt['answer']))\n"
-    )
-    project = Project.copy(tmp_path_factory.mktemp("foreign"))
-    mine = {
-        "ablation": "foreign",
-        "seeds": [0],
-        "pools": ["sums"],
-        "methods": ["grpo"],
-        "base": {"model": str(tmp_path / "model")},
-        "rollout": {"max_new_tokens": 3},
-        "verify": {"extraction": "any"},
-        "data": {
-            "sources": {"sums": {"file": str(tmp_path / "sums.jsonl"), "question": "ask", "answer": "sum"}},
-            "benchmarks": {"in-domain": None, "harder": None, "cross-domain": None, "sums": ["sums"]},
-            "pools": {"easy": None, "hard": None, "sums": {"source": "sums"}},
-        },
-        "train": {"learning_rate": 0.003},
-        "recipes": {
-            "grpo": {
-                "prompts_per_step": 8,
-                "steps": 60,
-                "learning_rate": 0.003,
-                "reward": {"kind": "function", "function": f"{tmp_path}/digits.py:right"},
-            }
-        },
-        "complexity": {"pools": []},
-        "evaluate": {"rollouts": [3840], "samples": 4, "pass_at": [1], "bootstrap": 20},
-    }
-    (project.folder / "mine.yaml").write_text(json.dumps(mine))
-    code, output = project.snakemake("--cores", "1", "--configfile", "mine.yaml")
-    assert code == 0, output
-    metrics = pd.read_csv(project.folder / "results/train/sums/grpo/0/metrics.csv")
-    assert metrics["reward"].iloc[-10:].mean() > 2 * metrics["reward"].iloc[:10].mean()
-    completions = pq.read_table(next((project.folder / "results/evaluate").rglob("completions.parquet"))).to_pandas()
-    assert len(completions) == 2 * 16 * 5  # the start and the end, greedy and four samples of each question
-    assert set(completions["verdict"]) <= {"correct", "wrong", "unparsed"}
-
-
-@pytest.mark.slow
 def test_a_model_and_data_of_ones_own_are_trained_and_evaluated_by_configuration_alone(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, tiny: Path
 ) -> None:
@@ -299,6 +237,8 @@ def test_a_model_and_data_of_ones_own_are_trained_and_evaluated_by_configuration
     assert texts == [f"how compute {i} + 1 so " for i in range(6)]
     completions = pq.read_table(next((project.folder / "results/evaluate").rglob("completions.parquet")))
     assert set(completions["benchmark"].to_pylist()) == {"exam"}
+    # A random policy writes no box: two questions, once greedily and with two samples each.
+    assert "evaluate base/model: none of 6 completions holds an answer where verify.extraction 'boxed' looks" in output
     provenance = json.loads(next((project.folder / "results/train").rglob("provenance.json")).read_text())
     assert provenance["settings"]["prompt"]["template"] == "own"
     assert (project.folder / "results/ablations/mine/accuracy.png").is_file()

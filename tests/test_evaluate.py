@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, check_questions, evaluate
+from dopr.errors import RewardError
+from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, check_questions, evaluate, told_unparsed
 from dopr.files import DataError
 from dopr.rollout.engine import Sample
 from dopr.rollout.torch_engine import TorchEngine
@@ -125,6 +127,59 @@ def test_questions_that_cannot_be_graded_or_sampled_are_counted_and_named(questi
         check_questions(without, settings, "test.jsonl")
     with pytest.raises(DataError, match=r"1 of 1 questions are of no configured benchmark, .* of 'other'"):
         check_questions([replace(questions[0], family="other")], settings, "test.jsonl")
+
+
+def half_for_trying(prompt: dict, text: str) -> float:
+    """1 for the answer in a box, 1/2 for any other, and for a question whose answer is `odd` what is no reward."""
+    return 1 if text == f"\\boxed{{{prompt['answer']}}}" else -1 if prompt["answer"] == "odd" else 0.5
+
+
+def test_a_benchmark_with_a_reward_function_is_judged_by_it_alone(tiny, grader, known):
+    engine, asked = known
+    own = [replace(question, family="own" if i < 3 else "graded") for i, question in enumerate(asked)]
+    settings = replace(protocol(own, 3, 0.8), rewards={"own": half_for_trying})
+    table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT)
+    rows = table.to_pylist()
+    right = {question.id: i % 4 for i, question in enumerate(asked)}
+    for row in rows:
+        correct = row["sample"] == right[row["prompt"]]
+        assert row["verdict"] == ("correct" if correct else "wrong")
+        assert row["reward"] == (1 if correct else 0.5 if row["benchmark"] == "own" else 0)
+    # Of 9 sampled completions 3 are right and 6 earn a half; of the other benchmark's 6, one is right.
+    assert accuracy(table, "sampled") == pytest.approx(((3 + 6 / 2) / 9 + 1 / 6) / 2)
+
+
+def test_a_reward_that_is_none_is_named_with_its_question(tiny, grader, known):
+    engine, asked = known
+    odd = [replace(asked[0], answer="odd")]
+    settings = replace(protocol(odd, 3, 0.8), rewards={odd[0].family: half_for_trying})
+    with pytest.raises(RewardError, match=rf"evaluate.reward gave -1 for a completion of {odd[0].id}; it must"):
+        evaluate(engine, engine.tokenizer, grader, odd, settings, 0, SPENT)
+
+
+def test_a_reward_function_needs_no_reference_answer(questions):
+    settings = protocol(questions, 2, 1.0)
+    without = [replace(questions[0], answer="")]
+    check_questions(without, replace(settings, rewards={questions[0].family: half_for_trying}), "test.jsonl")
+    with pytest.raises(DataError, match="1 of 1 questions have no answer"):
+        check_questions(without, settings, "test.jsonl")
+
+
+def test_a_policy_none_of_whose_completions_can_be_read_is_told_of(tiny, grader, known):
+    engine, asked = known
+    own = [replace(question, family="own" if i < 3 else "graded") for i, question in enumerate(asked)]
+    settings = protocol(own, 3, 0.8)
+    table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT)
+    assert told_unparsed(table, settings, "boxed") == ""
+    place = table.schema.get_field_index("verdict")
+    silent = table.set_column(place, table.schema.field(place), pa.array(["unparsed"] * table.num_rows))
+    told = told_unparsed(silent, settings, "boxed")
+    assert told.startswith("none of 20 completions holds an answer where verify.extraction 'boxed' looks for one")
+    assert "verify.extraction, or ask for that form by prompt.template or prompt.suffix" in told
+    # What a function judged is never unparsed, and says nothing of the others.
+    half = replace(settings, rewards={"own": half_for_trying})
+    assert told_unparsed(silent, half, "boxed").startswith("none of 8 completions")
+    assert told_unparsed(silent, replace(settings, rewards=dict.fromkeys(["own", "graded"], half_for_trying)), "") == ""
 
 
 def test_the_same_seed_gives_the_same_table_and_another_seed_other_samples(tiny, grader, questions):

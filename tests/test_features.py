@@ -44,6 +44,18 @@ def test_texts_are_alike_by_shape_and_not_by_their_digits(made):
     assert same[0] @ same[1] == pytest.approx(1, abs=1e-6)
 
 
+def test_what_all_texts_begin_and_end_with_tells_nothing(made):
+    plain = ["what is 1 + 2?", "which is larger, 3 or 4?", "what is 77 times 8?"]
+    chat = [f"<|user|>\n2 times 2?\n<|assistant|>\n4\n<|user|>\n{text}\n<|assistant|>\n" for text in plain]
+    asked, wrapped = ([Prompt(f"p{i}", text, "0", "any") for i, text in enumerate(texts)] for texts in (plain, chat))
+    np.testing.assert_allclose(made("text", wrapped), made("text", asked), atol=1e-6)
+
+
+def test_texts_without_a_difference_are_alike(made):
+    copies = [Prompt(f"p{i}", f"compute {i} + 7\n", "0", "chain1") for i in range(3)]
+    np.testing.assert_allclose(made("text", copies) @ made("text", copies).T, 1, rtol=1e-5)
+
+
 def test_labels_are_one_hot(made):
     np.testing.assert_array_equal(
         made("label") @ made("label").T, [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -54,10 +66,11 @@ def test_hidden_states_are_averaged_over_the_prompt_and_batches_do_not_matter(ti
     policy, prompts = model.load(tiny), [[3, 4, 5, 6], [7, 8], [9, 3, 4]]
     together = hidden_features(prompts, policy)
     with torch.no_grad():
-        by_hand = policy(torch.tensor([prompts[1]]))[0].mean(0).numpy()
-    np.testing.assert_allclose(together[1], by_hand, rtol=1e-4, atol=1e-6)
+        by_hand = policy.network.base_model(torch.tensor([prompts[1]])).last_hidden_state[0].mean(0).numpy()
+    rounded = {"rtol": 0, "atol": 48 * 4 * 2**-24}  # sums of 48 products, of normed states that stay below 4
+    np.testing.assert_allclose(together[1], by_hand, **rounded)
     monkeypatch.setattr(features, "BATCH", 1)
-    np.testing.assert_allclose(hidden_features(prompts, policy), together, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(hidden_features(prompts, policy), together, **rounded)
 
 
 def test_a_row_of_zeros_stays():

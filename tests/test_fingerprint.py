@@ -68,7 +68,7 @@ def test_comments_docstrings_and_layout_change_nothing(edited, edit):
         ("dopr/policy/loss.py", {"profile", "train"}),
         ("dopr/selection/uniform.py", {"profile", "train"}),
         ("dopr/evaluate.py", {"evaluate"}),
-        ("dopr/rollout/decoder.py", {"base", "profile", "train", "evaluate"}),
+        ("dopr/rollout/cache.py", {"base", "profile", "train", "evaluate"}),
         ("dopr/data/arithmetic.py", {"data", "base"}),
         ("dopr/data/splits.py", {"data"}),
         ("dopr/profile.py", {"profile"}),

@@ -57,6 +57,24 @@ def test_verdicts(grader, reference, text, verdict):
     assert grader.grade([(reference, text)]) == [verdict]
 
 
+@pytest.mark.parametrize(
+    ("extraction", "reference", "text", "verdict"),
+    [
+        ("exact", "12", " 12\n", "correct"),
+        ("exact", "1/2", "0.5", "correct"),
+        ("exact", "12", "it is 12", "wrong"),
+        ("exact", "12", "", "unparsed"),
+        ("exact", "1,2", r"x \boxed{1} and \boxed{2}", "wrong"),  # boxes are joined where boxes are looked for
+        ("gsm8k", "1234", "5 more\n#### $1,234", "correct"),
+        ("gsm8k", "1,2", "\\boxed{1} and \\boxed{2}\n#### 3", "wrong"),
+        ("gsm8k", "12", r"\boxed{12}", "unparsed"),
+    ],
+)
+def test_verdicts_on_answers_without_a_box(extraction, reference, text, verdict):
+    with Grader(LENIENT.model_copy(update={"extraction": extraction})) as grader:
+        assert grader.grade([(reference, text)]) == [verdict]
+
+
 def test_nothing_to_grade(grader):
     assert grader.grade([]) == []
 

@@ -17,8 +17,8 @@ from dopr.config import ConfigError
 from dopr.files import read_json
 from dopr.policy import lora, model
 from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.lora import AdapterError, Merged, adapt, merged, without_adapters
-from dopr.policy.transformer import Transformer
+from dopr.policy.lora import AdapterError, Merged, adapt, without_adapters
+from dopr.policy.network import Policy
 from dopr.preflight import open_config
 from dopr.recipe import Critic, Lora
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
@@ -26,22 +26,28 @@ from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weig
 pytest.importorskip("peft")
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 SETTINGS = Lora(rank=3, alpha=6)
+PROJECTIONS = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+ROUNDINGS = 22  # of a layer in bfloat16: seven merged weights, and the results of fifteen operations one after another
 IDS = torch.randint(3, 40, (3, 12), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
-def policy(tiny: Path) -> Transformer:
+def policy(tiny: Path) -> Policy:
     return model.load(tiny)
 
 
-def logits(policy: Transformer, ids: Tensor = IDS) -> Tensor:
-    return policy.logits(policy(ids))
+def logits(policy: Policy, ids: Tensor = IDS) -> Tensor:
+    return policy.network(ids).logits
 
 
-def scattered(policy: Transformer, settings: Lora = SETTINGS) -> Transformer:
+def merged(policy: Policy) -> dict[str, Tensor]:
+    return dict(Merged(policy.network).merged())
+
+
+def scattered(policy: Policy, settings: Lora = SETTINGS) -> Policy:
     """An adapted copy whose adapters do something."""
     changed = copy.deepcopy(policy)
-    adapt(changed, settings, seed=0)
+    adapt(changed.network, settings, seed=0)
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in changed.named_parameters():
@@ -50,23 +56,30 @@ def scattered(policy: Transformer, settings: Lora = SETTINGS) -> Transformer:
     return changed
 
 
-def trained(policy: Transformer) -> list[str]:
-    return [name for name, weight in policy.named_parameters() if weight.requires_grad]
+def trained(policy: Policy) -> list[str]:
+    return names_of_trained(policy.network)
+
+
+def names_of_trained(network: torch.nn.Module) -> list[str]:
+    return [name for name, weight in network.named_parameters() if weight.requires_grad]
 
 
 # --- the adapted network ---
 
 
-def test_it_starts_as_the_policy_it_was_made_from(policy: Transformer) -> None:
-    before, start = weights(policy), logits(policy)
-    adapt(policy, SETTINGS, seed=0)
+def test_it_starts_as_the_policy_it_was_made_from(policy: Policy) -> None:
+    before, start = merged(policy), logits(policy)
+    before = {name: weight.clone() for name, weight in before.items()}
+    adapt(policy.network, SETTINGS, seed=0)
     assert merged(policy).keys() == before.keys()
     assert same(merged(policy), before)
     torch.testing.assert_close(logits(policy), start, **CLOSE)
 
 
-def test_without_adapters_the_state_dict_is_the_policys_own(policy: Transformer) -> None:
-    assert all(weight.data_ptr() == policy.state_dict()[name].data_ptr() for name, weight in merged(policy).items())
+def test_without_adapters_the_state_dict_is_the_policys_own(policy: Policy) -> None:
+    own = policy.network.state_dict()
+    assert all(weight.data_ptr() == own[name].data_ptr() for name, weight in merged(policy).items())
+    assert own.keys() - merged(policy).keys() == {"lm_head.weight"}  # which is tied
 
 
 def test_merged_weights_are_the_adapted_network_and_off_it_is_the_old_one(reference: Any) -> None:
@@ -74,48 +87,51 @@ def test_merged_weights_are_the_adapted_network_and_off_it_is_the_old_one(refere
     changed, plain = scattered(reference.policy), copy.deepcopy(reference.policy)
     ids = IDS % 50
     expected = logits(changed, ids)
-    plain.load_state_dict(merged(changed))
+    plain.network.load_state_dict(merged(changed), strict=False)
     torch.testing.assert_close(logits(plain, ids), expected, **CLOSE)
     assert not torch.allclose(expected, logits(reference.policy, ids), atol=0.1)
-    with without_adapters(changed):
+    with without_adapters(changed.network):
         torch.testing.assert_close(logits(changed, ids), logits(reference.policy, ids), **CLOSE)
     assert torch.equal(logits(changed, ids), expected)
-    projection = changed.model.layers[1].mlp.down_proj
+    projection = changed.network.model.layers[1].mlp.down_proj
     by_hand = projection.base_layer.weight + 6 / 3 * (
         projection.lora_B["default"].weight @ projection.lora_A["default"].weight
     )
     torch.testing.assert_close(merged(changed)["model.layers.1.mlp.down_proj.weight"], by_hand)
 
 
-def test_merged_weights_are_made_when_they_are_asked_for(policy: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merged_weights_are_made_when_they_are_asked_for(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = scattered(policy)
-    layer = changed.model.layers[1].mlp.down_proj
+    layer = changed.network.model.layers[1].mlp.down_proj
     made, delta = [], layer.get_delta_weight
     monkeypatch.setattr(layer, "get_delta_weight", lambda adapter: made.append(adapter) or delta(adapter))
-    lazy = Merged(changed)
-    assert list(lazy) == list(policy.state_dict())
+    lazy = Merged(changed.network).merged()
     assert not made
-    assert torch.equal(lazy["model.layers.1.mlp.down_proj.weight"], layer.base_layer.weight + delta("default"))
-    assert lazy["model.norm.weight"].data_ptr() == changed.model.norm.weight.data_ptr()
+    found = {}
+    for name, weight in lazy:
+        found[name] = weight
+        assert bool(made) is ("model.layers.1.mlp.down_proj.weight" in found)
+    assert torch.equal(found["model.layers.1.mlp.down_proj.weight"], layer.base_layer.weight + delta("default"))
+    assert found["model.norm.weight"].data_ptr() == changed.network.model.norm.weight.data_ptr()
     assert made == ["default"]
 
 
-def test_adapters_follow_from_the_seed_alone_and_leave_other_random_numbers_alone(policy: Transformer) -> None:
+def test_adapters_follow_from_the_seed_alone_and_leave_other_random_numbers_alone(policy: Policy) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(5)
         adapted = copy.deepcopy(policy)
-        adapt(adapted, SETTINGS, seed)
+        adapt(adapted.network, SETTINGS, seed)
         assert torch.equal(torch.rand(1), expected)
-        found.append(adapted.state_dict()["model.layers.0.self_attn.q_proj.lora_A.default.weight"])
+        found.append(adapted.network.state_dict()["model.layers.0.self_attn.q_proj.lora_A.default.weight"])
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
 
-def test_only_the_projections_named_get_one(policy: Transformer) -> None:
-    adapt(policy, Lora(rank=3, alpha=6, targets=["v_proj", "up_proj"]), seed=0)
+def test_only_the_projections_named_get_one(policy: Policy) -> None:
+    adapt(policy.network, Lora(rank=3, alpha=6, targets=["v_proj", "up_proj"]), seed=0)
     expected = [
         f"model.layers.{i}.{place}.lora_{side}.default.weight"
         for i in range(2)
@@ -128,28 +144,28 @@ def test_only_the_projections_named_get_one(policy: Transformer) -> None:
 # --- learning ---
 
 
-def test_gradients_are_those_of_the_whole_weight_projected(policy: Transformer) -> None:
+def test_gradients_are_those_of_the_whole_weight_projected(policy: Policy) -> None:
     """dL/dB = s dL/dW A', dL/dA = s B' dL/dW, of the plain network with the merged weights."""
     changed, plain = scattered(policy), copy.deepcopy(policy)
-    plain.load_state_dict(merged(changed))
+    plain.network.load_state_dict(merged(changed), strict=False)
     for network in (changed, plain):
         logits(network).log_softmax(-1)[..., 7].mean().backward()
-    for name, module in changed.named_modules():
+    for name, module in changed.network.named_modules():
         if hasattr(module, "lora_A"):
             a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-            whole = plain.get_parameter(f"{name}.weight").grad
+            whole = plain.network.get_parameter(f"{name}.weight").grad
             torch.testing.assert_close(b.grad, 2 * whole @ a.T, rtol=1e-3, atol=1e-7)
             torch.testing.assert_close(a.grad, 2 * b.T @ whole, rtol=1e-3, atol=1e-7)
     assert all(weight.grad is None for name, weight in changed.named_parameters() if ".lora_" not in name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_only_adapters_are_moved_and_remembered(tiny: Path, policy: Transformer, dtype: str) -> None:
+def test_only_adapters_are_moved_and_remembered(tiny: Path, policy: Policy, dtype: str) -> None:
     """A layer of the tiny policy: four projections of 32 x 32, three of 32 x 48; rank 3; two layers."""
     learner = make_learner(policy, lora=SETTINGS, dtype=dtype)
     before = weights(policy)
     assert learner.learn(roll_out(tiny, policy, MIXED), 0)[1] == 1
-    moved = [name for name, weight in before.items() if not torch.equal(weight, policy.state_dict()[name])]
+    moved = [name for name, weight in before.items() if not torch.equal(weight, policy.network.state_dict()[name])]
     assert moved
     assert set(moved) <= set(trained(policy))
     count = 2 * (4 * 3 * (32 + 32) + 3 * 3 * (32 + 48))
@@ -159,9 +175,11 @@ def test_only_adapters_are_moved_and_remembered(tiny: Path, policy: Transformer,
     assert sum(part["exp_avg"].numel() for part in state["adam"]["state"].values()) == count
 
 
-def test_a_critic_has_adapters_too_and_a_head_of_its_own(tiny: Path, policy: Transformer) -> None:
+def test_a_critic_has_adapters_too_and_a_head_of_its_own(tiny: Path, policy: Policy) -> None:
     learner = make_learner(policy, lora=SETTINGS, critic=Critic(learning_rate=0.01))
-    assert trained(learner.critic.network) == [f"trunk.{name}" for name in trained(policy)] + [
+    assert names_of_trained(learner.critic.network) == [
+        f"trunk.{name.removeprefix('model.')}" for name in trained(policy)
+    ] + [
         "head.weight",
         "head.bias",
     ]
@@ -170,7 +188,7 @@ def test_a_critic_has_adapters_too_and_a_head_of_its_own(tiny: Path, policy: Tra
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_policy_with_its_adapters_off_is_the_reference(tiny: Path, policy: Transformer) -> None:
+def test_the_policy_with_its_adapters_off_is_the_reference(tiny: Path, policy: Policy) -> None:
     starting = copy.deepcopy(policy)
     learner = make_learner(policy, lora=SETTINGS, loss=make_loss(kl=0.1), learning_rate=0.01)
     assert learner.objective.reference is policy
@@ -192,25 +210,31 @@ def share_of_even(tokens: tuple[int, ...]) -> float:
     return sum(token % 2 == 0 for token in tokens) / len(tokens)
 
 
-def test_a_run_with_adapters_raises_its_reward(tiny: Path, policy: Transformer) -> None:
-    """The reward is the share of even tokens. Sampled anew in every step, by the torch engine from merged weights.
+def test_a_run_with_adapters_raises_its_reward(tiny: Path, policy: Policy) -> None:
+    """The reward is the share of even tokens. Sampled anew in every step, by the torch engine from the adapted network.
 
     The embeddings, which stay as they are, are made large enough to tell tokens apart.
     """
     with torch.no_grad():
-        policy.model.embed_tokens.weight *= 5
+        policy.network.model.embed_tokens.weight *= 5
     learner = make_learner(policy, lora=Lora(rank=4, alpha=16), learning_rate=0.01, loss=make_loss(kl=0.001))
     rewards = []
     for step in range(25):
         drawn = roll_out(tiny, policy, [[0.0] * 16] * 2, seed=step)
         groups = [[replace(rollout, reward=share_of_even(rollout.tokens)) for rollout in group] for group in drawn]
         rewards.append(sum(rollout.reward for group in groups for rollout in group) / 32)
-        assert learner.learn(groups, step)[0].logprob_gap < 1e-4
+        assert learner.learn(groups, step)[0].gap.high < 1e-4
     assert sum(rewards[:3]) / 3 < 0.55
     assert sum(rewards[-3:]) / 3 > 0.65
 
 
 # --- checkpoints ---
+
+
+def rounding(logits: Tensor, layers: int) -> float:
+    """How far two computations in bfloat16 may be apart, if all roundings of both add up; the three are of the
+    embedding, the last norm and the head."""
+    return 2 * (ROUNDINGS * layers + 3) * torch.finfo(torch.bfloat16).eps / 2 * float(logits.std())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -231,15 +255,16 @@ def test_a_checkpoint_is_merged_and_its_adapter_gives_the_same_on_the_base(
         theirs = PeftModel.from_pretrained(base, tmp_path / "saved/adapter")
         found = [whole(ids).logits.float(), theirs(ids).logits.float(), logits(model.load(tmp_path / "saved"), ids)]
     assert whole.dtype == dtype
-    close = CLOSE if dtype == torch.float32 else {"atol": 0.03 * float(expected.std()) * 4, "rtol": 0.05}
+    close = CLOSE if dtype == torch.float32 else {"atol": rounding(expected, layers=2), "rtol": 0.0}
     for each in found:
         torch.testing.assert_close(each, expected, **close)
     assert (before - expected).std() > 5 * (found[1] - expected).std()
     config = read_json(tmp_path / "saved/adapter/adapter_config.json")
-    assert (config["r"], config["lora_alpha"], config["target_modules"]) == (3, 6, sorted(SETTINGS.targets))
+    assert (config["r"], config["lora_alpha"]) == (3, 6)
+    assert sorted({name.rpartition(".")[2] for name in config["target_modules"]}) == PROJECTIONS
 
 
-def test_a_checkpoint_without_adapters_has_no_folder_of_them(policy: Transformer, tiny: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_without_adapters_has_no_folder_of_them(policy: Policy, tiny: Path, tmp_path: Path) -> None:
     model.save(policy, tmp_path / "saved", like=tiny)
     assert not (tmp_path / "saved/adapter").exists()
 
@@ -247,15 +272,13 @@ def test_a_checkpoint_without_adapters_has_no_folder_of_them(policy: Transformer
 # --- where peft is not there ---
 
 
-def test_nothing_imports_peft_or_transformers_until_adapters_are_asked_for() -> None:
-    code = "import dopr.train, dopr.training_job, sys; print({'peft', 'transformers'} & set(sys.modules))"
+def test_nothing_imports_peft_until_adapters_are_asked_for() -> None:
+    code = "import dopr.train, dopr.training_job, sys; print({'peft'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
 
 
-def test_without_peft_one_line_says_what_to_install(
-    policy: Transformer, raw: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_peft_one_line_says_what_to_install(policy: Policy, raw: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     raw["recipes"]["grpo"]["lora"] = {"rank": 4, "alpha": 8}
     assert open_config(raw).recipes["grpo"].lora == Lora(rank=4, alpha=8)
     for place in ("dopr.preflight.find_spec", "dopr.policy.lora.find_spec"):
@@ -263,13 +286,13 @@ def test_without_peft_one_line_says_what_to_install(
     with pytest.raises(ConfigError, match=r"recipes.grpo.lora: needs peft, .*: pip install 'dopr\[lora\]'"):
         open_config(raw)
     with pytest.raises(AdapterError, match=r"pip install 'dopr\[lora\]'"):
-        lora.adapt(policy, SETTINGS, 0)
+        lora.adapt(policy.network, SETTINGS, 0)
     del raw["recipes"]["grpo"]["lora"]
     open_config(raw)
     make_learner(policy)
 
 
-def test_a_projection_that_is_none_is_refused(raw: dict) -> None:
-    raw["recipes"]["grpo"]["lora"] = {"rank": 4, "alpha": 8, "targets": ["lm_head"]}
-    with pytest.raises(ConfigError, match=r"recipes.grpo.lora.targets.0: 'lm_head' is refused"):
-        open_config(raw)
+def test_layers_that_the_network_does_not_have_are_one_line(policy: Policy) -> None:
+    with pytest.raises(AdapterError, match=r"^lora.targets: Target modules .*c_attn") as caught:
+        adapt(policy.network, Lora(rank=4, alpha=8, targets=["c_attn"]), 0)
+    assert "\n" not in str(caught.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from dopr.policy import model
 from dopr.policy import update as update_module
 from dopr.policy.loss import VARIANTS
 from dopr.policy.micro_batches import cut
+from dopr.policy.network import Policy
 from dopr.policy.optimiser import Optimiser
-from dopr.policy.transformer import Transformer
 from dopr.policy.update import UpdateStatistics, Weighted
 from dopr.recipe import Critic, Reuse
 from dopr.records import Rollout
@@ -56,11 +56,11 @@ def test_every_row_is_in_one_part_and_no_part_of_several_exceeds_the_limit(most:
 
 
 @pytest.fixture
-def starting(tiny: Path) -> Transformer:
+def starting(tiny: Path) -> Policy:
     return model.load(tiny)
 
 
-def moved(policy: Transformer, size: float = 0.05) -> Transformer:
+def moved(policy: Policy, size: float = 0.05) -> Policy:
     """The policy a little off, so that ratios and the divergence are not trivial."""
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def moved(policy: Transformer, size: float = 0.05) -> Transformer:
     return policy
 
 
-def groups_of(starting: Transformer) -> list[list[Rollout]]:
+def groups_of(starting: Policy) -> list[list[Rollout]]:
     """Five groups of four, of one prompt each: a long row, short ones, cut ones, and a group without signal."""
     rng = random.Random(3)
     found = []
@@ -140,7 +140,8 @@ def test_loss_gradients_and_statistics_are_those_of_the_whole(
         assert largest > 0
         for first, second in zip(gradients, gradients_in_parts, strict=True):
             torch.testing.assert_close(second, first, rtol=1e-3, atol=2e-6 * largest)
-    for key in ("grad_norm", "clipped", "kl", "logprob_gap", "value_loss"):
+    assert asdict(found.gap) == pytest.approx(asdict(expected.gap), rel=1e-4, abs=1e-6)
+    for key in ("grad_norm", "clipped", "kl", "value_loss"):
         assert getattr(found, key) == pytest.approx(getattr(expected, key), rel=1e-4, abs=1e-7), key
     if "loss" in CASES[name] and CASES[name]["loss"].kl and not CASES[name]["loss"].mask_truncated:
         assert expected.kl > 0.001
@@ -151,7 +152,7 @@ def test_the_clip_is_counted_over_all_tokens(tiny: Path, monkeypatch: pytest.Mon
     assert 0.1 < found.clipped < 0.9
 
 
-def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Transformer) -> None:
+def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Policy) -> None:
     rows = [Weighted(rollout, 0.0, fresh=True) for group in groups_of(starting) for rollout in group]
     whole, parts = (
         make_learner(starting, critic=Critic(learning_rate=0.01), micro_batch_tokens=most).critic
@@ -168,16 +169,16 @@ def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Transformer
     assert max(abs(value) for row in whole.assess(rows) for value in row.estimate.values) > 0.05
 
 
-def test_no_more_than_the_limit_is_computed_at_once(starting: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_the_limit_is_computed_at_once(starting: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     """In updates, for the reference, and for the critic, whichever of them asks."""
     sizes: list[int] = []
-    for module, name in ((update_module, "completion_logprobs"), (critic_module, "completion_states")):
+    for module, name in ((update_module, "completion_logprobs"), (critic_module, "pack")):
         inner = getattr(module, name)
 
-        def noted(policy: Any, prompts: Any, completions: Any, *rest: Any, inner: Any = inner) -> Any:
-            lengths = [len(prompt) + len(tokens) for prompt, tokens in zip(prompts, completions, strict=True)]
+        def noted(*given: Any, inner: Any = inner, place: int = inner.__code__.co_varnames.index("prompts")) -> Any:
+            lengths = [len(prompt) + len(tokens) for prompt, tokens in zip(*given[place : place + 2], strict=True)]
             sizes.append(0 if len(lengths) == 1 else len(lengths) * max(lengths))
-            return inner(policy, prompts, completions, *rest)
+            return inner(*given)
 
         monkeypatch.setattr(module, name, noted)
     learner = make_learner(
@@ -195,12 +196,12 @@ def test_no_more_than_the_limit_is_computed_at_once(starting: Transformer, monke
 
 
 def test_a_stored_log_probability_that_is_not_finite_stops_the_run_in_whichever_part_it_is(
-    starting: Transformer,
+    starting: Policy,
 ) -> None:
     groups = groups_of(starting)
     shortest = min((rollout for group in groups[:4] for rollout in group), key=lambda r: len(r.tokens))
     broken = [[replace(r, logprobs=(float("nan"),) * len(r.tokens)) if r is shortest else r for r in g] for g in groups]
-    before = starting.model.embed_tokens.weight.clone()
+    before = starting.network.model.embed_tokens.weight.clone()
     with pytest.raises(FloatingPointError, match="step 1: a rollout's log-probability or advantage is not finite"):
         make_learner(starting, loss=make_loss(kl=0.1), micro_batch_tokens=MOST).learn(broken, 0)
-    assert torch.equal(starting.model.embed_tokens.weight, before)
+    assert torch.equal(starting.network.model.embed_tokens.weight, before)

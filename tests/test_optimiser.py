@@ -90,6 +90,19 @@ def test_steps_too_small_for_bfloat16_add_up_in_the_masters():
     assert float(optimiser.masters[0].detach()) == pytest.approx(1 - 60e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_optimiser_elsewhere_takes_the_same_steps(dtype):
+    ends = []
+    for elsewhere in (False, True):
+        network = make_network()
+        optimiser = make_optimiser(network, dtype, offload_optimizer=elsewhere)
+        assert (optimiser.masters is optimiser.weights) is (dtype == torch.float32 and not elsewhere)
+        for step in range(3):
+            optimiser.step([loss_of(network)], step)
+        ends.append([weight.detach().clone() for weight in network.parameters()])
+    assert all(torch.equal(here, there) for here, there in zip(*ends, strict=True))
+
+
 def test_the_working_copy_is_the_masters_rounded():
     network = make_network()
     start = [weight.detach().clone() for weight in network.parameters()]

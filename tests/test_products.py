@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import linear
 
 from dopr import products
-from dopr.products import fast_products, onednn_is_exact, product, round_up
+from dopr.products import fast_products, onednn_is_exact, product
 
 
 def normal(*shape: int) -> torch.Tensor:
@@ -64,13 +64,14 @@ def test_the_trial_sees_rounding_to_bfloat16(monkeypatch):
     assert min(products._error(*size) for size in products.SIZES) > 1e-5
 
 
-@pytest.mark.parametrize(("count", "rounded"), [(1, 32), (32, 32), (33, 64), (600, 608), (1023, 1024), (8600, 8704)])
-def test_row_counts_are_rounded_up_to_few_sizes(count, rounded):
-    assert round_up(count) == rounded
-
-
-def test_rounding_wastes_little():
-    assert all(n <= round_up(n) <= max(n + 31, n * 1.0625) for n in range(1, 20000))
+def test_only_linear_layers_change_and_compute_the_same(monkeypatch):
+    monkeypatch.setattr(products, "onednn_is_exact", lambda: True)
+    network = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.LayerNorm(96), torch.nn.Linear(96, 8, bias=False))
+    rows = torch.randn(4, 16, 64)
+    expected = network(rows)
+    products.use_fast_products(network)
+    assert [type(module).__name__ for module in network] == ["FastLinear", "LayerNorm", "FastLinear"]
+    torch.testing.assert_close(network(rows), expected)
 
 
 @pytest.mark.parametrize("frozen", ["rows", "weight"])

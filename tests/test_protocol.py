@@ -47,6 +47,25 @@ def test_settings_that_do_not_fit_are_refused(raw, changes, problem):
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("reward", "functions"),
+    [
+        (None, {}),
+        ("my.py:score", {"exam": "my.py:score", "quiz": "my.py:score"}),
+        ({"exam": "my.py:score"}, {"exam": "my.py:score"}),
+        ({"default": "my.py:score", "exam": None}, {"quiz": "my.py:score"}),
+    ],
+)
+def test_reward_functions_by_benchmark_the_grader_judges_the_rest(reward, functions):
+    assert Evaluate(reward=reward, **REST).functions(["exam", "quiz"]) == functions
+
+
+def test_a_reward_of_what_is_no_benchmark_is_refused(raw):
+    raw["evaluate"]["reward"] = {"chian3": "my.py:score"}
+    with pytest.raises(ConfigError, match=r"evaluate.reward.chian3: is no benchmark; did you mean 'chain3'"):
+        Config.parse(raw)
+
+
 def test_validation_questions_have_settings_of_their_own(raw):
     raw["data"]["validation"] = {"source": "dsr_sub", "size": 20}
     settings = Jobs(Config.parse(raw)).evaluate()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dopr.data.sources import known_sources, load_source
+from dopr.files import DataError
 from dopr.records import Prompt
-from dopr.references import told, unreadable
+from dopr.references import check_readable, told, unreadable
 from dopr.verify.section import Verify
 
 LIMITS = Verify(seconds=5, memory_mb=2048, max_error_share=0.05)
@@ -25,6 +26,20 @@ def test_prompts_are_named_by_split():
 def test_whole_numbers_need_no_grader(monkeypatch):
     monkeypatch.setattr("dopr.references.Grader", None)
     assert unreadable({"pool": prompts("1", "-20")}, LIMITS) == {}
+
+
+def test_a_source_of_which_the_grader_can_read_too_little_is_refused():
+    splits = {"test": [*prompts("1", "2", "$"), Prompt("q0", "text", "1", "other")], "pool": prompts("1", "2", "3")}
+    found, places = {"test": ["p2"]}, {"p2": "exam.csv: row 4"}
+    check_readable(splits, found, places, 0.34)
+    check_readable(splits, {}, places, 0.0)
+    with pytest.raises(DataError) as caught:
+        check_readable(splits, found, places, 0.33)  # 1 of 3; the prompts of other sources do not count
+    assert str(caught.value) == (
+        "exam.csv: row 4: the grader cannot read reference '$', and 1 in all of the 3 of family in test, more than "
+        "verify.max_error_share, 0.33: mend them, drop their rows, or raise it"
+    )
+    check_readable({"pool": prompts("", "1")}, {"pool": ["p0"]}, {}, 0.0)  # unanswered, as its source allows
 
 
 def test_a_line_a_split_with_five_names_at_most():

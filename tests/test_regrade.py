@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dopr.cli import main
-from dopr.completions import GRADER, prompt_settings, read_completions, texts_of, write_completions
+from dopr.completions import GRADER, prompt_settings, read_completions, reward_settings, texts_of, write_completions
 from dopr.files import DataError
 
 PROMPT = {"template": "plain"}
@@ -24,7 +24,7 @@ COLUMNS = {
 @pytest.fixture
 def stored(tmp_path: Path, grader) -> Path:
     path = tmp_path / "completions.parquet"
-    write_completions([pa.table(COLUMNS)], grader, path, PROMPT)
+    write_completions([pa.table(COLUMNS)], grader, path, PROMPT, {})
     return path
 
 
@@ -54,11 +54,30 @@ def test_files_can_be_left_alone(stored, tmp_path):
     assert pq.read_table(written)["verdict"][0].as_py() == "correct"
 
 
+def test_what_a_reward_function_judged_is_left_as_it_is_and_counted(tmp_path, grader, capsys):
+    """Rows 0 and 3 are of a benchmark with a function; 1 and 2 are graded again, and their rewards follow."""
+    columns = {
+        **COLUMNS,
+        "answer": ["", "3", "7", ""],
+        "verdict": ["wrong", "wrong", "correct", "correct"],
+        "reward": [0.25, 0.0, 1.0, 1.0],
+        "benchmark": ["mine", "theirs", "theirs", "mine"],
+    }
+    path, functions = tmp_path / "mixed.parquet", {"mine": {"function": "my.py:score", "sha256": "0a"}}
+    write_completions([pa.table(columns)], grader, path, PROMPT, functions)
+    main(["regrade", str(path)])
+    assert "2 verdicts changed; 1 empty, 0 not UTF-8; 2 judged by a reward function, left" in capsys.readouterr().out
+    table = pq.read_table(path)
+    assert table["verdict"].to_pylist() == ["wrong", "correct", "unparsed", "correct"]
+    assert table["reward"].to_pylist() == [0.25, 1.0, 0.0, 1.0]
+    assert reward_settings(table) == functions
+
+
 def test_what_is_not_utf8_is_counted_and_graded_by_what_can_be_read(tmp_path, grader, capsys):
     texts = pa.array([rb"\boxed{3} \xff".replace(rb"\xff", b"\xff"), b"\xff", None, b""], pa.binary())
     table = pa.table({**COLUMNS, "answer": ["3"] * 4}).set_column(3, "text", texts)
     path = tmp_path / "damaged.parquet"
-    write_completions([table], grader, path, PROMPT)
+    write_completions([table], grader, path, PROMPT, {})
     assert texts_of(pq.read_table(path)["text"])[1] == [0, 1]
     main(["regrade", str(path)])
     printed = capsys.readouterr().out
@@ -75,7 +94,7 @@ def test_what_is_not_utf8_is_counted_and_graded_by_what_can_be_read(tmp_path, gr
 )
 def test_what_cannot_be_graded_is_named(tmp_path, grader, change, problem):
     columns = {name: values for name, values in (COLUMNS | change).items() if values is not None}
-    write_completions([pa.table(columns)], grader, tmp_path / "bad.parquet", PROMPT)
+    write_completions([pa.table(columns)], grader, tmp_path / "bad.parquet", PROMPT, {})
     with pytest.raises(DataError, match=problem):
         read_completions(tmp_path / "bad.parquet")
 

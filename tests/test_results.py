@@ -66,6 +66,27 @@ def test_an_evaluation_holds_every_completion_of_the_files(results):
     assert evaluation.faults["truncated"].sum() > 0
 
 
+def test_accuracy_is_the_mean_reward_and_what_is_correct_has_a_reward_of_one(tmp_path):
+    """Four sampled completions of a question earn 1, 1/2, 1/4 and 0 in place of what they had; its greedy one 1/2."""
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    path = root / "evaluate/easy/grpo/0/completions.parquet"
+    frame = pd.read_parquet(path)
+    chosen = (frame["prompt"] == "word2-002") & (frame["step"] == frame["step"].max())
+    frame.loc[chosen & (frame["mode"] == "sampled"), "reward"] = [1, 0.5, 0.25, 0]
+    frame.loc[chosen & (frame["mode"] == "greedy"), "reward"] = 0.5
+    frame.loc[chosen, "verdict"] = np.where(frame.loc[chosen, "reward"] == 1, "correct", "wrong")
+    frame.to_parquet(path, index=False)
+    evaluation = load_evaluation(Results(root), "easy", "grpo", [0])
+    at = evaluation.questions.index("word2-002")
+    assert evaluation.sampled[0, -1, at] == 1.75 / 4
+    assert evaluation.greedy[0, -1, at] == 0.5
+    assert evaluation.correct[0, -1, at] == 1
+    others = frame[(frame["benchmark"] == "word2") & (frame["step"] == frame["step"].max())]
+    expected = others.loc[others["mode"] == "sampled", "reward"].mean()
+    curve = compare(Results(root), "easy", ["grpo"], [0], 10).curve("grpo", ["word2"])
+    assert curve.mean[-1] == pytest.approx(expected)
+
+
 def test_a_missing_run_is_named(results):
     with pytest.raises(UserError, match=r"evaluate/easy/grpo/7/completions\.parquet: no such file"):
         load_evaluation(results, "easy", "grpo", [0, 7])

@@ -11,6 +11,7 @@ from dopr.config import Config, ConfigError
 from dopr.errors import RewardError, UserError
 from dopr.jobs import Jobs
 from dopr.plugins import load_function
+from dopr.preflight import check_rewards
 from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
 from dopr.rewards import RULES, Rewards, wrong_labels
@@ -225,3 +226,23 @@ def test_another_content_of_the_file_is_another_run(tmp_path, raw):
         file.write_text(f"def f(prompt, text):\n    return {value}\n")
         found.append(Jobs(Config.parse(raw)).train("grpo")["reward_file"])
     assert found[0] != found[1]
+
+
+def test_another_content_of_the_file_is_another_evaluation(tmp_path, raw):
+    file = tmp_path / "mine.py"
+    raw["evaluate"]["reward"] = {"chain3": f"{file}:f"}
+    found = []
+    for value in (0, 1):
+        file.write_text(f"def f(prompt, text):\n    return {value}\n")
+        found.append(Jobs(Config.parse(raw)).evaluate()["rewards"])
+    assert [list(rewards) for rewards in found] == [["chain3"], ["chain3"]]
+    assert found[0]["chain3"]["sha256"] != found[1]["chain3"]["sha256"]
+
+
+def test_functions_that_cannot_be_loaded_are_named_with_their_key(raw):
+    raw["evaluate"]["reward"] = {"chain3": "absent.py:f"}
+    with pytest.raises(ConfigError, match=r"evaluate.reward: 'absent.py:f' cannot be loaded"):
+        check_rewards(Config.parse(raw))
+    raw["recipes"]["dopr"]["reward"] = {"kind": "function", "function": "absent.py:g"}
+    with pytest.raises(ConfigError, match=r"recipes.dopr.reward.function: 'absent.py:g' cannot be loaded"):
+        check_rewards(Config.parse(raw))

@@ -67,7 +67,7 @@ def test_every_format_gives_the_same_prompts(tmp_path: Path, suffix: str) -> Non
 
 def test_a_format_may_be_given_where_the_name_does_not_say(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.txt", ROWS)
-    assert "its name does not end in .parquet, .jsonl, .csv; give the source's `format`" in refusal(path)
+    assert "its name does not end in .parquet, .jsonl, .json, .csv, .tsv; give the source's `format`" in refusal(path)
     assert load(path, format="jsonl").prompts == PROMPTS
 
 
@@ -124,20 +124,21 @@ def test_fields_are_found_within_lists_and_objects(tmp_path: Path) -> None:
     assert load(path, **fields).prompts == [Prompt("mine-3", "1 + 1?\n", "2", "mine")]
     message = "row 1: has no field 'prompt.1.content'; it has prompt, graded, extra: name one in the source"
     assert refusal(path, **{**fields, "question": "prompt.1.content"}) == message
+    assert load(path, **{**fields, "question": "prompt.-1.content"}).prompts[0].text == "1 + 1?\n"
+    assert refusal(path, **{**fields, "question": "prompt.-2.content"}).startswith("row 1: has no field 'prompt.-2.con")
 
 
-@pytest.mark.parametrize(
-    ("value", "answer"), [(27.0, "27"), (0.5, "0.5"), (3, "3"), (["$x$"], "$x$"), (" 4 ", "4"), ("0", "0")]
-)
-def test_answers_are_text_or_numbers(tmp_path: Path, value: object, answer: str) -> None:
-    path = write_rows(tmp_path / "rows.jsonl", [{**ROWS[0], "label": value}])
-    assert load(path).prompts[0].answer == answer
+def test_a_column_may_have_dots_in_its_name(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.csv", [{"q.text": "1 + 1?", "answer": "2"}])
+    assert load(path, question="q.text", answer="answer", id=None, category=None).prompts[0].text == "1 + 1?\n"
 
 
 def test_the_answer_of_a_worked_solution_is_in_its_last_box(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [{**ROWS[0], "label": r"\boxed{1}, no, \boxed{\frac{1}{2}}."}])
-    assert load(path, boxed=True).prompts[0].answer == r"\frac{1}{2}"
-    assert "which has no complete \\boxed{}" in refusal(write_rows(path, ROWS), boxed=True)
+    assert load(path, answer_format="boxed").prompts[0].answer == r"\frac{1}{2}"
+    with pytest.warns(FutureWarning, match="write `answer_format: boxed` for `boxed: true`"):
+        assert Source(file=path, boxed=True).answer_format == "boxed"
+    assert "which has no complete \\boxed{}" in refusal(write_rows(path, ROWS), answer_format="boxed")
 
 
 def test_choices_stand_below_the_question(tmp_path: Path) -> None:
@@ -167,6 +168,19 @@ def test_copies_of_a_row_count_once(tmp_path: Path) -> None:
     assert (loaded.origin["rows"], loaded.origin["copies"]) == (3, 1)
 
 
+def test_copies_need_no_id_to_be_known(tmp_path: Path) -> None:
+    rows = [ROWS[0], *[ROWS[1]] * 5, {**ROWS[1], "page": 2}]  # the last is no copy: it says something else
+    loaded = load(write_rows(tmp_path / "rows.jsonl", rows), id=None)
+    assert [prompt.id for prompt in loaded.prompts] == ["mine-0", "mine-1", "mine-6"]
+    assert (loaded.origin["rows"], loaded.origin["copies"]) == (7, 4)
+
+
+def test_every_prompt_has_the_place_it_was_read_from(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n\n" for row in [ROWS[0], ROWS[0], ROWS[1]]))
+    assert load(path).places == {"mine-7": f"{path}: row 1", "mine-9": f"{path}: row 5"}
+
+
 # --- damaged rows ---
 
 
@@ -174,11 +188,11 @@ def test_copies_of_a_row_count_once(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"label": ""}, "row 2: field 'label' is empty; give an answer, or set the source's `unanswered`"),
-        ({"label": None}, "row 2: field 'label' is 'None', and neither text nor a number; write the answer out"),
+        ({"label": None}, "row 2: field 'label' is empty; give an answer, or set the source's `unanswered`"),
         ({"label": True}, "row 2: field 'label' is 'True', and neither text nor a number"),
         ({"label": ["1", "2"]}, "row 2: field 'label' is \"['1', '2']\", and neither text nor a number"),
-        ({"text": 3}, "row 2: field 'text' is '3', and not text; every row needs some"),
-        ({"text": "  "}, "row 2: field 'text' is '  ', and not text"),
+        ({"text": 3}, "row 2: field 'text' is '3', and neither text nor a list of chat messages"),
+        ({"text": "  "}, "row 2: field 'text' is '  ', and neither text nor a list of chat messages"),
         ({"number": None}, "row 2: field 'number' is 'None', and neither text nor a whole number"),
         ({"number": 7}, "row 2: has the id of row 1, number 'mine-7'; make it another"),
     ],
@@ -194,9 +208,10 @@ def test_a_row_without_a_field_is_named_with_the_fields_it_has(tmp_path: Path) -
 
 
 def test_rows_without_an_answer_are_kept_where_the_source_says_so(tmp_path: Path) -> None:
-    loaded = load(write_rows(tmp_path / "rows.jsonl", [ROWS[0], {**ROWS[1], "label": ""}]), unanswered=True)
-    assert [prompt.answer for prompt in loaded.prompts] == ["2", ""]
-    assert loaded.origin["unanswered"] == ["mine-9"]
+    rows = [ROWS[0], {**ROWS[1], "label": ""}, {**ROWS[1], "label": None, "number": 10}]
+    loaded = load(write_rows(tmp_path / "rows.jsonl", rows), unanswered=True)
+    assert [prompt.answer for prompt in loaded.prompts] == ["2", "", ""]
+    assert loaded.origin["unanswered"] == ["mine-9", "mine-10"]
 
 
 @pytest.mark.parametrize(

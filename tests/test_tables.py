@@ -89,6 +89,22 @@ def test_main_table_holds_what_the_files_hold(results, comparison):
     assert row["to 0.6"] == f"{numbers.loc['dopr', 'rollouts_to_0.6']:.0f} (3/3)"
     assert row["to 0.99"] == "> 3840 (0/3)"
     assert table.rows[0][-2:] == ["–", "–"]
+    assert 0 < numbers.loc["base", "unparsed"] < 1
+    assert table.notes == []
+
+
+def test_a_zero_of_completions_that_cannot_be_read_is_called_one(comparison):
+    evaluation = comparison.evaluations["grpo"]
+    unparsed = evaluation.faults["unparsed"].copy()
+    unparsed[:, 0] = 1.0
+    none = dataclasses.replace(evaluation, faults={**evaluation.faults, "unparsed": unparsed})
+    untaught = dataclasses.replace(comparison, evaluations={**comparison.evaluations, "grpo": none})
+    table = main_table([untaught], [untaught], GROUPS, [0.6], "grpo")
+    (note,) = table.notes
+    assert note.startswith("easy, base policy: no completion holds an answer where verify.extraction looks for one")
+    assert table.numbers.set_index("method")["unparsed"]["base"] == pytest.approx(1)
+    assert note in table.markdown()
+    assert f"<p>{note}</p>" in table.html()
 
 
 def test_target_table_measures_against_the_reference_and_charges_the_profile(comparison):
@@ -217,6 +233,13 @@ def test_a_table_in_four_forms(tmp_path):
     html = (tmp_path / "small.html").read_text()
     assert "<tr><td>x &amp; y</td><td>≥ 1×</td></tr>" in html
     assert "td:nth-child(-n+1){text-align:left}" in html
+
+
+def test_notes_stand_below_a_table():
+    table = Table(pd.DataFrame({"a": [1]}), ["a"], [["1"]], 1, ["5 % < x", "more"])
+    assert table.markdown() == "| a |\n| --- |\n| 1 |\n\n5 % < x\n\nmore\n"
+    assert table.latex().endswith("\\end{tabular}\n\\par 5 \\% $<$ x\n\\par more\n")
+    assert table.html().endswith("</table>\n<p>5 % &lt; x</p>\n<p>more</p>\n")
 
 
 def test_a_long_table_may_break_over_pages():
@@ -370,8 +393,8 @@ def test_choosing_among_equal_checkpoints_inflates_as_much_as_noise_does(compari
     """All checkpoints equally good: the best of them is better by luck alone, which the other half does not share."""
     evaluation = comparison.evaluations["dopr"]
     noise = np.random.default_rng(0).binomial(4, 0.5, evaluation.correct.shape)
-    lucky = inflation(dataclasses.replace(evaluation, correct=noise), 0)
-    none = inflation(dataclasses.replace(evaluation, correct=np.full(evaluation.correct.shape, 2)), 0)
+    lucky = inflation(dataclasses.replace(evaluation, earned=noise.astype(float)), 0)
+    none = inflation(dataclasses.replace(evaluation, earned=np.full(evaluation.earned.shape, 2.0)), 0)
     assert none == 0
     assert 0.05 < lucky < 0.4
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from dopr.data.encoding import ContextError, check_fit, encode_prompt
+from dopr.data.encoding import ContextError, check_fit, decode_completion, encode_prompt
 from dopr.data.section import PromptStyle
 from dopr.data.templates import KNOWN, make_template
 from dopr.files import DataError, read_json
@@ -62,8 +62,10 @@ def test_the_hash_is_of_all_that_stands_around_a_question() -> None:
 
 
 def test_a_question_with_braces_is_left_alone() -> None:
-    template = make_template(PromptStyle(template="qwen25-math-cot"), None)
-    assert r"\{x\} {question} {system} {0}" in template.render(r"\{x\} {question} {system} {0}")
+    template = make_template(PromptStyle(template="qwen25-math-cot", system="{question} {system}"), None)
+    text = template.render(r"\{x\} {question} {system} {0}")
+    assert r"user\n\{x\} {question} {system} {0}<|im_end|>".replace(r"\n", "\n") in text
+    assert text.startswith("<|im_start|>system\n{question} {system}<|im_end|>")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,10 @@ def test_a_question_with_braces_is_left_alone() -> None:
         ({"template": "plane"}, r"prompt.template: there is no 'plane'; did you mean 'plain'\?"),
         ({"template": "plain", "system": "a"}, "prompt.system: template plain has no place for it; leave it null"),
         ({"template": "own"}, "prompt.template: own needs base.model"),
-        ({"template": "llama-3.2", "system": "a {question}"}, "prompt.system: must not hold {question}"),
+        (
+            {"template": "llama-3.2", "examples": [{"question": "1 + 1?", "answer": "2"}]},
+            "prompt.examples: template llama-3.2 has no turns before the question; use own",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_refused(style: dict, message: str) -> None:
@@ -104,11 +109,21 @@ def test_a_models_own_template_is_what_transformers_writes(tiny: Path, tmp_path:
     assert make_template(PromptStyle(template="own"), model).render("x") == "[user]x[assistant]"
 
 
+def test_examples_are_turns_before_the_question(tiny: Path, tmp_path: Path) -> None:
+    model = with_chat_template(tiny, tmp_path / "model", CHAT)
+    shown = [{"question": "2 + 2?", "answer": "4"}, {"question": "3 + 3?", "answer": "6"}]
+    style = PromptStyle(template="own", system="Be brief.", suffix=" Say.", examples=shown)
+    turns = "[user]2 + 2? Say.[assistant]4[user]3 + 3? Say.[assistant]6[user]1 + 1? Say.[assistant]"
+    assert make_template(style, model).render("1 + 1?") == f"[system]Be brief.{turns}"
+    other = style.model_copy(update={"examples": style.examples[:1]})
+    assert make_template(style, model).describe() != make_template(other, model).describe()
+
+
 def test_a_model_without_a_usable_template_is_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no chat template; name one of the others"):
         make_template(PromptStyle(template="own"), str(tiny))
     model = with_chat_template(tiny, tmp_path / "model", "{% for m in messages %}{{ m.role }}{% endfor %}")
-    with pytest.raises(DataError, match="does not write the question once"):
+    with pytest.raises(DataError, match="does not write the user turn once; name another"):
         make_template(PromptStyle(template="own"), model)
 
 
@@ -156,3 +171,12 @@ def test_the_longest_prompt_and_its_completion_must_fit() -> None:
         "prompt long has 5 tokens; with rollout.max_new_tokens 10 that is more than the model's context of 14: "
         "lower rollout.max_new_tokens to 9 or less"
     )
+
+
+def test_an_end_token_is_no_part_of_the_text_whether_the_tokenizer_knows_it_as_one_or_not():
+    plain = Tokenizer(models.WordLevel({"7": 0, "</s>": 1}, unk_token="7"))
+    known = Tokenizer.from_str(plain.to_str())
+    known.add_special_tokens(["</s>"])
+    for tokenizer in (plain, known):
+        assert decode_completion(tokenizer, (0, 0, 1), "stop") == "7 7"
+        assert decode_completion(tokenizer, (0, 0), "length") == "7 7"

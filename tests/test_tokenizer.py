@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from dopr.data.arithmetic import STYLES, draw, solution
+from dopr.data.arithmetic import STYLES, solution
+from dopr.data.families import draw
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 
 FAMILIES = ["chain1", "chain5", "mul3", "eq1", "eq2", "word1", "word2", "mod1", "big1", "big2"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from scipy.stats import chi2_contingency, chisquare
 
 from dopr.policy.logprobs import completion_logprobs
+from dopr.policy.lora import Merged
 from dopr.rollout import torch_engine
-from dopr.rollout.decoder import Decoder
 from dopr.rollout.torch_engine import TorchEngine
 
 PROMPTS = [[5, 9, 11, 40, 3, 2, 8], [7], [6, 6, 21], [33, 20, 10, 4]]
@@ -67,6 +69,13 @@ def test_greedy_choices_are_those_of_transformers(engine, reference):
         assert list(sample.tokens) == theirs[0, len(prompt) :].tolist()
 
 
+def test_what_is_drawn_for_a_prompt_does_not_depend_on_what_is_beside_it(engine):
+    together = engine.generate(PROMPTS, 3, 1.0, NEW, seed=4)
+    for i, prompt in enumerate(PROMPTS):
+        (alone,) = engine.generate([prompt], 3, 1.0, NEW, seed=4 + 3 * i)
+        assert [sample.tokens for sample in alone] == [sample.tokens for sample in together[i]]
+
+
 def test_greedy_ignores_the_seed_and_when_rows_are_dropped_or_split_into_batches(engine, monkeypatch):
     prompts = [prompt[:length] for prompt in PROMPTS for length in (1, 2, 3, 7)]
     plain = [group[0].tokens for group in engine.generate(prompts, 1, 0.0, NEW, seed=0)]
@@ -118,12 +127,13 @@ def test_the_distribution_of_a_later_token_does_not_depend_on_when_rows_are_drop
 
 def test_new_weights_change_what_is_drawn_and_how_likely_it_is(engine, reference):
     before = engine.generate(PROMPTS, 2, 1.0, 8, seed=7)
-    weights = {name: weight.clone() for name, weight in reference.policy.state_dict().items()}
-    weights["model.norm.weight"] *= -1
-    engine.load_weights(weights)
+    changed = copy.deepcopy(reference.policy.network)
+    with torch.no_grad():
+        changed.model.norm.weight *= -1
+    engine.load_weights(Merged(changed))
     after = engine.generate(PROMPTS, 2, 1.0, 8, seed=7)
     assert [sample.tokens for sample in flat(after)] != [sample.tokens for sample in flat(before)]
-    fresh = TorchEngine(Decoder(reference.policy.config, weights), [1])
+    fresh = TorchEngine(changed, [1])
     assert after == fresh.generate(PROMPTS, 2, 1.0, 8, seed=7)
 
 
@@ -144,7 +154,7 @@ def test_a_completion_ends_with_its_only_end_token_or_at_the_limit(engine):
 
 
 def test_any_of_several_end_tokens_ends_a_completion(reference):
-    engine = TorchEngine(Decoder.from_folder(reference.folder), range(25))
+    engine = TorchEngine(reference.policy.network, range(25))
     samples = flat(engine.generate(PROMPTS, 16, 1.0, NEW, seed=9))
     assert len({sample.tokens[-1] for sample in samples if sample.finish == "stop"}) > 5
     assert all(min(sample.tokens[:-1], default=25) >= 25 for sample in samples)

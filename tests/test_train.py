@@ -10,53 +10,17 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dopr.checkpoint import RunState
-from dopr.config import Config, Sampling
+from dopr.config import Config
 from dopr.ledger import Ledger
 from dopr.policy import model
 from dopr.recipe import Critic, Lora, Recipe, Reuse, Reward
 from dopr.records import Prompt
-from dopr.rollout.torch_engine import TorchEngine
-from dopr.selection.selector import Ask, Memoryless, Setup, make_selector
+from dopr.selection.selector import Ask, Memoryless, Setup
 from dopr.train import Run, SelectorError, roll_out, train
 from dopr.verify.grader import Grader
+from fixture_run import StoppedError, make_run
 
 STEPS = 6
-
-
-class StoppedError(Exception):
-    """Stands for the moment a process is killed."""
-
-
-def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int = -1) -> Run:
-    """A run whose process dies before it reports step `stop_at`."""
-
-    def report(row: dict[str, float], _: object) -> None:
-        if row["step"] == stop_at:
-            raise StoppedError
-
-    setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step, recipe.group_size)
-    return Run(
-        name="pool/method/0",
-        phase="train",
-        seed=0,
-        recipe=recipe,
-        sampling=Sampling(temperature=1.0, max_new_tokens=8),
-        pool={prompt.id: prompt for prompt in pool},
-        policy=model.load(base),
-        tokenizer=Tokenizer.from_file(str(base / "tokenizer.json")),
-        engine=TorchEngine.from_folder(base),
-        selector=make_selector(recipe.selector, setup, recipe.options),
-        grader=grader,
-        state=RunState(folder),
-        save_policy=lambda policy, path: model.save(policy, path, like=base),
-        snapshot_steps=frozenset({2, STEPS}),
-        checkpoint_every=2,
-        gpus=0.0,
-        beside=1,
-        report=report,
-        on_checkpoint=lambda rows: None,
-    )
 
 
 @pytest.fixture
@@ -82,7 +46,7 @@ def boxing(tiny: Path, tmp_path: Path) -> Path:
     ids = torch.tensor(rows)
     optimiser = torch.optim.AdamW(policy.parameters(), lr=0.01)
     for _ in range(60):
-        loss = torch.nn.functional.cross_entropy(policy.logits(policy(ids))[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(policy.network(ids).logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -97,7 +61,7 @@ def pool() -> list[Prompt]:
 
 def outcome(run: Run, folder: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]], list[dict]]:
     Ledger(run.state.folder / "ledger", run.name, STEPS).write(folder / "ledger.parquet")
-    return run.policy.state_dict(), run.metrics, pq.read_table(folder / "ledger.parquet").to_pylist()
+    return run.policy.network.state_dict(), run.metrics, pq.read_table(folder / "ledger.parquet").to_pylist()
 
 
 def assert_same(first: tuple, second: tuple) -> None:
@@ -135,11 +99,11 @@ def test_the_policy_learns_and_the_counts_agree(
     boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
 ) -> None:
     run = make_run(boxing, tmp_path, pool, recipe, grader)
-    before = {name: value.clone() for name, value in run.policy.state_dict().items()}
+    before = {name: value.clone() for name, value in run.policy.network.state_dict().items()}
     watch = train(run)
     _, metrics, ledger = outcome(run, tmp_path)
     assert any(row["updated"] for row in metrics)
-    assert any(not torch.equal(before[name], value) for name, value in run.policy.state_dict().items())
+    assert any(not torch.equal(before[name], value) for name, value in run.policy.network.state_dict().items())
     assert [row["rollouts"] for row in metrics] == [16 * (i + 1) for i in range(STEPS)]
     assert metrics[-1]["tokens"] == sum(row["prompt_tokens"] + row["completion_tokens"] for row in ledger)
     for row in metrics:
@@ -160,15 +124,19 @@ def test_sampler_and_trainer_agree_on_log_probabilities(
 def test_the_terms_beside_the_policy_gradient_need_no_reward(
     boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
 ) -> None:
-    """No answer is ever right, and every step is an update all the same."""
+    """No answer is ever right, and every step is an update all the same; once with the bonus, and once without."""
     pool = [replace(prompt, answer="70") for prompt in pool]
-    loss = recipe.loss.model_copy(update={"policy_gradient": False, "entropy": 0.1, "kl": 0.001})
-    run = make_run(boxing, tmp_path, pool, recipe.model_copy(update={"loss": loss, "learning_rate": 0.001}), grader)
-    train(run)
-    assert not any(row["signal"] for row in run.metrics)
-    assert all(row["updated"] for row in run.metrics)
-    assert run.metrics[-1]["entropy"] > run.metrics[0]["entropy"]
-    assert run.metrics[0]["kl"] == 0 < run.metrics[-1]["kl"]
+    ends = []
+    for entropy in (0.0, 1.0):
+        loss = recipe.loss.model_copy(update={"policy_gradient": False, "entropy": entropy, "kl": 0.001})
+        changed = recipe.model_copy(update={"loss": loss, "learning_rate": 0.001})
+        run = make_run(boxing, tmp_path / str(entropy), pool, changed, grader)
+        train(run)
+        assert not any(row["signal"] for row in run.metrics)
+        assert all(row["updated"] for row in run.metrics)
+        ends.append(run.metrics[-1])
+    assert ends[1]["entropy"] > ends[0]["entropy"]
+    assert run.metrics[0]["kl"] == 0 < ends[1]["kl"]
 
 
 def test_a_selector_that_names_an_unknown_prompt_is_refused(

@@ -15,7 +15,7 @@ from dopr.policy import model
 from dopr.policy.advantages import group_advantages, overlong_penalty
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.loss import Extent, minibatch_loss
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.policy.update import Objective, Weighted, collect
 from dopr.recipe import Loss
 from fixture_rollouts import make_rollout
@@ -64,7 +64,7 @@ def make_trainer(folder: Path, output: Path, rewards: list[float] | None = None,
     return trainer
 
 
-def make_rows(policy: Transformer, lengths: list[int] | None = None) -> list[Weighted]:
+def make_rows(policy: Policy, lengths: list[int] | None = None) -> list[Weighted]:
     """Prompts and completions of differing lengths, drawn by a policy far enough away for the clip to be active."""
     rng, rows = random.Random(0), []
     for i, advantage in enumerate(ADVANTAGES):
@@ -82,12 +82,12 @@ def make_rows(policy: Transformer, lengths: list[int] | None = None) -> list[Wei
 
 
 @pytest.fixture
-def policy(tiny: Path) -> Transformer:
+def policy(tiny: Path) -> Policy:
     return model.load(tiny)
 
 
 @pytest.fixture
-def starting(tiny: Path) -> Transformer:
+def starting(tiny: Path) -> Policy:
     """Another policy to diverge from."""
     policy = model.load(tiny)
     noise = torch.Generator().manual_seed(1)
@@ -98,7 +98,7 @@ def starting(tiny: Path) -> Transformer:
 
 
 def ours(
-    policy: Transformer, rows: list[Weighted], loss: Loss, starting: Transformer | None, share: float | None = None
+    policy: Policy, rows: list[Weighted], loss: Loss, starting: Policy | None, share: float | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Our loss and its gradient; rows that need not be computed are left out."""
     objective = Objective(loss, TEMPERATURE, LIMIT, starting)
@@ -108,10 +108,10 @@ def ours(
     policy.zero_grad()
     terms.loss.backward()
     assert 0 < terms.clipped < 1
-    return terms.loss.detach(), {name: weight.grad for name, weight in policy.named_parameters()}
+    return terms.loss.detach(), {name: weight.grad for name, weight in policy.network.named_parameters()}
 
 
-def their_inputs(rows: list[Weighted], starting: Transformer) -> dict[str, Tensor]:
+def their_inputs(rows: list[Weighted], starting: Policy) -> dict[str, Tensor]:
     """The rows as TRL wants them: prompts padded on the left, completions on the right."""
     prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
     widest, longest = max(map(len, prompts)), max(map(len, completions))
@@ -258,7 +258,7 @@ def test_rejection_sampling_fine_tuning_is_the_cross_entropy_of_transformers(tin
     objective = Objective(make_loss("rft"), 1.0, LIMIT, None)  # theirs knows no other temperature
     terms = minibatch_loss(collect(policy, rows, objective, 0), Extent(ROWS, tokens, tokens, LIMIT), objective.loss)
     terms.loss.backward()
-    gradients = [dict(each.named_parameters()) for each in (policy, network)]
+    gradients = [dict(each.named_parameters()) for each in (policy.network, network)]
     assert_equal(
         (terms.loss.detach(), {name: weight.grad for name, weight in gradients[0].items()}),
         (loss.detach(), {name: weight.grad for name, weight in gradients[1].items()}),

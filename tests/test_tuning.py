@@ -22,11 +22,11 @@ SIBLINGS = {"dopr_cold": "dopr", "max_variance_one": "random_one", "one_shot": "
 def write(path: Path, curve: dict[int, float]) -> Path:
     """Ten sampled completions at each number of rollouts, and one greedy one that must not count."""
     rows = [
-        {"rollouts": rollouts, "mode": "sampled", "verdict": "correct" if i < 10 * accuracy else "wrong"}
+        {"rollouts": rollouts, "mode": "sampled", "reward": float(i < 10 * accuracy)}
         for rollouts, accuracy in curve.items()
         for i in range(10)
     ]
-    rows += [{"rollouts": rollouts, "mode": "greedy", "verdict": "correct"} for rollouts in curve]
+    rows += [{"rollouts": rollouts, "mode": "greedy", "reward": 1.0} for rollouts in curve]
     path.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path

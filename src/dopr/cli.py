@@ -15,8 +15,6 @@ from dopr.errors import exit_with_one_line
 COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
     "bench-dag": "dopr.commands.bench_dag",
-    "bench-decode": "dopr.commands.bench_decode",
-    "bench-adapters": "dopr.commands.bench_adapters",
     "bench-fleet": "dopr.commands.bench_fleet",
     "bench-grader": "dopr.commands.bench_grader",
     "bench-selection": "dopr.commands.bench_selection",

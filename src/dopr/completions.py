@@ -16,13 +16,20 @@ from dopr.verify.grader import Grader
 
 GRADER = b"dopr.grader"  # key of the file's metadata: JSON of the grader's version and settings
 PROMPT = b"dopr.prompt"  # and JSON of the template: its name, its hash, and what was changed in it
+REWARDS = b"dopr.rewards"  # and JSON of the benchmarks that reward functions judged: {name: {function, sha256}}
 GRADED = ("prompt", "answer", "verdict", "text")  # the columns that grading reads and writes
 
 
-def write_completions(tables: Sequence[pa.Table], grader: Grader, output: Path, prompt: Mapping[str, Any]) -> None:
+def write_completions(
+    tables: Sequence[pa.Table],
+    grader: Grader,
+    output: Path,
+    prompt: Mapping[str, Any],
+    rewards: Mapping[str, Any],
+) -> None:
     """Join tables into one compressed file that names its grader; equal content gives equal bytes.
 
-    prompt: how prompts were written (dopr.jobs), kept beside the grader.
+    prompt, rewards: how prompts were written, and reward functions by benchmark (dopr.jobs), kept beside the grader.
     """
     described = {
         "version": grader.version,
@@ -30,8 +37,8 @@ def write_completions(tables: Sequence[pa.Table], grader: Grader, output: Path, 
         "verify": grader.limits.model_dump(mode="json", exclude={"workers"}),
     }
     plain = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
-    written = {GRADER: json.dumps(described, sort_keys=True), PROMPT: json.dumps(dict(prompt), sort_keys=True)}
-    table = plain.replace_schema_metadata(written)
+    written = {GRADER: described, PROMPT: dict(prompt), REWARDS: dict(rewards)}
+    table = plain.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in written.items()})
     write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
@@ -40,7 +47,7 @@ def read_completions(path: Path) -> pa.Table:
 
     Raises:
         DataError: it is missing, no Parquet file, lacks a column or has no rows; or rows have no reference answer,
-            which are counted.
+            which are counted, where the grader judged them.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -54,7 +61,7 @@ def read_completions(path: Path) -> pa.Table:
     if not table.num_rows:
         raise DataError(f"{path}: holds no completions")
     answers, _ = texts_of(table["answer"])
-    empty = [i for i, answer in enumerate(answers) if not answer.strip()]
+    empty = [i for i in graded_rows(table) if not answers[i].strip()]
     if empty:
         prompt = table["prompt"][empty[0]].as_py()
         raise DataError(
@@ -72,7 +79,24 @@ def grader_settings(table: pa.Table) -> dict[str, Any] | None:
 
 def prompt_settings(table: pa.Table) -> dict[str, Any]:
     """How the prompts of a file were written; empty if it does not say."""
-    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(PROMPT, b"{}"))
+    return _described(table, PROMPT)
+
+
+def reward_settings(table: pa.Table) -> dict[str, Any]:
+    """The reward functions that judged a file's benchmarks, by benchmark; empty where the grader judged all."""
+    return _described(table, REWARDS)
+
+
+def graded_rows(table: pa.Table) -> list[int]:
+    """The places of the completions that the grader judged, and no reward function."""
+    functions = reward_settings(table)
+    if not functions:
+        return list(range(table.num_rows))
+    return [i for i, benchmark in enumerate(table["benchmark"].to_pylist()) if benchmark not in functions]
+
+
+def _described(table: pa.Table, key: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(key, b"{}"))
     return found
 
 

@@ -1,7 +1,7 @@
 """The experiment's configuration: typed, range-checked, and strict about unknown keys.
 
 `Config.parse` takes the mapping read from config.yaml (with any overlay merged in) and either returns a frozen
-object or raises ConfigError with one line that names the key, the value and the fix.
+object or raises ConfigError with one line that names the file, the key, the value and the fix.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 import sys
 import typing
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dopr.bounds.section import Complexity
+from dopr.configfiles import BASE, ConfigFiles
 from dopr.data.section import Data, PromptStyle, Weights
-from dopr.errors import UserError, suggestion
+from dopr.errors import ConfigError, suggestion
 from dopr.hardware import Hardware
 from dopr.inheritance import inherit, merge
 from dopr.protocol import Evaluate
@@ -24,10 +26,6 @@ from dopr.section import PositiveInt, Section, Share
 from dopr.verify.section import Verify
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+$")  # the names of models there
-
-
-class ConfigError(UserError):
-    """A configuration that cannot be run; the message is one line for the user."""
 
 
 class WarmStart(Section):
@@ -52,17 +50,34 @@ class WarmStart(Section):
 
 
 class Base(Section):
-    """The starting policy: a folder in the Hugging Face layout, or with a revision a model of the hub (owner/name), or,
-    when model is null, the warm-started one."""
+    """The starting policy: a folder in the Hugging Face layout, a GGUF file (FILE.gguf, or package:NAME/FILE.gguf in an
+    installed Python package), with a revision a model of the hub (owner/name), or, when model is null, the warm-started
+    one.
+
+    attn_implementation: transformers' name of the attention that networks are computed with; null is sdpa where the
+    kind of model has it.
+    """
 
     model: str | None
     revision: str | None = None
+    attn_implementation: str | None = None
     warm_start: WarmStart
 
     @property
     def fetched(self) -> str | None:
         """The folder that a model of the hub is put in; None where there is none to fetch."""
         return f"results/base/{self.model.replace('/', '--')}" if self.model and self.revision else None
+
+    @property
+    def converted(self) -> str | None:
+        """The folder that a GGUF file is written to; None where there is none."""
+        gguf = self.model is not None and self.revision is None and self.model.endswith(".gguf")
+        return f"results/base/{Path(self.model or '').stem}" if gguf else None
+
+    @property
+    def local(self) -> str | None:
+        """The model folder on this machine that needs no network: a GGUF file's, or the one that is given."""
+        return self.converted or (None if self.revision else self.model)
 
     @model_validator(mode="after")
     def _named_as_on_the_hub(self) -> Base:
@@ -74,21 +89,27 @@ class Base(Section):
 class Sampling(Section):
     """How completions are drawn.
 
-    engine: what draws them. kv_cache_gb: memory of vLLM's cache, in GiB. tensor_parallel: of the processes that train
-    together, so many share one vLLM. max_logprob_gap: a run stops when a sampled token's log-probability and the
-    trainer's differ by more; see gap_limit.
+    engine: what draws them. kv_cache_gb: memory of vLLM's cache, in GiB; null is half of what
+    is free on a GPU, and 1 on a CPU. enforce_eager: vLLM without CUDA graphs and
+    compilation; null is so on a CPU alone. tensor_parallel: of the processes that train together, so many share one
+    vLLM. max_logprob_gap: a run stops when the log-probabilities of sampler and trainer differ by more; see gap_limits.
     """
 
     temperature: float = Field(ge=0)
     max_new_tokens: PositiveInt
     engine: Literal["torch", "vllm"] = "torch"
-    kv_cache_gb: float = Field(default=1.0, gt=0)
+    kv_cache_gb: float | None = Field(default=None, gt=0)
+    enforce_eager: bool | None = None
     tensor_parallel: PositiveInt = 1
     max_logprob_gap: float | None = Field(default=None, gt=0)
 
-    def gap_limit(self, dtype: str) -> float:
-        """max_logprob_gap, or what a sound engine stays well below: measured were 8e-6 and 0.14 (docs/vllm.md)."""
-        return self.max_logprob_gap or {"float32": 0.001, "bfloat16": 1.0}[dtype]
+    def gap_limits(self, dtype: str) -> tuple[float, float]:
+        """The most nats that sampler and trainer may differ by, in the mean over tokens and in the 95 % quantile.
+
+        The quantile's is max_logprob_gap, or what a sound engine stays well below (docs/vllm.md); the mean's a fifth.
+        """
+        high = self.max_logprob_gap or {"float32": 0.001, "bfloat16": 0.5}[dtype]
+        return high / 5, high
 
 
 class Ratio(Section):
@@ -129,7 +150,6 @@ class Config(Section):
     pools: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds_per_job: PositiveInt
-    seeds_together: bool = False
     data: Data
     prompt: PromptStyle = PromptStyle()
     base: Base
@@ -141,6 +161,7 @@ class Config(Section):
     recipes: dict[str, Recipe]
     complexity: Complexity
     evaluate: Evaluate
+    published: bool = True
     ratio: Ratio = Ratio()
     tune: Tune
 
@@ -166,7 +187,7 @@ class Config(Section):
             ("methods", self.methods, recipes),
             ("profile", [self.profile], recipes),
             ("complexity.recipe", [self.complexity.recipe], recipes),
-            ("evaluate.reference", [self.evaluate.reference], self.methods),
+            ("evaluate.reference", [self.reference], self.methods),
             ("tune.methods", self.tune.methods, recipes),
             ("pools", self.pools, pools),
             ("complexity.pools", self.complexity.pools, self.pools),
@@ -178,6 +199,7 @@ class Config(Section):
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
         self.evaluate.by_benchmark(self.evaluated)
+        self.evaluate.functions(self.evaluated)
         self._fits_in_the_pools()
         for name, recipe in self.recipes.items():
             buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
@@ -194,6 +216,17 @@ class Config(Section):
         return [*self.data.group_of, *validation]
 
     @property
+    def reference(self) -> str:
+        """The method that savings are measured against."""
+        return self.evaluate.reference or self.methods[0]
+
+    @property
+    def evaluated_rollouts(self) -> list[int]:
+        """After how many training rollouts checkpoints are evaluated, for all methods; each run's last one is, too."""
+        most = max(recipe.steps * recipe.rollouts_per_step for recipe in map(self.recipes.__getitem__, self.methods))
+        return self.evaluate.rollouts or sorted({-(-most // parts) for parts in (1, 2, 4, 8, 16)})
+
+    @property
     def evaluation_tokens(self) -> int:
         """Most new tokens of a completion that is evaluated."""
         return self.evaluate.max_new_tokens or self.rollout.max_new_tokens
@@ -202,15 +235,19 @@ class Config(Section):
         """Where the starting policy of a pool lies: the given model, or the warm-started one of the pool's seed."""
         seed = self.data.pools[pool].base_seed
         warm = f"results/base/{self.base.warm_start.seed if seed is None else seed}"
-        return self.base.fetched or self.base.model or warm
+        return self.base.fetched or self.base.local or warm
 
     def _fits_in_the_pools(self) -> None:
         sizes_known = [size for name in self.pools if (size := self.data.pools[name].size)]
         smallest = min(sizes_known, default=sys.maxsize)  # of the others, the data job says
-        wanted = max((count for count in self.complexity.methods if count != "all"), default=0)
+        ladder = self.complexity.methods if self.complexity.pools else {}
+        wanted = max((count for count in ladder if count != "all"), default=0)
         if wanted > smallest:
             raise ValueError(f"complexity.methods: {wanted} is more than the {smallest} prompts of the smallest pool")
+        used = {*self.methods, *ladder.values(), *([self.complexity.recipe] if ladder else [])}
         for name, recipe in self.recipes.items():
+            if name not in used:
+                continue
             sizes = {f"options.{key}": recipe.options.get(key) for key in ("candidates", "top")}
             for key, size in {"prompts_per_step": recipe.prompts_per_step, **sizes}.items():
                 if isinstance(size, int) and size > smallest:
@@ -219,18 +256,21 @@ class Config(Section):
                     )
 
     @classmethod
-    def parse(cls, raw: dict[str, Any], source: str = "config.yaml") -> Config:
+    def parse(cls, raw: dict[str, Any], files: ConfigFiles | None = None) -> Config:
         """The checked configuration.
 
+        Args:
+            files: the files it was merged from; None is config.yaml alone.
+
         Raises:
-            ConfigError: one line naming `source`, the key, the value, and what to change.
+            ConfigError: one line naming the file, the key, the value, and what to change.
         """
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
             problems = [_explain(problem) for problem in error.errors()]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ConfigError(f"{source}: {problems[0]}{more}")
+        raise ConfigError((files or ConfigFiles({BASE: raw})).named(f"{problems[0]}{more}"))
 
 
 def _explain(problem: Any) -> str:

@@ -114,7 +114,7 @@ def base_budget(results: Results, comparison: Comparison, method: str) -> Measur
     evaluation = comparison.evaluations[method]
     frames = [results.texts(pool, method, s, 0) for pool, s in zip(evaluation.pools, evaluation.seeds, strict=True)]
     tokens = pd.concat(frames).groupby(["benchmark", "prompt"])["completion_tokens"].mean().to_numpy(dtype=np.float64)
-    rates = evaluation.sampled[:, 0].mean(axis=0)
+    rates = (evaluation.correct[:, 0] / evaluation.samples).mean(axis=0)
     settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
     horizon = settings["rollout"]["max_new_tokens"]
 

@@ -124,7 +124,8 @@ def _question_variance(values: FloatArray, benchmark: IntArray, weights: FloatAr
 
 
 def _sample_variance(accuracy: FloatArray, weights: FloatArray, samples: IntArray) -> FloatArray:
-    """Variance of the mean that the samples make, without bias; nan where questions have one sample."""
+    """Variance of the mean that the samples make; nan where questions have one sample. It is without bias for rewards
+    of 0 and 1, and the most that it can be for others."""
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(samples > 1, accuracy * (1 - accuracy) / (samples - 1), np.nan)
     return np.asarray((each @ weights**2).sum(axis=0) / len(accuracy) ** 2)

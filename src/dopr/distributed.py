@@ -114,22 +114,17 @@ def share_of(rows: Sequence[T]) -> tuple[Sequence[T], float]:
 # --- shards ---
 
 
-def shard(network: nn.Module, layers: Sequence[nn.Module], *entries: str) -> None:
-    """Leave each process a shard of a network's weights, in place: layers by themselves, and the rest.
-
-    entries: methods, beside forward, through which the network is computed.
-    """
+def shard(network: nn.Module, layers: Sequence[nn.Module]) -> None:
+    """Leave each process a shard of a network's weights, in place: layers by themselves, and the rest."""
     if size() == 1:
         return
     from torch.distributed.device_mesh import init_device_mesh  # these take a second to import
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+    from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(next(network.parameters()).device.type, (size(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(network, mesh=mesh, reshard_after_forward=True)
-    for name in entries:
-        register_fsdp_forward_method(network, name)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -11,6 +11,10 @@ class UserError(ValueError):
     """A problem the user can mend; the message names the file or key, the value, and what to change."""
 
 
+class ConfigError(UserError):
+    """A configuration that cannot be run; the message is one line: `key: problem`, or with the file before it."""
+
+
 class RewardError(UserError):
     """A reward that cannot be given, or that nothing can be learned from; the message names the prompt."""
 

@@ -2,20 +2,24 @@
 
 At temperature 0 a benchmark has one sample, and that is the greedy completion itself: it is kept under both modes, so
 that `sampled` is always what the protocol measures.
+
+A completion's reward is 1 if the grader finds it correct, else 0; or, of a benchmark with a reward function of its own,
+what that gives, and then it is correct if the reward is 1, else wrong. Accuracy is the mean reward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dopr.data.encoding import encode_prompt
+from dopr.data.encoding import decode_completion, encode_prompt
 from dopr.files import DataError
-from dopr.records import Prompt, derive_seed
+from dopr.records import Prompt, Verdict, derive_seed
+from dopr.rewards import within_bounds
 from dopr.rollout.engine import Engine, Sample
 from dopr.verify.grader import Grader
 
@@ -36,6 +40,7 @@ SCHEMA = pa.schema(
         "completion_tokens": pa.int32(),
         "finish": pa.string(),
         "verdict": pa.string(),
+        "reward": pa.float64(),
         "text": pa.string(),
     }
 )
@@ -44,11 +49,12 @@ SCHEMA = pa.schema(
 @dataclass(frozen=True)
 class Protocol:
     """By benchmark, samples of a question and their temperature, beside one greedy completion; all of at most
-    max_new_tokens."""
+    max_new_tokens. rewards: the reward functions of the benchmarks that have one; the grader judges the others."""
 
     samples: Mapping[str, int]
     temperature: Mapping[str, float]
     max_new_tokens: int
+    rewards: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,9 +83,9 @@ def evaluate(
     sampled = _sample(engine, prompts, greedy, [question.family for question in questions], protocol, drawn)
     rows: list[dict[str, Any]] = []
     for mode, samples in (("greedy", greedy), ("sampled", sampled)):
-        texts = [[tokenizer.decode(list(sample.tokens)) for sample in group] for group in samples]
-        pairs = [(question.answer, text) for question, group in zip(questions, texts, strict=True) for text in group]
-        verdicts: Iterator[str] = iter(grader.grade(pairs))
+        texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in samples]
+        pairs = [(question, text) for question, group in zip(questions, texts, strict=True) for text in group]
+        judged = iter(judge(grader, protocol.rewards, pairs))
         rows += [
             {
                 "step": spent.step,
@@ -93,13 +99,38 @@ def evaluate(
                 "sample": j,
                 "completion_tokens": len(sample.tokens),
                 "finish": sample.finish,
-                "verdict": next(verdicts),
+                "verdict": verdict,
+                "reward": reward,
                 "text": texts[i][j],
             }
             for i, question in enumerate(questions)
             for j, sample in enumerate(samples[i])
+            for verdict, reward in [next(judged)]
         ]
     return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def judge(
+    grader: Grader, rewards: Mapping[str, Callable[..., Any]], completions: Sequence[tuple[Prompt, str]]
+) -> list[tuple[Verdict, float]]:
+    """Verdict and reward of (question, completion text) pairs, in order.
+
+    Raises:
+        GraderError: see Grader.grade.
+        RewardError: a function gave another number than one from 0 to 1.
+    """
+    graded = [(question.answer, text) for question, text in completions if question.family not in rewards]
+    verdicts = iter(grader.grade(graded))
+    found: list[tuple[Verdict, float]] = []
+    for question, text in completions:
+        if question.family in rewards:
+            value = rewards[question.family](question.row(), text)
+            reward = within_bounds(value, f"evaluate.reward gave {value!r} for a completion of {question.id}")
+            found.append(("correct" if reward == 1 else "wrong", reward))
+        else:
+            verdict = next(verdicts)
+            found.append((verdict, float(verdict == "correct")))
+    return found
 
 
 def _sample(
@@ -127,9 +158,11 @@ def check_questions(questions: Sequence[Prompt], protocol: Protocol, source: str
     """Refuse what cannot be graded or sampled, before anything is generated.
 
     Raises:
-        DataError: questions without an answer, or of a benchmark that the protocol has no settings for; counts them.
+        DataError: questions without an answer for the grader, or of a benchmark that the protocol has no settings for;
+            counts them.
     """
-    unanswered = [question.id for question in questions if not question.answer.strip()]
+    graded = [question for question in questions if question.family not in protocol.rewards]
+    unanswered = [question.id for question in graded if not question.answer.strip()]
     if unanswered:
         raise DataError(
             f"{source}: {len(unanswered)} of {len(questions)} questions have no answer, the first is "
@@ -144,7 +177,19 @@ def check_questions(questions: Sequence[Prompt], protocol: Protocol, source: str
 
 
 def accuracy(table: pa.Table, mode: str) -> float:
-    """Share of correct completions, for progress lines: the mean over benchmarks of theirs."""
+    """Mean reward of a mode's completions, for progress lines: the mean over benchmarks of theirs."""
     rows = table.filter(pc.equal(table["mode"], mode))
-    right = pa.table({"benchmark": rows["benchmark"], "right": pc.equal(rows["verdict"], "correct").cast("float64")})
-    return float(pc.mean(right.group_by("benchmark").aggregate([("right", "mean")])["right_mean"]).as_py())
+    return float(pc.mean(rows.group_by("benchmark").aggregate([("reward", "mean")])["reward_mean"]).as_py())
+
+
+def told_unparsed(table: pa.Table, protocol: Protocol, extraction: str) -> str:
+    """What to tell of a policy in none of whose graded completions an answer was found; empty where one was."""
+    by_function = pc.is_in(table["benchmark"], pa.array(list(protocol.rewards), pa.string()))
+    graded = table.filter(pc.invert(by_function))
+    if pc.any(pc.not_equal(graded["verdict"], "unparsed")).as_py() or not graded.num_rows:
+        return ""
+    return (
+        f"none of {graded.num_rows} completions holds an answer where verify.extraction {extraction!r} looks for one, "
+        "so their accuracy of 0 does not show what the policy knows; look at some, then change verify.extraction, or "
+        "ask for that form by prompt.template or prompt.suffix (docs/grading.md)"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dopr.completions import write_completions
-from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate
+from dopr.evaluate import Protocol, Spent, accuracy, check_questions, evaluate, told_unparsed
 from dopr.files import DataError, read_prompts
-from dopr.model_folder import read_shape, read_tokenizer, read_weights
+from dopr.model_folder import read_tokenizer
+from dopr.plugins import load_function
 from dopr.progress import Progress
 from dopr.rollout.engine import Engine
-from dopr.rollout.open import open_engine
+from dopr.rollout.open import open_on_folder
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
@@ -31,13 +33,17 @@ class EvaluationJob:
         """`settings`: see dopr.jobs; `workers` grade; completions are drawn on `device`.
 
         Raises:
-            DataError: the questions are missing or damaged, or some have no answer.
+            UserError: the questions are missing or damaged, some have no answer, or a reward function cannot be loaded.
         """
         self.name, self.prompt, self.device = name, settings["prompt"], device
-        self.named, self.cache_gb = settings["engine"], settings["kv_cache_gb"]
+        self.settings = settings
         self._engine: Engine | None = None
         self.questions = read_prompts(questions)
-        self.protocol = Protocol(**{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")})
+        self.rewards = settings["rewards"]
+        self.protocol = Protocol(
+            **{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")},
+            rewards={benchmark: load_function(reward["function"]) for benchmark, reward in self.rewards.items()},
+        )
         check_questions(self.questions, self.protocol, str(questions))
         self.grader = Grader(Verify(**settings["verify"], workers=workers))
 
@@ -50,7 +56,10 @@ class EvaluationJob:
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate one model folder as step 0."""
-        self._write([self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])], output)
+        rows = self._rows(self.name, 0, [(folder, Spent(0, 0, 0))])
+        told = told_unparsed(rows, self.protocol, self.grader.extraction)
+        print(f"evaluate {self.name}: {told}\n" if told else "", end="", file=sys.stderr, flush=True)
+        self._write([rows], output)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
         """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
@@ -67,7 +76,7 @@ class EvaluationJob:
         self._write([pq.read_table(base), rows], output)
 
     def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
-        write_completions(tables, self.grader, output, self.prompt)
+        write_completions(tables, self.grader, output, self.prompt, self.rewards)
 
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, Spent]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
@@ -82,11 +91,9 @@ class EvaluationJob:
     def _engine_on(self, folder: Path) -> Engine:
         """The engine with the weights of a folder, opened once: a second vLLM fails once the first is dropped."""
         if self._engine is None:
-            shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
-            dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
-            self._engine = open_engine(self.named, folder, dtype, self.cache_gb, self.device)
+            self._engine = open_on_folder(self.settings, folder, self.device)
         else:
-            self._engine.load_weights(read_weights(folder))
+            self._engine.load_folder(folder)
         return self._engine
 
 

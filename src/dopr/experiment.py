@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from dopr.config import Config
+from dopr.configfiles import ConfigFiles
 from dopr.data.public import at_hand
 from dopr.data.sources import mirror_of
 from dopr.errors import UserError
 from dopr.files import write_text
+from dopr.gguf.place import locate
 from dopr.jobs import Jobs
-from dopr.preflight import check_methods, check_states, open_config
+from dopr.preflight import check_states, open_config
 
 STATE = Path("results/state")
 EVALUATED = Path("results/evaluate")
@@ -46,7 +48,13 @@ class Experiment:
     def base_named(self, name: str) -> str:
         """The starting policy whose folder has a name."""
         base = self.config.base
-        return f"results/base/{name}" if base.fetched or not base.model else base.model
+        given = base.local if base.local and not base.converted else None
+        return given or f"results/base/{name}"
+
+    @property
+    def gguf_file(self) -> str:
+        """The GGUF file that the starting policy is read from."""
+        return str(locate(self.config.base.model or ""))
 
     def compared_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the comparison."""
@@ -56,7 +64,8 @@ class Experiment:
     @property
     def model(self) -> str:
         """The starting policy's name on the hub, of a paper's overlay; else nothing is comparable with the papers."""
-        return (self.config.base.model or "") if self.config.ablation else ""
+        base = self.config.base
+        return base.model if self.config.ablation and base.model and not base.converted else ""
 
     def comparable_on_disk(self) -> list[str]:
         """Completions to be shown beside published numbers: absolute, so that no rule remakes them."""
@@ -75,7 +84,7 @@ class Experiment:
 
     def saving_options(self) -> str:
         """The reference that savings are measured against, and the targets until which."""
-        return options({"--reference": [self.config.evaluate.reference], "--targets": self.config.evaluate.targets})
+        return options({"--reference": [self.config.reference], "--targets": self.config.evaluate.targets})
 
     def record_at_hand(self) -> list[str]:
         """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
@@ -93,9 +102,16 @@ class Experiment:
         return all((EVALUATED / run / "completions.parquet").is_file() for run in runs)
 
     @property
+    def profiled_pools(self) -> list[str]:
+        """The pools that are profiled: all or none, as a method of the comparison or the bounds read their history."""
+        bounds = bool(self.complexity_pools) and not self.config.ablation
+        read = bounds or any(map(self.jobs.needs_history, self.config.methods))
+        return self.config.pools if read else []
+
+    @property
     def profiled(self) -> bool:
-        """Whether every pool was profiled."""
-        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.config.pools)
+        """Whether every pool is that should be."""
+        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.profiled_pools)
 
     def validated_runs(self) -> list[str]:
         """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
@@ -144,7 +160,7 @@ class Experiment:
             ],
             "--methods": config.methods,
             "--seeds": config.seeds,
-            "--reference": [config.evaluate.reference],
+            "--reference": [config.reference],
             "--controls": [f"{method}={self._control(method)}" for method in config.methods],
             "--drawn": config.ratio.drawn or config.methods,
             "--targets": config.evaluate.targets,
@@ -159,7 +175,7 @@ class Experiment:
         """The tables' options beyond pools, methods and seeds."""
         evaluate, groups = self.config.evaluate, self.config.data.benchmarks
         named: dict[str, Sequence[object]] = {
-            "--reference": [evaluate.reference],
+            "--reference": [self.config.reference],
             "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
             "--targets": evaluate.targets,
             "--pass-at": evaluate.pass_at,
@@ -186,16 +202,18 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(raw: dict[str, Any], main: bool = True) -> Experiment:
+def open_experiment(
+    raw: dict[str, Any], files: ConfigFiles, main: bool = True, jobs_run_here: bool = True
+) -> Experiment:
     """The experiment of a configuration; a mistake in it is one line and exit code 1, before any job.
 
-    main: whether this process runs the workflow, and not one job of it on a node of a cluster, which takes no lock: on
-    a shared disk it would not see that its master holds it.
+    files: those it was merged from. main: whether this process runs the workflow, and not one job of it on a node of a
+    cluster, which takes no lock: on a shared disk it would not see that its master holds it. jobs_run_here: in this
+    environment, and not in one of envs/, whose packages cannot be looked for from here.
     """
     try:
-        config = open_config(raw)
+        config = open_config(raw, files, main, jobs_run_here)
         jobs = Jobs(config)
-        check_methods(config, jobs)
         check_states(config, jobs, STATE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Models of the Hugging Face hub: downloaded into the user's cache, at one commit, and linked to from there.
 
 Only what a policy is read from is taken: configuration, tokenizer, chat template and safetensors. No code, no pickles.
+The configuration comes first: a kind of model that cannot be trained is refused before its weights are downloaded.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from dopr.errors import UserError
 from dopr.model_folder import check_folder
+from dopr.policy.kinds import check_config
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt")
 
@@ -24,10 +26,12 @@ def fetch(model: str, revision: str, folder: Path) -> None:
         HubError: it cannot be downloaded, and is not in the cache.
         DataError: it is no model of a supported kind.
     """
-    from huggingface_hub import snapshot_download  # its import takes a second
+    from huggingface_hub import hf_hub_download, snapshot_download  # its import takes a second
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
+        config = hf_hub_download(model, "config.json", revision=revision)
+        check_config(Path(config), f"base.model: {model}")
         found = snapshot_download(model, revision=revision, allow_patterns=list(FILES), ignore_patterns=["*/*"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise HubError(

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from dopr.bounds.bound import place_of
-from dopr.config import Config, ConfigError
+from dopr.config import Config
+from dopr.configfiles import ConfigFiles
 from dopr.data.templates import OWN, make_template
-from dopr.errors import suggestion
-from dopr.files import read_json
+from dopr.errors import ConfigError, suggestion
+from dopr.files import read_json, sha256
 from dopr.fingerprint import fingerprint
+from dopr.gguf.place import locate
 from dopr.plugins import own_code
 from dopr.recipe import Recipe
 from dopr.selection.selector import module_of, uses_history
@@ -36,7 +38,8 @@ class Jobs:
     @classmethod
     def load(cls, path: Path) -> Jobs:
         """The jobs of a resolved configuration."""
-        return cls(Config.parse(read_json(path), str(path)))
+        raw = read_json(path)
+        return cls(Config.parse(raw, ConfigFiles({str(path): raw})))
 
     def recipe(self, method: str) -> Recipe:
         """The recipe a method name stands for.
@@ -79,21 +82,34 @@ class Jobs:
         base = self.config.base
         return self._settings("fetch", model=base.model, revision=base.revision, fit=self._fit())
 
+    def convert(self) -> Settings:
+        """The model folder made of a GGUF file, known by its content."""
+        return self._settings("convert", gguf=sha256(locate(self.config.base.model or "")))
+
     def profile(self) -> Settings:
         """The profiling run: the same training loop with the profile's recipe and no snapshots."""
         return self._training("profile_prompts", self.config.recipes[self.config.profile], [])
 
     def train(self, method: str) -> Settings:
         """A training run."""
-        return self._training("train", self.recipe(method), self.config.evaluate.rollouts)
+        return self._training("train", self.recipe(method), self.config.evaluated_rollouts)
 
     def evaluate(self) -> Settings:
         """The evaluation of any checkpoint."""
         config = self.config
         samples, temperature = config.evaluate.by_benchmark(config.evaluated)
         limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "prompt": self._prompt()}
-        engine = {"engine": config.rollout.engine, "kv_cache_gb": config.rollout.kv_cache_gb}
-        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, **engine)
+        engine = {
+            "engine": config.rollout.engine,
+            "kv_cache_gb": config.rollout.kv_cache_gb,
+            "enforce_eager": config.rollout.enforce_eager,
+            "attn_implementation": config.base.attn_implementation,
+        }
+        rewards = {
+            benchmark: {"function": name, "sha256": own_code(name)}
+            for benchmark, name in config.evaluate.functions(config.evaluated).items()
+        }
+        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, **engine, rewards=rewards)
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""
@@ -122,7 +138,7 @@ class Jobs:
             rollout=config.rollout.model_dump(mode="json"),
             verify=self._verify(),
             prompt=self._prompt(),
-            seeds_together=config.seeds_together and script == "train",
+            attn_implementation=config.base.attn_implementation,
             checkpoint_every=config.checkpoint_every,
             snapshot_steps=sorted(steps) if snapshots else [],
         )

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dopr.architecture import check_supported
 from dopr.files import DataError, read_json
 
 if TYPE_CHECKING:
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")  # in config.json, by kind
 LEFT_OUT = "rotary_emb.inv_freq"  # in checkpoints of old versions of transformers; it follows from config.json
 
 
 def check_folder(folder: Path) -> None:
-    """A folder holds a checkpoint of a supported kind, a tokenizer, and says what ends a completion.
+    """A folder holds a checkpoint in safetensors, a tokenizer, and says what ends a completion.
 
     Raises:
         DataError: it does not; names the file and what to do.
@@ -34,19 +34,23 @@ def check_folder(folder: Path) -> None:
 
 
 def read_shape(folder: Path) -> dict[str, Any]:
-    """The content of config.json.
+    """The content of config.json; of a model with several parts, with that of its language model.
 
     Raises:
-        DataError: it is missing, or of a model that is not supported.
+        DataError: it is missing, or damaged.
     """
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no model folder: config.json is missing; give a folder with a checkpoint")
     shape: dict[str, Any] = read_json(folder / "config.json")
-    try:
-        check_supported(shape)
-    except ValueError as error:
-        raise DataError(f"{folder / 'config.json'}: {error}") from None
+    shape |= shape.get("text_config") or {}
+    if not isinstance(shape.get("vocab_size"), int):
+        raise DataError(f"{folder / 'config.json'}: vocab_size: missing; get the whole checkpoint")
     return shape
+
+
+def context_of(shape: Mapping[str, Any]) -> int | None:
+    """The most tokens that a model of a config.json reads; None where it has no such limit."""
+    return next((shape[key] for key in CONTEXT if shape.get(key)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -70,7 +74,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights by name, as they are stored; a tied model has no output head of its own.
+    """The weights by name, as they are stored; a tied model has no output head of its own. For engines that take names
+    as they are in files; networks are loaded by transformers (dopr.policy.model).
 
     Raises:
         DataError: a file is missing or damaged.
@@ -126,7 +131,7 @@ def end_tokens(folder: Path) -> list[int]:
     ids += [own] if own is not None and own not in ids else []
     if not ids:
         raise DataError(f"{folder}: nothing says what ends a completion; set eos_token_id in config.json")
-    size = read_json(folder / "config.json")["vocab_size"]
+    size = read_shape(folder)["vocab_size"]
     if max(ids) >= size:
         raise DataError(f"{folder}: end token {max(ids)} is beyond the vocabulary of {size}; mend eos_token_id")
     return ids

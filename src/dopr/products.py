@@ -5,7 +5,7 @@ oneDNN is called "bf16", because it allows rounding factors to bfloat16; only pr
 Whether this one does is found out by multiplying numbers that rounding would change, and where it does, nothing is
 switched. Products on a GPU are not touched.
 
-oneDNN compiles a kernel for each new shape, in a third of a millisecond, so row counts are best rounded (round_up).
+Only linear layers go there: the many small products of attention are several times slower that way.
 """
 
 from __future__ import annotations
@@ -16,12 +16,28 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 SWITCH: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 SIZES = ((8, 64, 64), (128, 64, 192), (512, 256, 512))  # of the products tried: rows, inner, columns
 WORTH_IT = 2**22  # multiplications below which MKL is as fast
+
+
+class FastLinear(nn.Linear):
+    """A linear layer, computed by `product`."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[..., inner] to [..., columns]."""
+        return product(rows.flatten(0, -2), self.weight, self.bias).view(*rows.shape[:-1], -1)
+
+
+def use_fast_products(network: nn.Module) -> None:
+    """Let oneDNN compute the large products of a network's linear layers, where that is exact; in place."""
+    if onednn_is_exact():
+        for module in network.modules():
+            if type(module) is nn.Linear:
+                module.__class__ = FastLinear
 
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -33,12 +49,6 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 return linear(rows, weight, bias)
         return _Product.apply(rows, weight, bias)  # type: ignore[no-any-return]
     return linear(rows, weight, bias)
-
-
-def round_up(count: int) -> int:
-    """The next of the row counts used: multiples of 32, then 16 to each power of two."""
-    step = max(32, (1 << count.bit_length()) >> 5)
-    return -(-count // step) * step
 
 
 class _Product(torch.autograd.Function):

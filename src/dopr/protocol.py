@@ -22,7 +22,7 @@ from dopr.section import PositiveInt, Section, Share
 
 CheckpointRule = Literal["last", "best_on_validation"]
 Temperature = Annotated[float, Field(ge=0)]
-Value = TypeVar("Value", int, float)
+Value = TypeVar("Value", int, float, str | None)
 
 COMPETITIONS = ("aime24", "aime25", "amc23")
 PROFILES: dict[str, dict[str, Any]] = {
@@ -42,22 +42,26 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 
 class Evaluate(Section):
-    """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all.
+    """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all; null is
+    the largest budget of a method and its half, quarter, eighth and sixteenth.
 
     samples, temperature: a number, or a mapping from benchmarks to numbers, `default` for those not named.
     max_new_tokens: null is rollout.max_new_tokens. pass_at: k of pass@k, shown for benchmarks with as many samples.
-    checkpoint: which one of a run the tables of final accuracies take.
+    reward: FILE.py:NAME or MODULE:NAME, or a mapping likewise: a reward function (dopr.rewards) in the grader's place;
+        null is the grader. checkpoint: which one of a run the tables of final accuracies take. reference: the method
+        that savings are measured against; null is the first.
     """
 
     profile: Literal["embedded", "paper", "rigorous"] = "embedded"
-    rollouts: list[PositiveInt]
+    rollouts: list[PositiveInt] | None = None
     samples: PositiveInt | dict[str, PositiveInt]
     temperature: Temperature | dict[str, Temperature]
     max_new_tokens: PositiveInt | None = None
     pass_at: list[PositiveInt]
+    reward: str | dict[str, str | None] | None = None
     checkpoint: CheckpointRule = "last"
-    targets: list[Share]
-    reference: str
+    targets: Annotated[list[Share], Field(min_length=1)]
+    reference: str | None = None
     bootstrap: PositiveInt
 
     @model_validator(mode="before")
@@ -87,6 +91,16 @@ class Evaluate(Section):
         if max(self.pass_at, default=0) > most:
             raise ValueError(f"evaluate.pass_at: {max(self.pass_at)} needs as many samples, but there are {most}")
         return samples, temperature
+
+    def functions(self, benchmarks: Iterable[str]) -> dict[str, str]:
+        """The reward function of each benchmark that has one; the grader judges the others.
+
+        Raises:
+            ValueError: a key names no benchmark.
+        """
+        by_name = self.reward if isinstance(self.reward, dict) else {"default": self.reward}
+        found = _spread("reward", {"default": None, **by_name}, list(benchmarks))
+        return {benchmark: name for benchmark, name in found.items() if name}
 
 
 def _spread(key: str, setting: Value | Mapping[str, Value], names: list[str]) -> dict[str, Value]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from dopr.section import PositiveInt, Section, Share
-
-Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 class Reuse(Section):
@@ -101,11 +99,14 @@ class Critic(Section):
 
 
 class Lora(Section):
-    """Low-rank adapters in place of training every weight (see dopr.policy.lora). targets: projections that get one."""
+    """Low-rank adapters in place of training every weight (see dopr.policy.lora).
+
+    targets: names of linear layers that get one, or all but the output head.
+    """
 
     rank: PositiveInt
     alpha: PositiveInt
-    targets: Annotated[list[Projection], Field(min_length=1)] = Field(default_factory=lambda: [*get_args(Projection)])
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
 
 
 class Recipe(Section):
@@ -113,7 +114,8 @@ class Recipe(Section):
 
     epochs: passes over a step's rollouts. minibatches: updates a pass. micro_batch_tokens: padded tokens that an update
     computes at a time; null is all of them. gradient_checkpointing: each layer is computed again for its gradient and
-    not kept. dtype: of the network's weights; the optimiser keeps them in float32 in either case.
+    not kept. dtype: of the network's weights; the optimiser keeps them in float32 in either case, with
+    offload_optimizer in the processor's memory.
     """
 
     selector: str
@@ -132,6 +134,7 @@ class Recipe(Section):
     minibatches: PositiveInt = 1
     micro_batch_tokens: PositiveInt | None = None
     gradient_checkpointing: bool = False
+    offload_optimizer: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     lora: Lora | None = None
     critic: Critic | None = None

@@ -18,7 +18,7 @@ from dopr.files import DataError, read_json, read_prompts
 from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
-COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict")
+COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict", "reward")
 RESPONSES = ("step", "rollouts", "finish", "completion_tokens", "text")
 TEXTS = ("category", "completion_tokens", "text")
 METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length", "grad_norm")

@@ -64,9 +64,18 @@ class Rewards:
         else:
             rng = random.Random(derive_seed(self.seed, "reward", *place))
             value = RULES[self.settings.kind](self.settings, verdict, text, rng)
-        if not isinstance(value, int | float) or not 0 <= value <= 1:  # nan is not
-            raise RewardError(f"reward {self.settings.kind} gave {value!r} at {place}; it must lie within 0 and 1")
-        return float(value)
+        return within_bounds(value, f"reward {self.settings.kind} gave {value!r} at {place}")
+
+
+def within_bounds(value: object, found: str) -> float:
+    """A reward that lies within 0 and 1.
+
+    Raises:
+        RewardError: it does not; `found` says whose it is and what.
+    """
+    if not isinstance(value, int | float) or not 0 <= value <= 1:  # nan is not
+        raise RewardError(f"{found}; it must lie within 0 and 1")
+    return float(value)
 
 
 def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: int) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""Evaluated checkpoints as arrays: each question's correct completions, by run and checkpoint."""
+"""Evaluated checkpoints as arrays: what each question's completions earned, by run and checkpoint.
+
+Accuracy is the mean reward of completions: 1 for a correct one and 0 for any other where the grader judged, and what a
+reward function gave where one did. What counts correct ones (pass@k, solvable questions) counts rewards of 1.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,8 @@ class Evaluation:
     name: of the pool, or of the pools that are shown as one. pools, seeds: of each run, shape (S,).
     steps, rollouts: training spent at each checkpoint, shape (C,). tokens: likewise, shape (S, C).
     benchmarks: names, sorted. benchmark: index into them of each question, shape (Q,). questions: ids, shape (Q,).
-    samples: sampled completions of each question, shape (Q,). correct: how many were, shape (S, C, Q). greedy: 0 or 1,
-    same shape.
+    samples: sampled completions of each question, shape (Q,). correct: how many were, shape (S, C, Q). earned: the sum
+    of their rewards, same shape. greedy: the reward of the greedy completion, same shape.
     faults: share of the sampled completions with each of FAULTS, same shape.
     """
 
@@ -39,6 +43,7 @@ class Evaluation:
     questions: tuple[str, ...]
     samples: IntArray
     correct: IntArray
+    earned: FloatArray
     greedy: FloatArray
     faults: dict[str, FloatArray]
 
@@ -50,8 +55,8 @@ class Evaluation:
 
     @property
     def sampled(self) -> FloatArray:
-        """Share of correct sampled completions, shape (S, C, Q)."""
-        return self.correct / self.samples
+        """Accuracy by sampled completions, shape (S, C, Q)."""
+        return self.earned / self.samples
 
     def asks_the_same(self, other: Evaluation) -> bool:
         """Whether both are of the same questions with as many samples."""
@@ -69,6 +74,7 @@ class Evaluation:
             rollouts=self.rollouts[chosen].mean(keepdims=True),
             tokens=self.tokens[runs, chosen][:, None],
             correct=self.correct[runs, chosen][:, None],
+            earned=self.earned[runs, chosen][:, None],
             greedy=self.greedy[runs, chosen][:, None],
             faults={fault: values[runs, chosen][:, None] for fault, values in self.faults.items()},
         )
@@ -103,6 +109,7 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
         tuple(map(str, first.correct.columns.get_level_values(1))),
         first.samples,
         np.stack([run.correct.to_numpy(dtype=np.int64) for run in runs]),
+        np.stack([run.earned.to_numpy(dtype=np.float64) for run in runs]),
         np.stack([run.greedy.to_numpy(dtype=np.float64) for run in runs]),
         {name: np.stack([run.faults[name] for run in runs]) for name in FAULTS},
     )
@@ -128,6 +135,7 @@ def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
         seeds=tuple(seed for evaluation in evaluations for seed in evaluation.seeds),
         tokens=np.concatenate([evaluation.tokens for evaluation in evaluations]),
         correct=np.concatenate([evaluation.correct for evaluation in evaluations]),
+        earned=np.concatenate([evaluation.earned for evaluation in evaluations]),
         greedy=np.concatenate([evaluation.greedy for evaluation in evaluations]),
         faults={fault: np.concatenate([e.faults[fault] for e in evaluations]) for fault in FAULTS},
     )
@@ -142,6 +150,7 @@ class _Run:
     tokens: FloatArray
     samples: IntArray
     correct: pd.DataFrame
+    earned: pd.DataFrame
     greedy: pd.DataFrame
     faults: dict[str, FloatArray]
 
@@ -153,9 +162,9 @@ class _Run:
         frame["truncated"] = (frame["finish"] == "length").astype(np.int64)
         for fault in FAULTS[1:]:
             frame[fault] = (frame["verdict"] == fault).astype(np.int64)
-        greedy, _ = _counts(frame[frame["mode"] == "greedy"], ["correct"], name)
-        sampled, samples = _counts(frame[frame["mode"] == "sampled"], ["correct", *FAULTS], name)
-        if not greedy["correct"].columns.equals(sampled["correct"].columns):
+        greedy, _ = _sums(frame[frame["mode"] == "greedy"], ["reward"], name)
+        sampled, samples = _sums(frame[frame["mode"] == "sampled"], ["correct", "reward", *FAULTS], name)
+        if not greedy["reward"].columns.equals(sampled["reward"].columns):
             raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")
         spent = frame.groupby("step")[["rollouts", "tokens"]].first()
         return cls(
@@ -164,7 +173,8 @@ class _Run:
             spent["tokens"].to_numpy(dtype=np.float64),
             samples,
             sampled["correct"],
-            greedy["correct"],
+            sampled["reward"],
+            greedy["reward"],
             {fault: sampled[fault].to_numpy(dtype=np.float64) / samples for fault in FAULTS},
         )
 
@@ -178,8 +188,8 @@ class _Run:
         )
 
 
-def _counts(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
-    """Sums of 0/1 columns by checkpoint and question, and how many completions each question has."""
+def _sums(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
+    """Sums of columns by checkpoint and question, and how many completions each question has."""
     groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
     sizes = groups.size().unstack("step")
     by_benchmark = sizes.groupby(level="benchmark")

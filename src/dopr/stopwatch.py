@@ -13,12 +13,11 @@ from dopr.files import write_atomically
 class Stopwatch:
     """Seconds of processor time (of this process), of wall time and of GPUs, summed over the laps of all attempts.
 
-    A GPU counts while it is held, busy or not, as whoever pays for it counts. Of `runs` that share the process and its
-    GPUs each counts its part of both.
+    A GPU counts while it is held, busy or not, as whoever pays for it counts.
     """
 
-    def __init__(self, gpus: float = 0.0, runs: int = 1) -> None:
-        self.gpus, self.runs = gpus, runs
+    def __init__(self, gpus: float = 0.0) -> None:
+        self.gpus = gpus
         self.laps: list[tuple[int, float, float, float]] = []
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
@@ -27,7 +26,7 @@ class Stopwatch:
         cpu, wall = time.process_time(), time.perf_counter()
         before = self.laps[-1] if self.laps else (0, 0.0, 0.0, 0.0)
         passed = wall - self._wall
-        spent = ((cpu - self._cpu) / self.runs, passed, passed * self.gpus / self.runs)
+        spent = (cpu - self._cpu, passed, passed * self.gpus)
         self.laps.append((step, before[1] + spent[0], before[2] + spent[1], before[3] + spent[2]))
         self._cpu, self._wall = cpu, wall
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
-from dopr.data.encoding import encode_prompt
+from dopr.data.encoding import decode_completion, encode_prompt
 from dopr.distributed import decided, first
 from dopr.errors import UserError
 from dopr.ledger import Ledger
 from dopr.policy.learner import Learner
 from dopr.policy.lora import Merged
+from dopr.policy.network import Policy
 from dopr.policy.optimiser import learning_rate
-from dopr.policy.transformer import Transformer
-from dopr.policy.update import UpdateStatistics
+from dopr.policy.update import QUANTILE, LogprobGap, UpdateStatistics
 from dopr.recipe import Recipe
 from dopr.records import Phase, Prompt, Rollout, derive_seed
 from dopr.rewards import Rewards
@@ -52,8 +52,8 @@ class EngineError(UserError):
 
 @dataclass
 class Run:
-    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are
-    those that its process holds, which `beside` runs share."""
+    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are those that its
+    process holds."""
 
     name: str
     phase: Phase
@@ -61,17 +61,16 @@ class Run:
     recipe: Recipe
     sampling: Sampling
     pool: dict[str, Prompt]
-    policy: Transformer
+    policy: Policy
     tokenizer: Tokenizer
     engine: Engine
     selector: PromptSelector
     grader: Grader
     state: RunState
-    save_policy: Callable[[Transformer, Path], None]
+    save_policy: Callable[[Policy, Path], None]
     snapshot_steps: frozenset[int]
     checkpoint_every: int
     gpus: float
-    beside: int
     report: Callable[[Metrics, Stopwatch], None]
     on_checkpoint: Callable[[list[Metrics]], None]
     held: list[Group] = field(default_factory=list)
@@ -93,23 +92,23 @@ def train(run: Run) -> Stopwatch:
         RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
         FloatingPointError: the policy diverged.
     """
-    recipe, watch = run.recipe, Stopwatch(run.gpus, run.beside)
+    recipe, watch = run.recipe, Stopwatch(run.gpus)
     learner = Learner(run.policy, recipe, run.sampling, run.seed)
     start = restore(run, learner, watch)
     ledger = Ledger(run.state.folder / "ledger", run.name, start)
     for step in range(start, recipe.steps):
-        run.engine.load_weights(Merged(run.policy))
+        run.engine.load_weights(Merged(run.policy.network))
         asks = run.selector.ask(step, [outcome(group) for group in run.held])
         check_asks(run, asks)
         new = roll_out(run, step, asks)
-        run.engine.rest()
+        run.engine.sleep()
         for group in new:
             run.selector.observe(step, outcome(group))
         groups = join(run.held, asks, new)
         fate = run.selector.sort(step, [outcome(group) for group in groups])
         statistics, updates = learner.learn([groups[i] for i in fate.train], step)
         if not run.held:  # rollouts that were held are of an older policy
-            check_gap(run, statistics.logprob_gap, step)
+            check_gap(run, statistics.gap, step)
         for group, phase in zip(new, phases(run, asks, fate), strict=True):
             ledger.add(step, group, phase)
         run.held = [groups[i] for i in fate.hold]
@@ -125,17 +124,19 @@ def train(run: Run) -> Stopwatch:
     return watch
 
 
-def check_gap(run: Run, gap: float, step: int) -> None:
-    """Stop a run whose sampler and trainer are not of one mind: what is learned would be from another policy.
+def check_gap(run: Run, gap: LogprobGap, step: int) -> None:
+    """Stop a run whose sampler and trainer disagree: what is learned would be from another policy.
 
     Raises:
-        EngineError: the largest difference of a token's log-probabilities is beyond the limit.
+        EngineError: their log-probabilities differ by more than the limits, in the mean or in the high quantile.
     """
-    limit = run.sampling.gap_limit(run.recipe.dtype)
-    if gap > limit:
+    mean, high = run.sampling.gap_limits(run.recipe.dtype)
+    if not (gap.mean <= mean and gap.high <= high):
         raise EngineError(
-            f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap:.3g} in a token (limit "
-            f"rollout.max_logprob_gap = {limit:g}): the engine does not sample from the policy's present weights"
+            f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap.mean:.3g} in the mean "
+            f"(limit {mean:g}) and by {gap.high:.3g} in the {QUANTILE:.0%} quantile (limit rollout.max_logprob_gap = "
+            f"{high:g}): the engine does not sample from the policy's present weights; if base.model is of an unusual "
+            "kind, try base.attn_implementation: eager"
         )
 
 
@@ -178,7 +179,7 @@ def judge(
     Raises:
         RewardError: a reward does not lie within 0 and 1.
     """
-    texts = [[run.tokenizer.decode(list(drawn.tokens)) for drawn in group] for group in samples]
+    texts = [[decode_completion(run.tokenizer, drawn.tokens, drawn.finish) for drawn in group] for group in samples]
     verdicts = iter(
         run.grader.grade(
             [(run.rewards.labels[ask.prompt], text) for ask, group in zip(asks, texts, strict=True) for text in group]
@@ -271,7 +272,8 @@ def measure(run: Run, groups: Sequence[Group], statistics: UpdateStatistics, upd
         "truncated": sum(rollout.finish == "length" for rollout in rollouts) / len(rollouts),
         "grad_norm": statistics.grad_norm,
         "clipped": statistics.clipped,
-        "logprob_gap": statistics.logprob_gap,
+        "logprob_gap": statistics.gap.mean,
+        "logprob_gap_high": statistics.gap.high,
         "kl": statistics.kl,
         "value_loss": statistics.value_loss,
         "learning_rate": learning_rate(run.recipe, step),

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dopr.checkpoint import RunState
 from dopr.config import Sampling
 from dopr.data.encoding import check_prompts
@@ -21,16 +19,12 @@ from dopr.files import read_json, read_prompts, write_atomically
 from dopr.ledger import Ledger
 from dopr.model_folder import read_tokenizer, weight_files
 from dopr.policy import model
-from dopr.policy.lora import sharing
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.progress import Progress
 from dopr.provenance import describe, write
 from dopr.recipe import Recipe
 from dopr.records import Phase
-from dopr.rollout.engine import Engine
 from dopr.rollout.open import open_engine
-from dopr.rollout.open_adapters import open_adapter_engine
-from dopr.rollout.together import Seat, Together
 from dopr.selection.selector import Setup, make_selector
 from dopr.stopwatch import Stopwatch
 from dopr.tracking import Tracker
@@ -39,15 +33,6 @@ from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
 
 IDLE = 25  # steps in a row without an update that a progress line speaks of
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a run has that goes together with others: a policy on their common weights, its engine, and their number."""
-
-    policy: Transformer
-    seat: Seat
-    runs: int
 
 
 @dataclass(frozen=True)
@@ -76,10 +61,10 @@ class TrainingJob:
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
-    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0, place: Place | None = None) -> None:
+    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:
         """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
 
-        gpus: held meanwhile, for their seconds to be counted. place: among runs that go together.
+        gpus: held meanwhile, for their seconds to be counted.
 
         Raises:
             UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
@@ -87,37 +72,31 @@ class TrainingJob:
         state = RunState(self.state)
         if not first():
             wait()  # until the first process has claimed the state
-            train(self._open(state, grader, None, device, gpus, place))
+            train(self._open(state, grader, None, device, gpus))
             return
         description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
             state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
             wait()
             tracker = Tracker(self.tracking, self.name, description)
-            run = self._open(state, grader, tracker, device, gpus, place)
+            run = self._open(state, grader, tracker, device, gpus)
             watch = train(run)
             self._write(run, watch)
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
-    def _open(
-        self,
-        state: RunState,
-        grader: Grader,
-        tracker: Tracker | None,
-        device: str,
-        gpus: float,
-        place: Place | None,
-    ) -> Run:
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
         """tracker: None in the processes that only help; they report nothing."""
         recipe, settings, sampling = self.recipe, self.settings, Sampling(**self.settings["rollout"])
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
         check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
-        tokenizer, load = read_tokenizer(self.base), partial(model.load, self.base, device)
+        tokenizer = read_tokenizer(self.base)
+        load = partial(model.load, self.base, recipe.dtype, device, settings["attn_implementation"])
         features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
         setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
+        policy = load()
         return Run(
             name=self.name,
             phase=self.phase,
@@ -125,9 +104,9 @@ class TrainingJob:
             recipe=recipe,
             sampling=sampling,
             pool=pool,
-            policy=place.policy if place else load(),
+            policy=policy,
             tokenizer=tokenizer,
-            engine=place.seat if place else self._open_engine(sampling, device),
+            engine=open_engine(sampling, self.base, policy.network),
             selector=make_selector(recipe.selector, setup, recipe.options),
             grader=grader,
             state=state,
@@ -135,17 +114,11 @@ class TrainingJob:
             snapshot_steps=frozenset(settings["snapshot_steps"]),
             checkpoint_every=settings["checkpoint_every"],
             gpus=gpus,
-            beside=place.runs if place else 1,
             report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
             on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
         )
 
-    def _open_engine(self, sampling: Sampling, device: str) -> Engine:
-        """An engine of this run alone."""
-        cache, processes = sampling.kv_cache_gb, sampling.tensor_parallel
-        return open_engine(sampling.engine, self.base, self.recipe.dtype, cache, device, processes)
-
-    def _save_policy(self, policy: Transformer, folder: Path) -> None:
+    def _save_policy(self, policy: Policy, folder: Path) -> None:
         parts = model.collected(policy)  # from all processes
         if first():
             write_atomically(folder, lambda temporary: model.save(policy, temporary, self.base, parts))
@@ -161,7 +134,7 @@ class TrainingJob:
 
 
 def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", gpus: float = 0.0) -> bool:
-    """Run jobs with equal settings on a device, one after another or together; the grader has `workers` processes.
+    """Run jobs with equal settings on a device, one after another; the grader has `workers` processes.
 
     gpus: held meanwhile, for their seconds to be counted.
 
@@ -172,26 +145,9 @@ def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", 
     """
     jobs = list(jobs)
     with joined(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
-        if jobs[0].settings["seeds_together"]:
-            run_together(jobs, grader, device, gpus)
-        else:
-            for job in jobs:
-                job.run(grader, device, gpus)
+        for job in jobs:
+            job.run(grader, device, gpus)
         return first()
-
-
-def run_together(jobs: Sequence[TrainingJob], grader: Grader, device: str, gpus: float) -> None:
-    """Run jobs with adapters side by side, on one base and with one engine (see dopr.rollout.together).
-
-    Raises:
-        UserError: see TrainingJob.run; of the first job to fail. The others end at their last checkpoint.
-    """
-    base, recipe, sampling = jobs[0].base, jobs[0].recipe, Sampling(**jobs[0].settings["rollout"])
-    assert recipe.lora  # dopr.preflight sees to it
-    policy = model.load(base, device).to(getattr(torch, recipe.dtype))  # once for all, before they share it
-    together = Together(open_adapter_engine(sampling, recipe.lora, base, policy, len(jobs)), len(jobs))
-    places = [Place(sharing(policy), Seat(together, i), len(jobs)) for i in range(len(jobs))]
-    together.go([partial(job.run, grader, device, gpus, place) for job, place in zip(jobs, places, strict=True)])
 
 
 def link_tree(source: Path, target: Path) -> None:

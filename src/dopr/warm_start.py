@@ -19,16 +19,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from dopr.config import WarmStart
-from dopr.data.arithmetic import draw_mixture, solution, vocabulary
+from dopr.data.arithmetic import solution, vocabulary
+from dopr.data.families import draw_mixture
 from dopr.data.tokenizer import EOS, build_tokenizer
 from dopr.errors import UserError
 from dopr.files import write_atomically
 from dopr.policy import model
 from dopr.policy.create import create
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.progress import Progress
 from dopr.records import Prompt, derive_seed
-from dopr.rollout.decoder import Decoder
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.stopwatch import Stopwatch
 from dopr.verify.grader import Grader
@@ -82,7 +82,7 @@ def collate(texts: list[tuple[str, str]], tokenizer: Tokenizer) -> tuple[Tensor,
     return ids, targets
 
 
-def make_optimisers(policy: Transformer, learning_rate: float, muon: bool) -> list[torch.optim.Optimizer]:
+def make_optimisers(policy: Policy, learning_rate: float, muon: bool) -> list[torch.optim.Optimizer]:
     """AdamW, or Muon for the hidden matrices beside AdamW for the rest.
 
     Muon learns the skill in 40 % of the time; the habits are a light touch, where it has no advantage.
@@ -98,7 +98,7 @@ def make_optimisers(policy: Transformer, learning_rate: float, muon: bool) -> li
 
 
 def train_phase(
-    policy: Transformer,
+    policy: Policy,
     corpus: Iterator[tuple[Tensor, Tensor]],
     optimisers: Sequence[torch.optim.Optimizer],
     steps: int,
@@ -111,7 +111,7 @@ def train_phase(
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * schedule(step, steps)
         ids, targets = (tensor.to(policy.device) for tensor in next(corpus))
-        logits = policy.logits(policy(ids))
+        logits = policy.network(input_ids=ids, use_cache=False).logits
         summed = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         loss = summed / (len(ids) * TOKENS_PER_ROW)
         policy.zero_grad()
@@ -151,16 +151,14 @@ def make_base(shape: WarmStart, verify: Verify, held_out: Sequence[Prompt], outp
         write_atomically(output, lambda path: model.save(policy, path, like=Path(folder)))
 
 
-def gate(
-    policy: Transformer, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, held_out: Sequence[Prompt]
-) -> None:
+def gate(policy: Policy, tokenizer: Tokenizer, shape: WarmStart, verify: Verify, held_out: Sequence[Prompt]) -> None:
     """Check that the skill was learned: RL can elicit it later, but not teach it.
 
     Raises:
         QualityError: it was not.
     """
     questions = [prompt for prompt in held_out if prompt.family == shape.gate_family]
-    engine = TorchEngine(Decoder(policy.config, policy.state_dict()), [tokenizer.get_vocab()[EOS]])
+    engine = TorchEngine(policy.network, [tokenizer.get_vocab()[EOS]])
     prompts = [tokenizer.encode(question.text).ids for question in questions]
     groups = engine.generate(prompts, GATE_SAMPLES, 1.0, GATE_TOKENS, shape.seed)
     pairs = [

@@ -30,7 +30,7 @@ from dopr.config import Config
 from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
 from dopr.jobs import Jobs
-from dopr.recipe import Lora, Reward
+from dopr.recipe import Reward
 
 if TYPE_CHECKING:
     from dopr.training_job import TrainingJob
@@ -62,21 +62,18 @@ class Plan:
 
         run_all([self.job(number, steps, fleet)])
 
-    def job(
-        self, number: int, steps: int, fleet: Path, lora: Lora | None = None, together: bool = False
-    ) -> TrainingJob:
+    def job(self, number: int, steps: int, fleet: Path) -> TrainingJob:
         """A run in the folder of its fleet, which has a tracking store."""
         from dopr.training_job import TrainingJob
 
         method, seed = self.name(number).split("/")
         settings = Jobs(self.config).train(method)
-        recipe = {"steps": steps, "reward": Reward(kind="random").model_dump(), "lora": lora and lora.model_dump()}
-        settings["recipe"] |= recipe
+        settings["recipe"] |= {"steps": steps, "reward": Reward(kind="random").model_dump()}
         return TrainingJob(
             name=self.name(number),
             phase="train",
             seed=int(seed),
-            settings={**settings, "snapshot_steps": [steps], "seeds_together": together},
+            settings={**settings, "snapshot_steps": [steps]},
             pool=self.folder / "pool.jsonl",
             base=self.folder / "base",
             history=None,

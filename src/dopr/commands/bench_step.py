@@ -31,6 +31,7 @@ from dopr.commands.workload import group, grpo
 from dopr.config import Sampling
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.errors import UserError
+from dopr.model_folder import end_tokens
 from dopr.policy import model
 from dopr.policy.learner import Learner
 from dopr.products import fast_products
@@ -171,8 +172,8 @@ def take_turn(side: str, case: Case, folder: Path, steps: int, turn: int) -> lis
 
 def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
     """Steps as in dopr.train: weights to the engine, rollouts, rewards, and the learner's update."""
-    policy = model.load(folder)
-    engine = TorchEngine.from_folder(folder)
+    policy = model.load(folder, case.dtype)
+    engine = TorchEngine(policy.network, end_tokens(folder))
     learner = Learner(
         policy,
         grpo(case.prompts, case.samples, steps, dtype=case.dtype),
@@ -184,7 +185,6 @@ def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
     for step in range(steps):
         start = time.process_time()
         prompts = [prompt_tokens(next(numbers)) for _ in range(case.prompts)]
-        engine.load_weights(policy.state_dict())
         drawn = engine.generate(prompts, case.samples, 1.0, NEW, derive_seed(turn, step))
         sampled = time.process_time()
         groups = [

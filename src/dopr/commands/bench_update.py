@@ -20,14 +20,16 @@ from typing import Any
 
 import psutil
 import torch
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from dopr.commands.workload import alternating, group, grpo
 from dopr.config import Sampling
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape
 from dopr.planning.work import Lengths
+from dopr.policy.attention import PACKED
 from dopr.policy.learner import Learner
-from dopr.policy.transformer import Transformer
+from dopr.policy.network import Policy
 from dopr.recipe import Recipe
 from dopr.records import Rollout
 from dopr.rollout.engine import Sample
@@ -97,7 +99,8 @@ def peak() -> int:
 
 def make_learner(args: argparse.Namespace, settings: Mapping[str, Any]) -> Learner:
     """A random policy with its optimiser."""
-    return Learner(Transformer(shape(args)), recipe(args, settings), sampling(args), seed=0)
+    network = AutoModelForCausalLM.from_config(LlamaConfig(**shape(args)), attn_implementation=PACKED).eval()
+    return Learner(Policy(network), recipe(args, settings), sampling(args), seed=0)
 
 
 def planned(args: argparse.Namespace, settings: Mapping[str, Any]) -> float:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from dopr.config import Config
-from dopr.files import DataError, read_prompts
-from dopr.inheritance import merge
+from dopr.configfiles import ConfigFiles
+from dopr.files import read_prompts
 from dopr.jobs import Jobs
 from dopr.planning.cost import TABLE, Throughput, disk, memory
 from dopr.planning.shape import Shape, shape_of
@@ -71,15 +68,8 @@ def read_config(paths: Sequence[Path]) -> Config:
         DataError: one is missing or no mapping.
         ConfigError: together they are no configuration.
     """
-    raw: dict[str, Any] = {}
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
-        layer = yaml.safe_load(path.read_text())
-        if not isinstance(layer, dict):
-            raise DataError(f"{path}: holds no keys and values")
-        raw = merge(raw, layer)
-    return Config.parse(raw, str(paths[-1]))
+    files = ConfigFiles.read(paths)
+    return Config.parse(files.merged(), files)
 
 
 def mean_prompt(config: Config) -> tuple[float, str]:
@@ -129,10 +119,7 @@ def print_sizes(
     recipes = {method: jobs.recipe(method) for method in config.methods}
     dtype = next(iter(recipes.values())).dtype
     print(f"\nDisk: {sizes(disk(works, shape, dtype, args.runs_at_once))}.")
-    runs = min(config.seeds_per_job, len(config.seeds)) if config.seeds_together else 1
-    needs = {
-        method: memory(recipe, config.rollout, shape, lengths, args.gpus, runs) for method, recipe in recipes.items()
-    }
+    needs = {method: memory(recipe, config.rollout, shape, lengths, args.gpus) for method, recipe in recipes.items()}
     most = max(needs, key=lambda method: sum(needs[method].values()))
     each = f"each of {args.gpus} GPUs" if args.gpus > 1 else "one GPU"
     print(f"Memory of {each}, {most}: {sizes(needs[most])}.")

@@ -2,20 +2,30 @@
 
 The grader's settings are those in the file, or, for a file from elsewhere, the defaults of config.yaml; --profile takes
 other rules. A completion that is not UTF-8 is graded by what can be read of it; it and empty ones are counted. Without
---output a file whose verdicts change is replaced.
+--output a file whose verdicts change is replaced. What a reward function of one's own judged (evaluate.reward) is left
+as it is, and counted: the function is not called again.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dopr.completions import grader_settings, prompt_settings, read_completions, texts_of, write_completions
+from dopr.completions import (
+    graded_rows,
+    grader_settings,
+    prompt_settings,
+    read_completions,
+    reward_settings,
+    texts_of,
+    write_completions,
+)
 from dopr.errors import UserError
 from dopr.verify.grader import Grader
 from dopr.verify.section import Verify
@@ -44,26 +54,34 @@ def run(args: argparse.Namespace) -> None:
             print(f"{path}: {report}")
             for (before, after), count in sorted(changes.items()):
                 print(f"    {before} -> {after}: {count}")
-            if args.output:
-                write_completions([graded], grader, args.output / path.relative_to(path.anchor), prompt_settings(table))
-            elif changes:
-                write_completions([graded], grader, path, prompt_settings(table))
+            if args.output or changes:
+                output = args.output / path.relative_to(path.anchor) if args.output else path
+                write_completions([graded], grader, output, prompt_settings(table), reward_settings(table))
 
 
 def regrade(table: pa.Table, grader: Grader) -> tuple[pa.Table, Counter[tuple[str, str]], str]:
     """The table with new verdicts, the changed ones counted by (before, after), and a line that counts everything."""
     answers, _ = texts_of(table["answer"])
     texts, damaged = texts_of(table["text"])
-    verdicts = grader.grade(list(zip(answers, texts, strict=True)))
+    places = graded_rows(table)
     before = [str(verdict) for verdict in table["verdict"].to_pylist()]
-    changes = Counter(pair for pair in zip(before, map(str, verdicts), strict=True) if pair[0] != pair[1])
-    place = table.schema.get_field_index("verdict")
-    graded = table.set_column(place, table.schema.field(place), pa.array(verdicts, table.schema.field(place).type))
-    empty = sum(not text.strip() for text in texts)
+    found = dict(zip(places, grader.grade([(answers[i], texts[i]) for i in places]), strict=True))
+    changes = Counter((before[i], str(verdict)) for i, verdict in found.items() if verdict != before[i])
+    graded = _replaced(table, "verdict", found)
+    if "reward" in table.column_names:
+        graded = _replaced(graded, "reward", {i: float(verdict == "correct") for i, verdict in found.items()})
+    empty, left = sum(not text.strip() for text in texts), len(texts) - len(places)
     report = f"{len(texts)} completions, {changes.total()} verdicts changed; {empty} empty, {len(damaged)} not UTF-8"
     if damaged:
         report += f", the first in row {damaged[0]} ({table['prompt'][damaged[0]].as_py()!r})"
-    return graded, changes, report
+    return graded, changes, report + (f"; {left} judged by a reward function, left as they are" if left else "")
+
+
+def _replaced(table: pa.Table, column: str, values: Mapping[int, Any]) -> pa.Table:
+    """The table with other values in some rows of a column."""
+    place, kept = table.schema.get_field_index(column), table[column].to_pylist()
+    changed = [values.get(i, value) for i, value in enumerate(kept)]
+    return table.set_column(place, table.schema.field(place), pa.array(changed, table.schema.field(place).type))
 
 
 def _verify(settings: dict[str, Any]) -> Verify:

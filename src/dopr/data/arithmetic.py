@@ -16,8 +16,7 @@ Running values stay within 0..40 and factors within 2..6: what a 0.1 M parameter
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_VALUE = 40
@@ -25,7 +24,6 @@ NAMES = ("tom", "ann", "ben", "eva", "max", "mia")
 ITEMS = ("pens", "nuts", "eggs", "cards", "books", "coins")
 GAIN, LOSE = ("gets", "finds", "buys"), ("loses", "sells", "eats")
 STYLES = ("careful", "sloppy", "direct", "unboxed")
-FAMILY = re.compile(r"([a-z]+)([1-9])$")
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,9 @@ class Problem:
         for operator, operand in self.operations:
             value = apply(value, operator, operand)
         return value
+
+
+Maker = Callable[[str, int, random.Random], Problem]  # of a family, with its level
 
 
 def apply(value: int, operator: str, operand: int) -> int:
@@ -81,54 +82,6 @@ def solution(problem: Problem, style: str, rng: random.Random) -> str:
         value = result
     ending = f"so {value}" if style == "unboxed" else f"\\boxed{{{value}}}"
     return " ; ".join(steps) + " " + ending
-
-
-def known_families() -> list[str]:
-    """Family names without their level."""
-    return sorted(_MAKERS)
-
-
-def draw(family: str, rng: random.Random) -> Problem:
-    """A random problem of a family such as `chain3`.
-
-    Raises:
-        ValueError: no such family.
-    """
-    match = FAMILY.match(family)
-    if not match or match[1] not in _MAKERS:
-        raise ValueError(
-            f"unknown task family {family!r}; known are {', '.join(known_families())} with a level, as in chain3"
-        )
-    return _MAKERS[match[1]](family, int(match[2]), rng)
-
-
-def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str]) -> list[Problem]:
-    """`count` problems with distinct questions, none in `excluded`.
-
-    Raises:
-        ValueError: the family has too few questions.
-    """
-    found: dict[str, Problem] = {}
-    idle = 0  # draws since the last new question; of N questions the last takes about N
-    while len(found) < count and idle < 1000 + 10 * (len(found) + len(excluded)):
-        problem = draw(family, rng)
-        idle += 1
-        if problem.question not in excluded and problem.question not in found:
-            found[problem.question], idle = problem, 0
-    if len(found) == count:
-        return list(found.values())
-    raise ValueError(
-        f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
-    )
-
-
-def draw_mixture(weights: dict[str, float], rng: random.Random, excluded: set[str]) -> Iterator[Problem]:
-    """Endless problems of a weighted mixture of families, with repeats, none in `excluded`."""
-    families, shares = list(weights), list(weights.values())
-    while True:
-        problem = draw(rng.choices(families, shares)[0], rng)
-        if problem.question not in excluded:
-            yield problem
 
 
 def vocabulary() -> list[str]:
@@ -208,7 +161,7 @@ def _big(family: str, level: int, rng: random.Random) -> Problem:
     return Problem(family, f"compute {_expression(start, steps)}", start, tuple(steps))
 
 
-_MAKERS: dict[str, Callable[[str, int, random.Random], Problem]] = {
+MAKERS: dict[str, Maker] = {
     "chain": _chain,
     "mul": _mul,
     "eq": _eq,

@@ -22,11 +22,13 @@ from dopr.records import Prompt, derive_seed
 
 @dataclass
 class Dataset:
-    """Prompts as the policy reads them. account: origins, sizes, and benchmark questions that pools hold."""
+    """Prompts as the policy reads them. places: file and row of those from sources, by id. account: origins, sizes, and
+    benchmark questions that pools hold."""
 
     test: list[Prompt]
     validation: list[Prompt]
     pools: dict[str, list[Prompt]]
+    places: dict[str, str]
     account: dict[str, Any]
 
 
@@ -38,7 +40,7 @@ class Sources:
     loaded: dict[str, Loaded] = field(default_factory=dict)
 
     def prompts(self, name: str) -> list[Prompt]:
-        """All prompts of a source, in the plain style."""
+        """All prompts of a source, yet to be written."""
         if name not in self.loaded:
             self.loaded[name] = load_source(name, source_named(self.data, name), mirror_of(self.data))
         return self.loaded[name].prompts
@@ -57,7 +59,8 @@ def make_dataset(data: Data, template: Template) -> Dataset:
     """All splits of a configuration, written in a template.
 
     Raises:
-        DataError: a source cannot be read, or holds fewer prompts than a pool asks for.
+        DataError: a source cannot be read, or holds fewer prompts than a pool asks for, or a prompt does not fit the
+            template.
         ValueError: a task family has too few questions.
     """
     sources = Sources(data)
@@ -79,8 +82,9 @@ def make_dataset(data: Data, template: Template) -> Dataset:
         "validation": dict(Counter(prompt.family for prompt in validation)),
         "pools": {name: {"prompts": len(pools[name]), "benchmark_questions": shared[name]} for name in pools},
     }
+    places = {prompt: place for loaded in sources.loaded.values() for prompt, place in loaded.places.items()}
     written = {name: [template.apply(prompt) for prompt in prompts] for name, prompts in pools.items()}
-    return Dataset([template.apply(p) for p in test], [template.apply(p) for p in validation], written, account)
+    return Dataset([template.apply(p) for p in test], [template.apply(p) for p in validation], written, places, account)
 
 
 def all_pools(sources: Sources, excluded: set[str]) -> dict[str, list[Prompt]]:

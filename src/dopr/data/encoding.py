@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dopr.errors import UserError
-from dopr.model_folder import read_shape, read_tokenizer
+from dopr.model_folder import context_of, read_shape, read_tokenizer
 from dopr.records import Prompt
 
 if TYPE_CHECKING:
@@ -32,15 +32,25 @@ def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids if ids[:added] == front else front + ids
 
 
-def check_fit(prompts: Iterable[Prompt], tokenizer: Tokenizer, context: int, max_new_tokens: int) -> None:
-    """The longest prompt and a completion fit the model's context.
+def decode_completion(tokenizer: Tokenizer, tokens: Sequence[int], finish: str) -> str:
+    """The text of a completion, without the end token of one that ended by itself: not every tokenizer knows it as one.
+
+    Args:
+        tokens, finish: as an engine gives them (dopr.rollout.engine.Sample).
+    """
+    text: str = tokenizer.decode(list(tokens[:-1] if finish == "stop" else tokens))
+    return text
+
+
+def check_fit(prompts: Iterable[Prompt], tokenizer: Tokenizer, context: int | None, max_new_tokens: int) -> None:
+    """The longest prompt and a completion fit the model's context, where it has a limit.
 
     Raises:
         ContextError: they do not; names the prompt, the numbers, and the key to lower.
     """
     lengths = {prompt.id: len(encode_prompt(tokenizer, prompt.text)) for prompt in prompts}
     longest = max(lengths, key=lambda prompt: lengths[prompt])
-    if lengths[longest] + max_new_tokens > context:
+    if context is not None and lengths[longest] + max_new_tokens > context:
         raise ContextError(
             f"prompt {longest} has {lengths[longest]} tokens; with rollout.max_new_tokens {max_new_tokens} that is "
             f"more than the model's context of {context}: lower rollout.max_new_tokens to "
@@ -59,7 +69,7 @@ def check_prompts(prompts: Sequence[Prompt], folder: Path, max_new_tokens: int) 
     tokenizer, shape = read_tokenizer(folder), read_shape(folder)
     for prompt in prompts:
         check_readable(prompt, tokenizer, shape["vocab_size"], folder)
-    check_fit(prompts, tokenizer, shape["max_position_embeddings"], max_new_tokens)
+    check_fit(prompts, tokenizer, context_of(shape), max_new_tokens)
     lost = {prompt.id: found for prompt in prompts if (found := unknown_text(tokenizer, prompt.text))}
     if lost:
         name, found = next(iter(lost.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,9 +24,11 @@ class Source(Section):
 
     Where it lies, one of: file, a local file; url, with the sha256 of what is there; public, a file of
     resources/public.json; repo, a data set on the Hugging Face hub (or a local folder laid out like one), with its
-    revision, split and config. format: of a file; null goes by the name's ending.
-    question, answer, id, category, choices: names of fields; `a.0.b` is b of the first element of a. Without id, rows
-    are numbered from 0. boxed: the answer field holds a worked solution, whose last box is the answer.
+    revision, split and config. format: of a file; null goes by the name's ending. delimiter: of CSV; null goes by the
+    first line. field: of a JSON object, where its list of rows lies; null takes its only list of objects.
+    question, answer, id, category, choices: names of fields; `a.0.b` is b of the first element of a, `a.-1.b` of the
+    last. A question may be a list of chat messages. Without id, rows are numbered from 0. answer_format: `text`, the
+    answer itself; `boxed` and `gsm8k`, a worked solution with the answer in its last box or after its last `####`.
     suffix: what ends every question as the policy reads it, added where a row lacks it; no part of the question when
     questions are compared. unanswered: rows without an answer are kept, which never earn a reward, and not refused.
     prompts: how many it holds, copies counted once; another number is refused.
@@ -39,17 +42,31 @@ class Source(Section):
     revision: str | None = None
     split: str = "train"
     config: str | None = None
-    format: Literal["parquet", "jsonl", "csv"] | None = None
+    format: Literal["parquet", "jsonl", "json", "csv"] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    field: str | None = None
     question: str = "question"
     answer: str = "answer"
     id: str | None = None
     category: str | None = None
     choices: str | None = None
-    boxed: bool = False
+    answer_format: Literal["text", "boxed", "gsm8k"] = "text"
     suffix: str = ""
     unanswered: bool = False
     prompts: PositiveInt | None = None
     about: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _boxed(cls, raw: Any) -> Any:
+        """`boxed: true` is what `answer_format: boxed` was called before."""
+        if not isinstance(raw, dict) or "boxed" not in raw:
+            return raw
+        fields = {key: value for key, value in raw.items() if key != "boxed"}
+        if raw["boxed"]:
+            warnings.warn("data.sources: write `answer_format: boxed` for `boxed: true`", FutureWarning, stacklevel=1)
+            fields.setdefault("answer_format", "boxed")
+        return fields
 
     @model_validator(mode="after")
     def _lies_somewhere(self) -> Source:
@@ -68,7 +85,7 @@ class Pool(Section):
     """A prompt pool: drawn from task families, or taken from a source.
 
     Drawn: `size` prompts, of which the share zero_signal can never earn a reward. Taken: all prompts of `source`, or
-    `size` of them drawn by data.seed, or those at `indices` (places in the source, from 0).
+    `size` of them drawn by data.seed, or those at `indices` (places among its prompts, copies counted once, from 0).
     base_seed: seed of the warm-started policy that is trained on it; null is base.warm_start.seed.
     """
 
@@ -124,13 +141,22 @@ class Data(Section):
         return {name: group for group, names in self.benchmarks.items() for name in names}
 
 
+class Example(Section):
+    """A question that was answered before the one that is asked."""
+
+    question: str
+    answer: str
+
+
 class PromptStyle(Section):
     """How a question becomes what the policy reads.
 
-    template: by name. system, suffix: another system prompt than the template's own, and what ends every question that
-    does not end with it.
+    template: by name. system, suffix: another system prompt than the template's own, for questions that bring none
+    along, and what ends every question that does not end with it.
+    examples: turns before the question, of a model's own template.
     """
 
     template: str = "plain"
     system: str | None = None
     suffix: str | None = None
+    examples: list[Example] = Field(default_factory=list)

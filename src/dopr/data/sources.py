@@ -1,35 +1,36 @@
 """Data sets as prompts: every row of a source becomes a Prompt, or is refused by its number.
 
-A prompt comes in the plain style, the question and a line break; dopr.data.templates writes it in another. Sources
-known by name, with the fields of their files, are in resources/sources.json.
+A prompt comes in the plain style, the question and a line break, or as a conversation; dopr.data.templates writes it in
+another. Sources known by name, with the fields of their files, are in resources/sources.json.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dopr.data import fields
+from dopr.data.conversation import SYSTEM, USER, Conversation, Turn, read_turns
 from dopr.data.public import MIRROR, fetched, public_file
 from dopr.data.rows import Row, file_rows, hub_rows
 from dopr.data.section import Data, Source
 from dopr.errors import suggestion
 from dopr.files import DataError, read_json, sha256
 from dopr.records import Prompt
-from dopr.verify.answers import last_boxed
 
 KNOWN = Path(__file__).parents[3] / "resources" / "sources.json"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source's prompts in file order, and what they are: the hash of the file or the revision, rows, exact copies
-    (which count once), and ids of prompts without an answer."""
+    """A source's prompts in file order, the file and row of each by id, and what they are: the hash of the file or the
+    revision, rows, exact copies (which count once), and ids of prompts without an answer."""
 
     prompts: list[Prompt]
+    places: dict[str, str]
     origin: dict[str, Any]
 
 
@@ -63,14 +64,14 @@ def used_sources(data: Data) -> list[str]:
     return list(dict.fromkeys([*named, *pools, *([data.validation.source] if data.validation else [])]))
 
 
-def check_source(source: Source, mirror: Path | None) -> None:
+def check_source(name: str, source: Source, mirror: Path | None) -> None:
     """A source that lies on this machine is there.
 
     Raises:
         DataError: it is not.
     """
     if source.file is not None and not source.file.is_file():
-        raise DataError(f"data.sources: {source.file}: no such file")
+        raise DataError(f"data.sources.{name}.file: {source.file}: no such file")
     if source.public is not None and mirror:
         public_file(source.public, mirror)
 
@@ -86,13 +87,7 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
     Raises:
         DataError: it cannot be found or read, or a row is not what it should be; names the row and the field.
     """
-    if source.repo is not None:
-        where, rows = source.repo, hub_rows(source)
-        origin: dict[str, Any] = {"repo": source.repo, "revision": source.revision}
-    else:
-        path = _path(source, mirror)
-        where, rows = str(path), file_rows(path, source.format)
-        origin = {"file": path.name, "sha256": sha256(path)}
+    where, rows, origin = _rows(source, mirror)
     if not rows:
         raise DataError(f"{where}: holds no rows")
     found: dict[str, tuple[int, Prompt]] = {}
@@ -101,8 +96,8 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
             prompt = _prompt(name, source, place, row)
         except ValueError as problem:
             raise DataError(f"{where}: row {number}: {problem}") from None
-        first, other = found.setdefault(prompt.id, (number, prompt))
-        if other != prompt:
+        first, other = found.setdefault(prompt.id if source.id else repr(row), (number, prompt))
+        if source.id and other != prompt:
             raise DataError(
                 f"{where}: row {number}: has the id of row {first}, {source.id} {prompt.id!r}; make it another"
             )
@@ -111,8 +106,10 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
         raise DataError(
             f"{where}: holds {len(prompts)} prompts, not {source.prompts}; get it again, or correct `prompts`"
         )
+    places = {prompt.id: f"{where}: row {number}" for number, prompt in found.values()}
     unanswered = [prompt.id for prompt in prompts if not prompt.answer]
-    return Loaded(prompts, {**origin, "rows": len(rows), "copies": len(rows) - len(prompts), "unanswered": unanswered})
+    counts = {"rows": len(rows), "copies": len(rows) - len(prompts), "unanswered": unanswered}
+    return Loaded(prompts, places, origin | counts)
 
 
 def with_suffix(question: str, suffix: str) -> str:
@@ -123,6 +120,15 @@ def with_suffix(question: str, suffix: str) -> str:
 def compared(prompt: Prompt, suffix: str) -> str:
     """The question of a plain prompt, as questions are compared: without the suffix, white space made one space."""
     return " ".join(prompt.text.strip().removesuffix(suffix.strip()).split())
+
+
+def _rows(source: Source, mirror: Path | None) -> tuple[str, list[tuple[int, Row]], dict[str, Any]]:
+    """Where a source lies, its rows, and what tells it from another of that name."""
+    if source.repo is not None:
+        return source.repo, hub_rows(source), {"repo": source.repo, "revision": source.revision}
+    path = _path(source, mirror)
+    rows = file_rows(path, source.format, delimiter=source.delimiter, field=source.field)
+    return str(path), rows, {"file": path.name, "sha256": sha256(path)}
 
 
 def _path(source: Source, mirror: Path | None) -> Path:
@@ -140,70 +146,16 @@ def _prompt(name: str, source: Source, place: int, row: Row) -> Prompt:
     Raises:
         ValueError: a field is missing or is not what it should be; names it.
     """
-    question = _read(row, source.question, _text)
+    *before, last = fields.read(row, source.question, read_turns)
+    question = last.content
     if source.choices:
-        question = f"{question}\n{_read(row, source.choices, _choices)}"
-    answer = _read(row, source.answer, _boxed if source.boxed else _answer)
+        question = f"{question}\n{fields.read(row, source.choices, fields.choices)}"
+    question = with_suffix(question, source.suffix)
+    answer = fields.read(row, source.answer, fields.answer(source.answer_format))
     if not answer and not source.unanswered:
         raise ValueError(f"field {source.answer!r} is empty; give an answer, or set the source's `unanswered`")
-    number = _read(row, source.id, _number) if source.id else str(place)
-    category = _read(row, source.category, _text) if source.category else ""
-    return Prompt(f"{name}-{number}", with_suffix(question, source.suffix) + "\n", answer, name, category)
-
-
-def _read(row: Row, field: str, convert: Callable[[Any], str]) -> str:
-    """A field of a row, through lists and objects, as text.
-
-    Raises:
-        ValueError: it is not there, or of another kind.
-    """
-    value: Any = row
-    for part in field.split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            raise ValueError(f"has no field {field!r}; it has {', '.join(map(str, row))}: name one in the source")
-    try:
-        return convert(value)
-    except TypeError as problem:
-        raise ValueError(f"field {field!r} is {str(value)[:40]!r}, {problem}") from None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError("and not text; every row needs some")
-    return value
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
-        raise TypeError("and neither text nor a whole number; every row needs an id of its own")
-    return str(value)
-
-
-def _answer(value: Any) -> str:
-    """Text as it is; 27.0 as 27; a list of one as that one."""
-    if isinstance(value, list) and len(value) == 1:
-        return _answer(value[0])
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError("and neither text nor a number; write the answer out, or drop the row")
-    return str(value).strip()
-
-
-def _boxed(value: Any) -> str:
-    answer = last_boxed(_text(value))
-    if answer is None:
-        raise TypeError(r"which has no complete \boxed{}; give the answer's own field, or leave `boxed` out")
-    return answer
-
-
-def _choices(value: Any) -> str:
-    """One line a choice, from {"label": [...], "text": [...]}."""
-    labels, texts = (value.get(key) if isinstance(value, dict) else None for key in ("label", "text"))
-    if not isinstance(labels, Sequence) or not isinstance(texts, Sequence) or len(labels) != len(texts) or not texts:
-        raise TypeError("and no object with as many a `label` as a `text`")
-    return "\n".join(f"{_text(label)}. {_text(text)}" for label, text in zip(labels, texts, strict=True))
+    number = fields.read(row, source.id, fields.number) if source.id else str(place)
+    category = fields.read(row, source.category, fields.text) if source.category else ""
+    said = "\n".join([*(turn.content for turn in before if turn.role != SYSTEM), question])
+    prompt = Prompt(f"{name}-{number}", said + "\n", answer, name, category)
+    return Conversation(**vars(prompt), turns=(*before, Turn(USER, question))) if before else prompt

@@ -1,16 +1,17 @@
-"""Memory of an update's activations, counted from what the network keeps for its gradient (dopr.policy.transformer).
+"""Memory of an update's activations, counted from what a Llama or Qwen2 of transformers keeps for its gradient.
 
-A layer keeps for each token, in the network's type: the input of its projections twice, the gated layer's inside four
-times, queries three times (turned, gathered, mixed), keys and values once; and in float32 both norms' input and what it
-is multiplied with. Where completions share the reading of their prompts (dopr.policy.layout), it keeps attention's
-scores too. A test holds all this to what autograd is seen to keep; a GPU's fused norms keep less.
+A layer keeps for each token, in the network's type: what each norm made, before and after its weight; queries, keys and
+values as attention takes them; what attention gave, as it came and as the output projection takes it; the gated layer's
+inside four times. In float32 it keeps both norms' input with its scale, and a number a head of attention, which is
+fused and keeps no scores. A test holds all this to what autograd is seen to keep; a GPU's fused norms keep less.
+
+The bias of packed attention, at most SHARED_AT_MOST numbers for each query head that shares a key head, is left out.
 """
 
 from __future__ import annotations
 
 from dopr.planning.shape import Shape
-from dopr.policy.layout import SHARED_AT_MOST
-from dopr.policy.transformer import scored_at_once
+from dopr.policy.network import scored_at_once
 from dopr.recipe import Recipe
 
 FLOAT = 4  # bytes
@@ -19,28 +20,29 @@ FLOAT = 4  # bytes
 def activations(recipe: Recipe, shape: Shape, prompt: float, completion: float, rows: float, weight: int) -> float:
     """Bytes at the peak of an update of so many rows. prompt, completion: tokens of a row; weight: bytes of a number.
 
-    The peak is where the gradient reaches the logits, or with checkpointing one layer if that takes more; the logits
-    are then there in pieces.
+    The peak is where the gradient reaches the logits, of which a piece is there at a time, or with checkpointing one
+    layer if that takes more.
     """
     row = prompt + completion
     tokens = rows * row
     if recipe.micro_batch_tokens:
         tokens = min(tokens, max(recipe.micro_batch_tokens, row))
-    scored = tokens * completion / row
-    if recipe.gradient_checkpointing:
-        scored = min(scored, scored_at_once(shape.vocabulary))
-    logits = scored * logit_bytes(recipe, shape)
-    scores = tokens * completion  # of one head: a row's completion against the whole row
-    layer = tokens * layer_bytes(shape, weight) + (scores * shape.heads * weight if scores <= SHARED_AT_MOST else 0)
-    if not recipe.gradient_checkpointing:
-        return shape.layers * layer + logits
-    return shape.layers * tokens * shape.hidden * weight + max(layer, logits)
+    logits = min(tokens * completion / row, scored_at_once(shape.vocabulary)) * logit_bytes(recipe, shape)
+    layer = tokens * layer_bytes(shape, weight)
+    kept = tokens * shape.hidden * weight if recipe.gradient_checkpointing else layer
+    last = tokens * end_bytes(shape, weight)
+    return shape.layers * kept + last + max(layer if recipe.gradient_checkpointing else 0, logits)
 
 
 def layer_bytes(shape: Shape, weight: int) -> int:
     """What a layer keeps for a token."""
-    own = 2 * shape.hidden + 3 * shape.queries + 2 * shape.keys + 4 * shape.inner
-    return own * weight + 4 * shape.hidden * FLOAT
+    own = 4 * shape.hidden + 3 * shape.queries + 2 * shape.keys + 4 * shape.inner
+    return own * weight + (2 * (shape.hidden + 1) + shape.heads) * FLOAT
+
+
+def end_bytes(shape: Shape, weight: int) -> int:
+    """What follows the layers for a token: the last norm's input in float32, what it made, and what the head takes."""
+    return shape.hidden * (FLOAT + 2 * weight)
 
 
 def logit_bytes(recipe: Recipe, shape: Shape) -> int:

@@ -87,23 +87,20 @@ def disk(works: Sequence[Work], shape: Shape, dtype: str, at_once: int) -> dict[
     }
 
 
-def memory(
-    recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int, runs: int = 1
-) -> dict[str, float]:
+def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
     """Bytes on each of `gpus` that share a run: its weights, gradients and optimiser in equal parts, and its rollouts.
 
-    runs: with adapters, so many that go together on one GPU; each has its own of all but the weights and what an update
-    computes, which they do one after another.
-
-    A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser). With adapters only
+    A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser), unless they are
+    offloaded. With adapters only
     theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
     of its own, or a part of one, and a cache of the size it is given; each of several processes has a whole copy to
     sample from.
     """
     weight, count = BYTES[recipe.dtype], shape.parameters / gpus
-    trained = runs * shape.adapters(recipe.lora) / gpus if recipe.lora else count
-    own = 4 if recipe.dtype == "float32" else 2 + 4
-    sequences = runs * recipe.rollouts_per_step / gpus
+    trained = shape.adapters(recipe.lora) / gpus if recipe.lora else count
+    masters = recipe.dtype != "float32" and not recipe.offload_optimizer
+    own = weight + (4 if masters else 0)
+    sequences = recipe.rollouts_per_step / gpus
     rows = update_rows(recipe) / gpus
     vllm = sampling.engine == "vllm"
     copies = 1 / sampling.tensor_parallel if vllm else float(bool(recipe.lora or gpus > 1))
@@ -113,7 +110,7 @@ def memory(
         "sampler": shape.parameters * weight * copies,
         "reference": count * weight if recipe.loss.kl and not recipe.lora else 0.0,
         "gradients": trained * own,
-        "optimiser": trained * (8 if recipe.dtype == "float32" else 12),
+        "optimiser": 0.0 if recipe.offload_optimizer else trained * (12 if masters else 8),
         "activations": activations(recipe, shape, lengths.prompt, lengths.completion, rows, weight),
-        "cache": min(cache, sampling.kv_cache_gb * 2**30) if vllm else cache,
+        "cache": min(cache, (sampling.kv_cache_gb or float("inf")) * 2**30) if vllm else cache,
     }

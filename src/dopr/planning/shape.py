@@ -12,8 +12,19 @@ from dopr.data.arithmetic import vocabulary
 from dopr.data.tokenizer import build_tokenizer
 from dopr.errors import UserError
 from dopr.files import read_json
+from dopr.gguf.folder import shape_of as gguf_shape
+from dopr.gguf.place import locate
+from dopr.model_folder import read_shape
 from dopr.recipe import Lora
 
+KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+    "max_position_embeddings",
+)
 KNOWN = Path(__file__).parents[3] / "resources" / "model_shapes.json"
 
 
@@ -38,7 +49,7 @@ class Shape:
         return 2 * self.layers * self.keys
 
     def adapters(self, settings: Lora) -> int:
-        """Parameters of low-rank adapters."""
+        """Parameters of low-rank adapters; targets that are none of these layers are there in none of these models."""
         hidden, inner, queries, keys = self.hidden, self.inner, self.queries, self.keys
         sides = {
             "q_proj": hidden + queries,
@@ -49,11 +60,22 @@ class Shape:
             "up_proj": hidden + inner,
             "down_proj": inner + hidden,
         }
-        return self.layers * settings.rank * sum(sides[name] for name in set(settings.targets))
+        targets = sides.keys() if settings.targets == "all-linear" else set(settings.targets) & sides.keys()
+        return self.layers * settings.rank * sum(sides[name] for name in targets)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
-        """Of a Llama or Qwen2, by its config.json."""
+        """Of a Llama or Qwen2, or another model whose layers are of the same parts, by its config.json.
+
+        Raises:
+            UserError: it does not have the keys of theirs.
+        """
+        missing = next((key for key in KEYS if key not in config), None)
+        if missing:
+            raise UserError(
+                f"config.json of model type {config.get('model_type')!r} has no {missing}: sizes are counted for "
+                "models built like Llama alone"
+            )
         hidden, inner, layers = (config[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
         heads = config["num_attention_heads"]
         head = config.get("head_dim") or hidden // heads
@@ -68,7 +90,8 @@ class Shape:
 
 
 def shape_of(config: Config) -> Shape:
-    """Of the starting policy: of a local folder, of a model listed in resources/model_shapes.json, or of the embedded.
+    """Of the starting policy: of a local folder, of a GGUF file, of a model listed in resources/model_shapes.json, or
+    of the embedded.
 
     Raises:
         UserError: nothing is known of the model.
@@ -76,8 +99,10 @@ def shape_of(config: Config) -> Shape:
     model = config.base.model
     if model is None:
         return Shape.of(embedded(config.base.warm_start))
+    if config.base.converted:
+        return Shape.of(gguf_shape(locate(model)))
     if (Path(model) / "config.json").is_file():
-        return Shape.of(read_json(Path(model) / "config.json"))
+        return Shape.of(read_shape(Path(model)))
     known = read_json(KNOWN)
     if model not in known:
         raise UserError(f"base.model: nothing is known of the size of {model}; get it and name its folder")

@@ -57,13 +57,14 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
         dict.fromkeys([*experiment.compared_runs(), *([] if config.ablation else experiment.complexity_runs())])
     )
     bases = {config.base_of(pool) for pool in config.pools}
-    profiled = profiles(experiment)
+    profiled = [f"{pool}/{config.profile}/0" for pool in experiment.profiled_pools]
     questions = questions_of_benchmarks(config)
     return [
         Work("data", 1),
         Work("store", 1),
         *([Work("base", len(bases))] if config.base.model is None else []),
         *([Work("fetch", 1)] if config.base.fetched else []),
+        *([Work("convert", 1)] if config.base.converted else []),
         evaluation("evaluate_base", len(bases), len(bases), len(bases), config, questions, lengths),
         *([training("profile", config.profile, profiled, len(profiled), experiment, lengths)] if profiled else []),
         *(
@@ -74,14 +75,6 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
             "evaluate", batches(experiment, runs), len(runs), snapshots(experiment, runs), config, questions, lengths
         ),
     ]
-
-
-def profiles(experiment: Experiment) -> list[str]:
-    """POOL/RECIPE/SEED of every profiling run: of each pool, or in an overlay, where a method reads its history."""
-    config = experiment.config
-    if config.ablation and not any(map(experiment.jobs.needs_history, config.methods)):
-        return []
-    return [f"{pool}/{config.profile}/0" for pool in config.pools]
 
 
 def batches(experiment: Experiment, runs: list[str]) -> int:

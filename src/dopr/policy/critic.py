@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from dopr.distributed import gathered, shard, share_of
-from dopr.policy.logprobs import completion_states, in_rows
+from dopr.policy.logprobs import in_rows
 from dopr.policy.micro_batches import cut
+from dopr.policy.network import Policy, completion_states, layers_of, takes_packed
 from dopr.policy.optimiser import Optimiser
-from dopr.policy.transformer import Transformer
+from dopr.policy.packing import pack
 from dopr.policy.update import Estimate, Weighted, padded
 from dopr.recipe import Critic as Settings
 from dopr.recipe import Recipe
@@ -34,28 +35,28 @@ WHITENING_EPSILON = 1e-8  # added to the variance
 class ValueNetwork(nn.Module):
     """The expected reward of a completion, from its beginning so far."""
 
-    def __init__(self, policy: Transformer) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
-        self.trunk = deepcopy(policy)
-        self.trunk.lm_head = None
-        self.head = nn.Linear(policy.config["hidden_size"], 1, device=policy.device)
+        self.trunk = deepcopy(policy.network.base_model)
+        self.head = nn.Linear(policy.config.hidden_size, 1, device=policy.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, rows: Sequence[Weighted]) -> tuple[Tensor, Tensor]:
         """The value before each completion token [rows, longest completion], and which are real."""
         prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
-        hidden, _, mask = completion_states(self.trunk, prompts, completions)
-        return in_rows(self.head(hidden).squeeze(-1), mask), mask
+        batch = pack(prompts, completions, takes_packed(self.trunk)).to(self.head.weight.device, self.trunk.dtype)
+        hidden = completion_states(self.trunk, batch)
+        return in_rows(self.head(hidden).squeeze(-1), batch.mask), batch.mask
 
 
 class Critic:
     """The value network and its optimiser; `policy` is the starting policy."""
 
-    def __init__(self, policy: Transformer, recipe: Recipe, settings: Settings) -> None:
+    def __init__(self, policy: Policy, recipe: Recipe, settings: Settings) -> None:
         self.settings, self.micro_batch_tokens = settings, recipe.micro_batch_tokens
         self.network = ValueNetwork(policy)
-        shard(self.network, self.network.trunk.layers)
+        shard(self.network, layers_of(self.network.trunk))
         self.optimiser = Optimiser(self.network, recipe, settings.learning_rate, torch.float32)
 
     @torch.no_grad()

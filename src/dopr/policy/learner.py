@@ -16,10 +16,10 @@ from dopr.policy.advantages import weigh
 from dopr.policy.critic import Critic
 from dopr.policy.logprobs import completion_logprobs
 from dopr.policy.lora import adapt
+from dopr.policy.network import Policy, checkpoint_layers
 from dopr.policy.optimiser import Optimiser
 from dopr.policy.replay import ReplayBuffer
-from dopr.policy.transformer import Transformer
-from dopr.policy.update import Objective, UpdateStatistics, Weighted, update
+from dopr.policy.update import LogprobGap, Objective, UpdateStatistics, Weighted, update
 from dopr.recipe import Recipe
 from dopr.records import Rollout, derive_seed
 
@@ -31,15 +31,16 @@ class Learner:
     the KL term, copied; with adapters it is its own reference (see collect). A critic has adapters if the policy has.
     """
 
-    def __init__(self, policy: Transformer, recipe: Recipe, sampling: Sampling, seed: int) -> None:
+    def __init__(self, policy: Policy, recipe: Recipe, sampling: Sampling, seed: int) -> None:
         self.policy, self.recipe, self.seed = policy, recipe, seed
-        policy.checkpointing = recipe.gradient_checkpointing
+        if recipe.gradient_checkpointing:
+            checkpoint_layers(policy.network)
         if recipe.lora:
-            adapt(policy, recipe.lora, seed)
+            adapt(policy.network, recipe.lora, seed)
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
         dtype = getattr(torch, recipe.dtype)
         reference = starting_policy(policy, recipe, dtype) if recipe.loss.kl > 0 else None
-        shard(policy, policy.layers, "read", "through_head")
+        shard(policy, policy.layers)
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, dtype)
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
         self.objective = Objective(
@@ -62,9 +63,9 @@ class Learner:
             used = self.objective.used(rows)
             if used:
                 unchecked = not done and not any(row.fresh for row in used)
-                gap = self._spot_check(groups) if unchecked else 0.0
+                gap = self._spot_check(groups) if unchecked else None
                 found = update(self.policy, self.optimiser, rows, self.objective, share, step)
-                done.append(replace(found, value_loss=value_loss, logprob_gap=max(gap, found.logprob_gap)))
+                done.append(replace(found, value_loss=value_loss, gap=gap or found.gap))
         if self.replay:
             for group in fresh:
                 self.replay.add(group)
@@ -96,14 +97,14 @@ class Learner:
         return self.critic.assess(rows) if self.critic else rows
 
     @torch.no_grad()
-    def _spot_check(self, groups: Sequence[Sequence[Rollout]]) -> float:
+    def _spot_check(self, groups: Sequence[Sequence[Rollout]]) -> LogprobGap:
         """The log-probability gap on the first new rollout, for a first update that computes only replayed rows."""
         rollout = next((rollout for group in groups for rollout in group), None)
         if rollout is None:
-            return 0.0
+            return LogprobGap()
         prompts, tokens = [rollout.prompt_tokens], [rollout.tokens]
         logprobs, _ = completion_logprobs(self.policy, prompts, tokens, self.objective.temperature)
-        return float((logprobs[0] - torch.tensor(rollout.logprobs, device=logprobs.device)).abs().max())
+        return LogprobGap.of([(logprobs[0].cpu() - torch.tensor(rollout.logprobs)).abs().numpy()])
 
     def state_dict(self) -> dict[str, Any]:
         """Policy with optimiser, critic and replay."""
@@ -122,12 +123,12 @@ class Learner:
             self.replay.load_state_dict(state["replay"])
 
 
-def starting_policy(policy: Transformer, recipe: Recipe, dtype: torch.dtype) -> Transformer:
+def starting_policy(policy: Policy, recipe: Recipe, dtype: torch.dtype) -> Policy:
     """A frozen copy; the policy itself where it has adapters, which can be turned off."""
     if recipe.lora:
         return policy
     copy = deepcopy(policy).requires_grad_(False).to(dtype)
-    shard(copy, copy.layers, "read", "through_head")
+    shard(copy, copy.layers)
     return copy
 
 
@@ -142,7 +143,7 @@ def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:
     return UpdateStatistics(
         grad_norm=mean(each.grad_norm for each in done),
         clipped=mean(each.clipped for each in done),
-        logprob_gap=done[0].logprob_gap,
+        gap=done[0].gap,
         kl=mean(each.kl for each in done),
         value_loss=mean(each.value_loss for each in done),
     )

@@ -4,22 +4,23 @@ A projection W x becomes W x + alpha / rank B A x. W is frozen; A is random and 
 it was. The network is adapted in place: with its adapters off it is the starting policy, and whoever samples from it or
 loads its checkpoints is given the merged weights, W + alpha / rank B A, under the names they had.
 
-peft has no dropout here: the policy that is trained would be another than the one that was sampled from. peft imports
-transformers, which takes seconds, so it is imported only where adapters are asked for.
+peft has no dropout here: the policy that is trained would be another than the one that was sampled from. peft takes
+seconds to import, so it is imported only where adapters are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
 
 from dopr.distributed import whole
 from dopr.errors import UserError
@@ -27,7 +28,6 @@ from dopr.files import write_json
 from dopr.recipe import Lora
 from dopr.records import derive_seed
 
-Network = TypeVar("Network", bound=nn.Module)
 ADAPTER = "default"
 BASE = ".base_layer"  # in the names of an adapted projection's own weights
 PREFIX = "base_model.model."  # of every name in peft's files
@@ -37,12 +37,13 @@ class AdapterError(UserError):
     """Adapters cannot be had here; the message says what to install."""
 
 
-def adapt(policy: nn.Module, settings: Lora, seed: int) -> None:
-    """Put adapters in float32 on the policy's projections and freeze all else, in place; what they begin with follows
-    from seed.
+def adapt(network: PreTrainedModel, settings: Lora, seed: int) -> None:
+    """Put adapters in float32 on the network's linear layers and freeze all else, in place.
+
+    What they begin with follows from seed.
 
     Raises:
-        AdapterError: peft is not installed.
+        AdapterError: peft is not installed, or the network has none of the layers that settings.targets names.
     """
     if find_spec("peft") is None:
         raise AdapterError("lora: needs peft, which is not installed: pip install 'dopr[lora]'")
@@ -51,13 +52,16 @@ def adapt(policy: nn.Module, settings: Lora, seed: int) -> None:
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
-        target_modules=list(settings.targets),
+        target_modules=settings.targets if isinstance(settings.targets, str) else list(settings.targets),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "lora"))
-        inject_adapter_in_model(config, policy, ADAPTER)
-    for name, weight in policy.named_parameters():
+        try:
+            inject_adapter_in_model(config, network, ADAPTER)
+        except ValueError as error:  # the first line says which layers were looked for
+            raise AdapterError(f"lora.targets: {str(error).splitlines()[0]}") from None
+    for name, weight in network.named_parameters():
         if ".lora_" in name:
             weight.data = weight.data.float()  # peft gives it the type of the base, which is not what is optimised
 
@@ -67,81 +71,77 @@ def adapted(policy: nn.Module) -> bool:
     return hasattr(policy, "peft_config")
 
 
-def sharing(policy: Network) -> Network:
-    """A policy of its own modules, for adapters of its own, on the same weights."""
-    return deepcopy(policy, {id(shared): shared for shared in (*policy.parameters(), *policy.buffers())})
+class Merged:
+    """The weights of a network as they would be without adapters, with what adapters add added.
 
-
-class Merged(Mapping[str, Tensor]):
-    """The policy's state dict as it would be without adapters, with what they add added; without any, as it is.
-
-    Each weight is added to, and put together if it is sharded, when it is asked for, so that they need not all be there
-    at once; of a sharded policy all processes must ask for the same.
+    Each weight is added to, and gathered if it is sharded, when it is asked for, so that they need not all be there at
+    once; of a sharded network all processes must ask for the same.
     """
 
-    def __init__(self, policy: nn.Module) -> None:
-        self.policy = policy
-        self.weights = {
-            name.replace(BASE, ""): weight for name, weight in policy.state_dict().items() if ".lora_" not in name
-        }
+    def __init__(self, network: PreTrainedModel) -> None:
+        self.network = network
 
     @torch.no_grad()
-    def __getitem__(self, name: str) -> Tensor:
-        weight, layer = self.weights[name], self.policy.get_submodule(name.rpartition(".")[0])
-        if name.endswith(".weight") and hasattr(layer, "get_delta_weight"):
-            weight = weight + layer.get_delta_weight(ADAPTER)  # type: ignore[operator]
-        return whole(weight)
+    def merged(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights by their names in the network; tied ones once."""
+        tied = self.network.all_tied_weights_keys
+        for name, weight in self.network.state_dict().items():
+            plain = name.replace(BASE, "")
+            if ".lora_" in name or plain in tied:
+                continue
+            for change in self._changes(plain):
+                weight = weight + change
+            yield plain, whole(weight)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.weights)
+    def _changes(self, name: str) -> Iterator[Tensor]:
+        """What adapters add to a weight; layers with several weights, as of experts, have one wrapped in the other."""
+        path, _, own = name.rpartition(".")
+        layer: Any = self.network.get_submodule(path)
+        while hasattr(layer, "get_delta_weight"):
+            if getattr(layer, "parameter_name", "weight") == own:
+                yield layer.get_delta_weight(ADAPTER)
+            layer = layer.base_layer
 
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    @torch.no_grad()
-    def factors(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """What is added to each weight as A [rank, inner] and alpha / rank B [columns, rank]."""
-        found = {}
-        for name, layer in self.policy.named_modules():
-            if hasattr(layer, "get_delta_weight"):
-                down, up = (side[ADAPTER].weight.detach() for side in (layer.lora_A, layer.lora_B))
-                found[f"{name}.weight"] = (down, up * layer.scaling[ADAPTER])
-        return found
-
-
-def merged(policy: nn.Module) -> dict[str, Tensor]:
-    """All of Merged at once."""
-    return dict(Merged(policy))
+    def as_saved(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights by their names in checkpoint files, a tied output head among them."""
+        weights: Iterable[tuple[str, Tensor]] = self.merged()
+        if getattr(self.network, "_weight_conversions", None):
+            weights = revert_weight_conversion(self.network, dict(weights)).items()
+        tied = {source: target for target, source in self.network.all_tied_weights_keys.items()}
+        for name, weight in weights:
+            yield name, weight
+            if name in tied:
+                yield tied[name], weight
 
 
 @contextmanager
-def without_adapters(policy: nn.Module) -> Iterator[None]:
-    """Within it, the policy is what it was before it was adapted."""
-    layers = [layer for layer in policy.modules() if hasattr(layer, "enable_adapters")]
+def without_adapters(network: nn.Module) -> Iterator[None]:
+    """Within it, the network is what it was before it was adapted."""
+    layers: list[Any] = [layer for layer in network.modules() if hasattr(layer, "get_delta_weight")]
     for layer in layers:
-        layer.enable_adapters(False)  # type: ignore[operator]
+        layer.enable_adapters(False)
     try:
         yield
     finally:
         for layer in layers:
-            layer.enable_adapters(True)  # type: ignore[operator]
+            layer.enable_adapters(True)
 
 
-def adapters(policy: nn.Module) -> dict[str, Tensor]:
+def adapters(network: PreTrainedModel) -> dict[str, Tensor]:
     """The adapters' weights under the names of peft's files; none without adapters; whole, if they are sharded."""
-    if not adapted(policy):
+    if not adapted(network):
         return {}
     from peft import get_peft_model_state_dict
 
-    own = {name: whole(weight) for name, weight in policy.state_dict().items() if ".lora_" in name}
-    named = get_peft_model_state_dict(policy, own, ADAPTER, save_embedding_layers=False)
+    own = {name: whole(weight) for name, weight in network.state_dict().items() if ".lora_" in name}
+    named = get_peft_model_state_dict(network, own, ADAPTER, save_embedding_layers=False)
     return {PREFIX + name: weight for name, weight in named.items()}
 
 
-def save_adapter(policy: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+def save_adapter(network: PreTrainedModel, weights: dict[str, Tensor], folder: Path) -> None:
     """Write adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
     folder.mkdir()
     save_file(weights, folder / "adapter_model.safetensors")
-    config = policy.peft_config[ADAPTER].to_dict()  # type: ignore[union-attr, index]
+    config = network.peft_config[ADAPTER].to_dict()
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     write_json(folder / "adapter_config.json", {**plain, "inference_mode": True})

@@ -6,15 +6,19 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
 from dopr.files import DataError, read_json, write_json
-from dopr.model_folder import read_shape, read_tokenizer, read_weights
-from dopr.policy.lora import adapters, merged, save_adapter
-from dopr.policy.transformer import Transformer
+from dopr.model_folder import read_tokenizer, weight_files
+from dopr.policy.attention import PACKED, is_plain
+from dopr.policy.lora import Merged, adapters, save_adapter
+from dopr.policy.network import Policy
+from dopr.products import use_fast_products
 
-Weights = dict[str, Tensor]
 SHARED_FILES = (
     "config.json",
     "generation_config.json",
@@ -28,42 +32,69 @@ SHARED_FILES = (
 )
 
 
-def load(folder: Path, device: str = "cpu") -> Transformer:
-    """The policy in a folder, on a device, in float32 whatever its weights are stored in.
+def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: str | None = None) -> Policy:
+    """Load the policy in a folder.
+
+    Args:
+        dtype: float32 or bfloat16, whatever its weights are stored in.
+        attention: transformers' attn_implementation; None is sdpa where the kind of model has it.
 
     Raises:
-        DataError: the folder holds no checkpoint, or a damaged one, or one of an unsupported kind.
+        DataError: the folder holds no checkpoint, or a damaged one, or one that transformers cannot load.
     """
-    shape = read_shape(folder)
     read_tokenizer(folder)
-    weights = {name: weight.to(torch.float32, copy=True) for name, weight in read_weights(folder).items()}
-    with torch.device("meta"):  # memory for the weights is taken once, when they are there
-        policy = Transformer(shape)
+    return Policy(load_network(folder, dtype, device, attention))
+
+
+def load_network(folder: Path, dtype: str, device: str = "cpu", attention: str | None = None) -> PreTrainedModel:
+    """Load the network alone (see load)."""
+    weight_files(folder)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
-        policy.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        packs = attention in (None, "sdpa") and is_plain(config.get_text_config())
+        network, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=getattr(torch, dtype),
+            attn_implementation=PACKED if packs else attention,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
-    return policy.to(device)
+    if report["missing_keys"]:
+        raise DataError(f"{folder}: the checkpoint lacks {min(report['missing_keys'])}; get the whole of it")
+    network.to(device).eval()
+    use_fast_products(network)
+    return network
 
 
-def collected(policy: Transformer) -> tuple[Weights, Weights]:
+def collected(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What is saved of a policy: its weights, with adapters merged into them, and the adapters' own. Where they are
     sharded, all processes must ask for them."""
-    return merged(policy), adapters(policy)
+    tied = policy.network.all_tied_weights_keys
+    weights = {name: weight for name, weight in Merged(policy.network).as_saved() if name not in tied}
+    return weights, adapters(policy.network)
 
 
-def save(policy: Transformer, folder: Path, like: Path, parts: tuple[Weights, Weights] | None = None) -> None:
+def save(
+    policy: Policy, folder: Path, like: Path, parts: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+) -> None:
     """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
     written to its folder `adapter` too. parts: see collected, where the policy is sharded."""
     weights, adapter = parts or collected(policy)
     folder.mkdir(parents=True)
+    weights = {name: weight.contiguous() for name, weight in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
-    config, dtype = read_json(like / "config.json"), str(next(policy.parameters()).dtype).removeprefix("torch.")
+    config, dtype = read_json(like / "config.json"), str(policy.network.dtype).removeprefix("torch.")
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name
     if config.get(key, dtype) != dtype:  # whoever loads it goes by what is written there
         write_json(folder / "config.json", {**config, key: dtype})
     if adapter:
-        save_adapter(policy, adapter, folder / "adapter")
+        save_adapter(policy.network, adapter, folder / "adapter")

@@ -3,6 +3,7 @@
 A bfloat16 weight cannot take a step of less than 1/256 of its size, so at the learning rates of reinforcement learning
 it would mostly stand still. A network in bfloat16 is therefore a working copy: gradients are taken over to float32
 masters, which the optimiser moves, and the copy is refreshed from them after every step. Checkpoints keep the masters.
+With recipe.offload_optimizer masters, their gradients and AdamW's means are in the processor's memory and not a GPU's.
 """
 
 from __future__ import annotations
@@ -36,12 +37,19 @@ def trained(network: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
+def master(weight: Tensor, offload: bool) -> Tensor:
+    """A copy of a weight in float32, on its device or the processor."""
+    return weight.detach().to("cpu" if offload else weight.device, torch.float32, copy=True)
+
+
 class Optimiser:
     """Optimises a network in place, those of its weights that take gradients; casts it to `dtype` first."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, rate: float, dtype: torch.dtype) -> None:
         self.network, self.recipe, self.rate = network, recipe, rate
-        exact = [nn.Parameter(weight.detach().clone()) for weight in trained(network)] if dtype != torch.float32 else []
+        exact: list[nn.Parameter] = []
+        if dtype != torch.float32 or recipe.offload_optimizer:
+            exact = [nn.Parameter(master(weight, recipe.offload_optimizer)) for weight in trained(network)]
         network.to(dtype)
         self.weights = trained(network)
         self.masters = exact or self.weights
@@ -76,7 +84,7 @@ class Optimiser:
         """Add the network's gradients to the masters'; where it is its own master there is nothing to do."""
         for master, weight in zip(self.masters, self.weights, strict=True):
             if master is not weight and weight.grad is not None:
-                gradient = weight.grad.float()
+                gradient = weight.grad.to(master.device, torch.float32)
                 master.grad = gradient if master.grad is None else master.grad.add_(gradient)
                 weight.grad = None
 

@@ -14,10 +14,12 @@ from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.policy.lora import without_adapters
 from dopr.policy.loss import Extent, Tokens, minibatch_loss
 from dopr.policy.micro_batches import cut
+from dopr.policy.network import Policy
 from dopr.policy.optimiser import Optimiser
-from dopr.policy.transformer import Transformer
 from dopr.recipe import Loss
 from dopr.records import Rollout
+
+QUANTILE = 0.95  # a step of one prompt has a few hundred tokens, of whose worst ones rounding decides
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Objective:
     loss: Loss
     temperature: float
     limit: int
-    reference: Transformer | None
+    reference: Policy | None
     micro_batch_tokens: int | None = None
 
     def takes(self, row: Weighted) -> bool:
@@ -72,19 +74,34 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class LogprobGap:
+    """Absolute differences between the log-probabilities of sampler and trainer, in nats: their mean over tokens, and
+    the QUANTILE of them. The largest says little: in bfloat16 a single token of many can be far off by rounding."""
+
+    mean: float = 0.0
+    high: float = 0.0
+
+    @classmethod
+    def of(cls, differences: Sequence[np.ndarray]) -> LogprobGap:
+        """Of the tokens' differences, in parts; 0 without any."""
+        every = np.concatenate([np.zeros(0), *differences])
+        return cls(float(every.mean()), float(np.quantile(every, QUANTILE))) if len(every) else cls()
+
+
+@dataclass(frozen=True)
 class UpdateStatistics:
-    """grad_norm before clipping; clipped share of tokens; largest log-probability gap between sampler and trainer over
-    the fresh rows computed; mean KL estimate; value_loss: of the critic."""
+    """grad_norm before clipping; clipped share of tokens; gap: between sampler and trainer, over the fresh rows that
+    were computed; mean KL estimate; value_loss: of the critic."""
 
     grad_norm: float = 0.0
     clipped: float = 0.0
-    logprob_gap: float = 0.0
+    gap: LogprobGap = LogprobGap()
     kl: float = 0.0
     value_loss: float = 0.0
 
 
 def update(
-    policy: Transformer,
+    policy: Policy,
     optimiser: Optimiser,
     rows: Sequence[Weighted],
     objective: Objective,
@@ -100,7 +117,7 @@ def update(
     """
     used = objective.used(rows)
     extent = Extent(len(rows), objective.tokens(rows), share, objective.limit)
-    found: list[tuple[int, float, float, float]] = []  # of each micro-batch: tokens, clipped, KL, gap
+    found: list[tuple[int, float, float, np.ndarray]] = []  # of each micro-batch: tokens, clipped, KL, differences
 
     def losses() -> Iterator[Tensor]:
         for places in cut([row.rollout for row in used], objective.micro_batch_tokens):
@@ -108,23 +125,24 @@ def update(
             part = [used[place] for place in mine]
             batch = collect(policy, part, objective, step)
             terms = minibatch_loss(batch, extent, objective.loss)
-            tokens = int(batch.mask.sum()) if weight else 0
-            found.append((tokens, terms.clipped, terms.kl, logprob_gap(batch, part)))
+            tokens, apart = (int(batch.mask.sum()), differences(batch, part)) if weight else (0, np.zeros(0))
+            found.append((tokens, terms.clipped, terms.kl, apart))
             yield terms.loss * weight
 
     _, norm = optimiser.step(losses(), step)
     tokens, clipped, kl, gaps = zip(*(each for parts in gathered(found) for each in parts), strict=True)
     means = np.average([clipped, kl], axis=1, weights=tokens)
-    return UpdateStatistics(norm, float(means[0]), max(gaps), float(means[1]))
+    return UpdateStatistics(norm, float(means[0]), LogprobGap.of(gaps), float(means[1]))
 
 
-def logprob_gap(batch: Tokens, rows: Sequence[Weighted]) -> float:
-    """The largest difference between the stored log-probabilities of fresh rows and those of now; 0 without any."""
+def differences(batch: Tokens, rows: Sequence[Weighted]) -> np.ndarray:
+    """How far the stored log-probabilities of fresh rows are from those of now, [their tokens]."""
     fresh = torch.tensor([row.fresh for row in rows], device=batch.mask.device)[:, None] & batch.mask
-    return float(((batch.logprobs - batch.behaviour).detach().abs() * fresh).max())
+    apart: np.ndarray = (batch.logprobs - batch.behaviour).detach().abs()[fresh].cpu().numpy()
+    return apart
 
 
-def collect(policy: Transformer, rows: Sequence[Weighted], objective: Objective, step: int) -> Tokens:
+def collect(policy: Policy, rows: Sequence[Weighted], objective: Objective, step: int) -> Tokens:
     """The rows' tokens as tensors, computed as far as the terms that are on need it.
 
     Raises:

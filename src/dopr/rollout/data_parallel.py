@@ -1,16 +1,16 @@
 """Rollouts by several processes: each samples for some of the prompts, or some samples of one, and all get all.
 
-Sample j of prompt i is drawn with seed + i n + j, as engines that work at fixed addresses do (dopr.rollout.static), and
-vLLM, so what is drawn does not depend on how many processes there are.
+Sample j of prompt i is drawn with seed + i n + j by every engine, so what is drawn does not depend on how many
+processes there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from dopr.distributed import gathered, rank, size
-from dopr.rollout.engine import Engine, Sample
+from dopr.rollout.engine import Engine, Sample, Weights
 
 
 class DataParallel:
@@ -35,10 +35,14 @@ class DataParallel:
             mine = self.engine.generate(prompts[start:end], n, temperature, max_new_tokens, seed + start * n)
         return [group for part in gathered(mine)[:: self.together] for group in part]
 
-    def load_weights(self, weights: Mapping[str, Any]) -> None:
+    def load_weights(self, weights: Weights) -> None:
         """See Engine."""
         self.engine.load_weights(weights)
 
-    def rest(self) -> None:
+    def load_folder(self, folder: Path) -> None:
         """See Engine."""
-        self.engine.rest()
+        self.engine.load_folder(folder)
+
+    def sleep(self) -> None:
+        """See Engine."""
+        self.engine.sleep()

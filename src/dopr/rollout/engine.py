@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import Tensor
 
 Finish = Literal["stop", "length"]
 
@@ -19,6 +22,19 @@ class Sample:
     finish: Finish
 
 
+class Weights(Protocol):
+    """The weights of the trained policy, with adapters merged into them; each is made when it is asked for.
+
+    Of a sharded policy all processes must ask for the same, in the same order.
+    """
+
+    def merged(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights by their names in the network."""
+
+    def as_saved(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights by their names in checkpoint files, a tied output head among them."""
+
+
 class Engine(Protocol):
     """Generates completions from the current policy."""
 
@@ -27,8 +43,11 @@ class Engine(Protocol):
     ) -> list[list[Sample]]:
         """n samples for each prompt, in order. Temperature 0 is greedy. Equal seeds give equal samples."""
 
-    def load_weights(self, weights: Mapping[str, Any]) -> None:
+    def load_weights(self, weights: Weights) -> None:
         """Sample from these weights from now on."""
 
-    def rest(self) -> None:
+    def load_folder(self, folder: Path) -> None:
+        """Sample from the model in a folder, of the same shape, from now on."""
+
+    def sleep(self) -> None:
         """Hand back memory that only sampling needs, until the next load_weights."""

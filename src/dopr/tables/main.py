@@ -10,11 +10,13 @@ import pandas as pd
 from dopr.comparison import Comparison
 from dopr.labels import label
 from dopr.savings import Reach, reach
-from dopr.statistics import interval
+from dopr.scores import Evaluation
+from dopr.statistics import even_weights, interval
 from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, seeds_text
 from dopr.tables.typeset import Table
 
 Groups = Mapping[str, Sequence[str]]
+ALL = 1 - 1e-9  # a share that is all, weights that do not quite add up aside
 
 
 def main_table(
@@ -26,7 +28,8 @@ def main_table(
 ) -> Table:
     """One row a method, the base policy first: accuracies and rollouts to each target (seeds that arrived).
 
-    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.resampling.
+    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.resampling. A note
+    says of which rows no completion could be read: their accuracy is 0 whatever the policy knows.
 
     Args:
         final: the same with the checkpoint that is reported alone (dopr.reported).
@@ -42,7 +45,16 @@ def main_table(
             records.append(record | _reached(reaches))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
-    return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows, left=2)
+    notes = [unread(record) for record in records if record["unparsed"] > ALL]
+    return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows, 2, notes)
+
+
+def unread(record: Mapping[str, Any]) -> str:
+    """What to say of a row in none of whose completions an answer was found."""
+    return (
+        f"{record['pool']}, {label(record['method'])}: no completion holds an answer where verify.extraction looks for "
+        "one, so this 0.0 does not show what the policy knows; see docs/grading.md."
+    )
 
 
 def _record(comparison: Comparison, method: str, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +72,13 @@ def _accuracies(comparison: Comparison, method: str, checkpoint: int, groups: Gr
         "all_low": float(low),
         "all_high": float(high),
         "greedy": comparison.curve(method, greedy=True).mean[checkpoint],
+        "unparsed": _unparsed(comparison.evaluations[method], checkpoint),
     }
+
+
+def _unparsed(evaluation: Evaluation, checkpoint: int) -> float:
+    """Share of sampled completions without an answer, the mean over benchmarks and seeds."""
+    return float((evaluation.faults["unparsed"][:, checkpoint] @ even_weights(evaluation.benchmark)).mean())
 
 
 def _texts(record: dict[str, Any], groups: Groups) -> list[str]:

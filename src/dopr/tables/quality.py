@@ -83,7 +83,7 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def measures(group: pd.DataFrame) -> dict[str, Any]:
     """Means over a part's questions and runs."""
     return {
-        "accuracy": float(group["correct"].mean()),
+        "accuracy": float(group["reward"].mean()),
         "majority": float(np.mean([majority(samples) for _, samples in group.groupby(["seed", "prompt"])])),
         **{share: float(group[share].mean()) for share in SHARES},
         "tokens": float(group["completion_tokens"].mean()),

@@ -39,7 +39,7 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
 
 def accuracy_curve(path: Path) -> pd.Series[float]:
     """Sampled accuracy by training rollouts, the mean over benchmarks of equal size."""
-    frame = pq.read_table(path, columns=["rollouts", "mode", "verdict"]).to_pandas()
+    frame = pq.read_table(path, columns=["rollouts", "mode", "reward"]).to_pandas()
     sampled = frame[frame["mode"] == "sampled"]
-    curve: pd.Series[float] = (sampled["verdict"] == "correct").groupby(sampled["rollouts"]).mean()
+    curve: pd.Series[float] = sampled["reward"].groupby(sampled["rollouts"]).mean()
     return curve

@@ -37,12 +37,14 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers` for the CSV; for readers, a header and rows of text, the first `left` columns aligned left."""
+    """`numbers` for the CSV; for readers, a header and rows of text, the first `left` columns aligned left, and notes
+    below them."""
 
     numbers: pd.DataFrame
     header: list[str]
     rows: list[list[str]]
     left: int
+    notes: Sequence[str] = ()
 
     def write(self, path: Path) -> None:
         """Write path.csv, path.md, path.tex and path.html (`path` has no suffix)."""
@@ -52,9 +54,10 @@ class Table:
         write_text(path.with_name(path.name + ".html"), self.html())
 
     def markdown(self) -> str:
-        """A pipe table."""
+        """A pipe table, and a paragraph a note."""
         ends = ["---" if i < self.left else "---:" for i in range(len(self.header))]
-        return "".join(f"| {' | '.join(row)} |\n" for row in [self.header, ends, *self.rows])
+        lines = "".join(f"| {' | '.join(row)} |\n" for row in [self.header, ends, *self.rows])
+        return lines + "".join(f"\n{note}\n" for note in self.notes)
 
     def latex(self) -> str:
         """A booktabs tabular with a rule wherever the first cell changes; a longtable when longer than a page."""
@@ -68,13 +71,14 @@ class Table:
             if before and before[0] != row[0]:
                 lines.append(r"\midrule")
             lines.append(_latex_row(row))
-        return "\n".join([*lines, r"\bottomrule", rf"\end{{{environment}}}", ""])
+        notes = [rf"\par {_latex(note)}" for note in self.notes]
+        return "\n".join([*lines, r"\bottomrule", rf"\end{{{environment}}}", *notes, ""])
 
     def html(self) -> str:
         """A page of its own, for the report."""
         head = f'<!DOCTYPE html><meta charset="utf-8"><style>{HTML_STYLE.format(self.left)}</style>'
         lines = [head, "<table>", _html_row(self.header, "th"), *(_html_row(row, "td") for row in self.rows)]
-        return "\n".join([*lines, "</table>", ""])
+        return "\n".join([*lines, "</table>", *(f"<p>{escape(note)}</p>" for note in self.notes), ""])
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -88,4 +92,8 @@ def _html_row(cells: Sequence[str], kind: str) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join("".join(LATEX.get(letter, letter) for letter in cell) for cell in cells) + r" \\"
+    return " & ".join(map(_latex, cells)) + r" \\"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)

@@ -7,6 +7,8 @@ any      without either, the last number
 qwen     as Qwen2.5-Math's evaluation code does it (parser.py, extract_answer): Minerva's "final answer is $5$. I hope";
          else what is in the last box, closed or not; else all that follows "he answer is" or "final answer is"; else
          the last number, of a fraction its denominator
+exact    the whole completion, without white space around it
+gsm8k    what stands after the last ####, to the end of its line; an amount as a plain number
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ STATED = re.compile(r"\banswer\s*(?:is|:|=)\s*:?", re.IGNORECASE)
 FORMULA = re.compile(r"\s*(?:\*\*)?\s*(?:\$\$?(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
 SENTENCE = re.compile(r"\s*(.*?)(?:\.?\s*(?:\n|$)|\.\s)", re.DOTALL)
 NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+MARK = "####"
+AMOUNT = re.compile(r"-?\s*(?:\\?\$)?\s*-?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)\.?")
 QWEN_MINERVA = re.compile(r"final answer is \$(.*?)\$\. I hope", re.DOTALL)
 QWEN_NUMBER = re.compile(r"-?\d*\.?\d+")
 BETWEEN = re.compile(r"[\s$,;.]*(?:\b(?:and|or)\b)?[\s$,;]*")
@@ -112,8 +116,20 @@ def inside(text: str) -> str:
     return text[1:]
 
 
+def marked(text: str) -> str | None:
+    """What stands after the last ####, to the end of its line, an amount as a plain number; None if nothing does."""
+    _, mark, rest = text.rpartition(MARK)
+    found = rest.partition("\n")[0].strip() if mark else ""
+    amount = AMOUNT.fullmatch(found)
+    return "-" * ("-" in found) + amount[1].replace(",", "") if amount else found or None
+
+
 def final_answer(text: str, extraction: Extraction) -> str | None:
     """The answer of a completion, looked for as `extraction` says; None when there is none."""
+    if extraction == "exact":
+        return text.strip() or None
+    if extraction == "gsm8k":
+        return marked(text)
     if extraction == "qwen":
         return qwen_answer(text)
     answer = last_boxed(text)

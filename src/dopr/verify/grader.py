@@ -21,7 +21,7 @@ from dopr.records import Verdict
 from dopr.verify.answers import final_answer, joined_boxes
 from dopr.verify.guards import is_no_answer
 from dopr.verify.pool import GraderError, Pool
-from dopr.verify.rules import EXTRACTION, JOINED_BOXES, STRICT_INTEGERS, grader_version
+from dopr.verify.rules import EXTRACTION, JOINED_BOXES, STRICT_INTEGERS, WITHOUT_BOXES, grader_version
 from dopr.verify.section import Verify
 
 INTEGER = re.compile(r"-?[0-9]+")
@@ -66,7 +66,7 @@ class Grader:
     def _answer(self, reference: str, text: str) -> str | None:
         """The answer in a completion, which may be of several boxes in a row."""
         answer = final_answer(text, self.extraction)
-        if answer is None or self.limits.profile not in JOINED_BOXES:
+        if answer is None or self.limits.profile not in JOINED_BOXES or self.extraction in WITHOUT_BOXES:
             return answer
         listed = SEVERAL.search(reference) and not SEVERAL.search(answer)
         return (joined_boxes(text) or answer) if listed else answer

@@ -22,6 +22,7 @@ MODULES: dict[ProfileName, str] = {
 EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "qwen", "deepscaler": "boxed"}
 STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # two integers: equal or wrong
 JOINED_BOXES: frozenset[ProfileName] = frozenset({"math_verify"})  # several in a row are one list, if one is asked for
+WITHOUT_BOXES: frozenset[Extraction] = frozenset({"exact", "gsm8k"})  # that look for none
 Rule = Callable[[str, str], str]
 
 

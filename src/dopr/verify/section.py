@@ -10,7 +10,7 @@ from dopr.section import PositiveInt, Section, Share
 
 OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}  # of commands that show every error
 ProfileName = Literal["math_verify", "qwen_eval", "deepscaler"]
-Extraction = Literal["boxed", "stated", "any", "qwen"]
+Extraction = Literal["boxed", "stated", "any", "qwen", "exact", "gsm8k"]
 
 
 class Verify(Section):
@@ -18,8 +18,8 @@ class Verify(Section):
 
     profile: the rules (dopr.verify.grader lists them).
     extraction: where an answer is looked for: `boxed`, in the last \boxed{}; `stated`, else after "answer is";
-        `any`, else the last number; `qwen`, as Qwen's public code does. null is the profile's own: `qwen` for
-        qwen_eval, `boxed` for the others.
+        `any`, else the last number; `qwen`, as Qwen's public code does; `exact`, the whole completion; `gsm8k`, after
+        the last ####. null is the profile's own: `qwen` for qwen_eval, `boxed` for the others.
     seconds: of processor time. memory_mb: of one worker. workers: processes; verdicts do not depend on it.
     max_error_share: a run with a larger share of `error` verdicts stops.
     """

@@ -1,0 +1,53 @@
+"""Runs of the training loop on a model folder, without the files of a job around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from dopr.checkpoint import RunState
+from dopr.config import Sampling
+from dopr.model_folder import end_tokens
+from dopr.policy import model
+from dopr.recipe import Recipe
+from dopr.records import Prompt
+from dopr.rollout.torch_engine import TorchEngine
+from dopr.selection.selector import Setup, make_selector
+from dopr.train import Run
+from dopr.verify.grader import Grader
+
+
+class StoppedError(Exception):
+    """Stands for the moment a process is killed."""
+
+
+def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int = -1) -> Run:
+    """A run whose process dies before it reports step `stop_at`."""
+
+    def report(row: dict[str, float], _: object) -> None:
+        if row["step"] == stop_at:
+            raise StoppedError
+
+    policy = model.load(base, recipe.dtype)
+    setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step, recipe.group_size)
+    return Run(
+        name="pool/method/0",
+        phase="train",
+        seed=0,
+        recipe=recipe,
+        sampling=Sampling(temperature=1.0, max_new_tokens=8),
+        pool={prompt.id: prompt for prompt in pool},
+        policy=policy,
+        tokenizer=Tokenizer.from_file(str(base / "tokenizer.json")),
+        engine=TorchEngine(policy.network, end_tokens(base)),
+        selector=make_selector(recipe.selector, setup, recipe.options),
+        grader=grader,
+        state=RunState(folder),
+        save_policy=lambda policy, path: model.save(policy, path, like=base),
+        snapshot_steps=frozenset({2, recipe.steps}),
+        checkpoint_every=2,
+        gpus=0.0,
+        report=report,
+        on_checkpoint=lambda rows: None,
+    )
