@@ -77,7 +77,8 @@ def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
     panels[0, 0].set_xscale("log")
     for column in range(min(ACROSS, len(methods))):  # the lowest panel of each column carries the numbers
         lowest = panels[(len(methods) - 1 - column) // ACROSS, column]
-        log_axis(lowest.xaxis, each=(1,))
+        # Within a decade a power of ten alone might be no label at all.
+        log_axis(lowest.xaxis, each=(1,) if trained["rollouts"].max() > 10 * trained["rollouts"].min() else (1, 2, 5))
         lowest.xaxis.set_tick_params(labelbottom=True)
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[0, 0].yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
