@@ -5,19 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging
 
-from dopr.files import DataError, read_json, write_json
-from dopr.model_folder import read_tokenizer, weight_files
-from dopr.policy.attention import PACKED, is_plain
+from dopr.files import read_json, write_json
+from dopr.model_folder import read_tokenizer
+from dopr.policy.loading import load_network
 from dopr.policy.lora import Merged, adapters, save_adapter
 from dopr.policy.network import Policy
-from dopr.products import use_fast_products
 
 SHARED_FILES = (
     "config.json",
@@ -44,32 +39,6 @@ def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: s
     """
     read_tokenizer(folder)
     return Policy(load_network(folder, dtype, device, attention))
-
-
-def load_network(folder: Path, dtype: str, device: str = "cpu", attention: str | None = None) -> PreTrainedModel:
-    """Load the network alone (see load)."""
-    weight_files(folder)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        packs = attention in (None, "sdpa") and is_plain(config.get_text_config())
-        network, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=getattr(torch, dtype),
-            attn_implementation=PACKED if packs else attention,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
-    if report["missing_keys"]:
-        raise DataError(f"{folder}: the checkpoint lacks {min(report['missing_keys'])}; get the whole of it")
-    network.to(device).eval()
-    use_fast_products(network)
-    return network
 
 
 def collected(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from dopr.model_folder import context_of, end_tokens
 from dopr.policy.attention import NO_MASK
 from dopr.policy.kinds import check_samples
-from dopr.policy.model import load_network
+from dopr.policy.loading import load_network
 from dopr.policy.network import takes_packed
 from dopr.rollout.cache import new_cache
 from dopr.rollout.engine import Sample, Weights
@@ -40,7 +40,7 @@ class TorchEngine:
         self, network: PreTrainedModel, ends: Sequence[int], own: bool = False, attention: str | None = None
     ) -> None:
         """own: the network is the engine's, to which weights have to be handed over, and not the trained one itself.
-        attention: of networks that are loaded later, see dopr.policy.model."""
+        attention: of networks that are loaded later, see dopr.policy.loading."""
         check_samples(network)
         self.network, self.own, self.attention = network, own, attention
         config = network.config.get_text_config()
