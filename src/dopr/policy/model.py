@@ -28,15 +28,7 @@ SHARED_FILES = (
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: str | None = None) -> Policy:
-    """Load the policy in a folder.
-
-    Args:
-        dtype: float32 or bfloat16, whatever its weights are stored in.
-        attention: transformers' attn_implementation; None is sdpa where the kind of model has it.
-
-    Raises:
-        DataError: the folder holds no checkpoint, or a damaged one, or one that transformers cannot load.
-    """
+    """Load the policy in a folder that has a tokenizer too; arguments and errors are those of load_network."""
     read_tokenizer(folder)
     return Policy(load_network(folder, dtype, device, attention))
 
