@@ -81,7 +81,7 @@ def test_one_line_of_configuration_reaches_the_figure(raw, tmp_path):
     raw["complexity"]["bounds"]["prompts"] = [MINE]  # the line
     config = Config.parse(raw)
     check_bounds(config)
-    option = Experiment(config, Jobs(config), tmp_path, None).bound_options("prompt")
+    option = Experiment(config, Jobs(config), tmp_path).bound_options("prompt")
     assert option == f"--prompt-bounds {MINE}"
 
     root = make_results(tmp_path / "results", methods=("grpo", "one_shot"), seeds=(0, 1))
@@ -119,7 +119,7 @@ def test_a_bound_in_the_configuration_that_cannot_be_found_costs_one_line(raw):
 
 
 def test_question_marks_are_quoted_for_the_shell(config):
-    option = Experiment(config, Jobs(config), Path(), None).bound_options("rollout")
+    option = Experiment(config, Jobs(config), Path()).bound_options("rollout")
     done = subprocess.run(["bash", "-c", f"printf '%s\n' {option}"], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:-1] == ["--rollout-bounds", *config.complexity.bounds.rollouts]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from project import SMOKE, Project, edit
+from dopr.experiment import LOCK
+from project import SMOKE, Project, edit, kill, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +117,34 @@ def test_bad_input_costs_one_clear_line(finished: Project, overlay: str, message
     assert len(errors) == 1, output
     assert message in errors[0]
     assert "Traceback" not in output
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    assert "train" in project.planned(*SMOKE)
+    assert [path.name for path in (project.folder / "results").iterdir()] == ["README.md"]
+    assert not (project.folder / LOCK).exists()
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    first = project.start(*SMOKE)
+    wait_for((project.folder / LOCK).is_file, first)
+    project.planned(*SMOKE)
+    code, output = project.snakemake(*SMOKE)
+    kill(first)
+    assert code == 1
+    assert "error: another Snakemake runs in this folder: wait for it, or stop it" in output
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")
+def test_without_vllm_no_job_is_started(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    code, output = project.snakemake("--configfile", "experiments/gpu1.yaml")
+    assert code == 1
+    assert "error: rollout.engine: vllm is not installed here: pip install 'dopr[vllm]'" in output
+    assert "Traceback" not in output
+    assert [path.name for path in (project.folder / "results").iterdir()] == ["README.md"]
 
 
 def test_a_damaged_pool_is_named_with_its_row(edited: Project) -> None:

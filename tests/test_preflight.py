@@ -192,12 +192,6 @@ def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(r
     assert "revision: goes with a model of the hub, owner/name, not None" in refusal(raw)
 
 
-@pytest.fixture
-def with_vllm(monkeypatch):
-    """vLLM seems to be installed; nothing here imports it."""
-    monkeypatch.setattr(preflight, "find_spec", lambda name: object())
-
-
 def test_a_gguf_file_becomes_a_folder_of_its_name(raw, tmp_path):
     raw["base"]["model"] = str(write(tmp_path / "small.Q4_1.gguf"))
     config = open_config(raw)
@@ -211,7 +205,7 @@ def test_a_gguf_file_that_is_not_there_is_refused(raw):
         open_config(raw)
 
 
-def test_vllm_needs_a_process_for_each_run(raw, with_vllm):
+def test_vllm_needs_a_process_for_each_run(raw):
     raw["rollout"]["engine"] = "vllm"
     assert "seeds_per_job: 3 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
     raw["seeds_per_job"] = 1
@@ -220,12 +214,13 @@ def test_vllm_needs_a_process_for_each_run(raw, with_vllm):
 
 def test_without_vllm_it_is_said_how_to_get_it(raw, monkeypatch):
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)
-    assert open_config(raw).rollout.engine == "torch"
+    preflight.check_packages(open_config(raw))
     raw["rollout"]["engine"], raw["seeds_per_job"] = "vllm", 1
-    assert "rollout.engine: vllm is not installed here: pip install 'dopr[vllm]'" in refusal(raw)
+    with pytest.raises(ConfigError, match=r"rollout\.engine: vllm is not installed here: pip install 'dopr\[vllm\]'"):
+        preflight.check_packages(open_config(raw))
 
 
-def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw, with_vllm):
+def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_them_may_share(raw):
     raw["hardware"]["processes"], raw["seeds_per_job"] = 4, 1
     raw["recipes"]["dopr"]["lora"] = {"rank": 4, "alpha": 8}
     raw["rollout"]["engine"] = "vllm"

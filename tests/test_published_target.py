@@ -26,7 +26,7 @@ def experiment(raw: dict, overlay: str | None = None) -> Experiment:
     if overlay:
         update_config(raw, yaml.safe_load((ROOT / "experiments/papers" / overlay).read_text()))
     config = Config.parse(raw)
-    return Experiment(config, Jobs(config), Path("none.json"), None)
+    return Experiment(config, Jobs(config), Path("none.json"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from dopr.config import Config
 from dopr.configfiles import ConfigFiles
@@ -22,23 +22,22 @@ from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.gguf.place import locate
 from dopr.jobs import Jobs
-from dopr.preflight import check_states, open_config
+from dopr.preflight import check_packages, check_states, open_config
 
 STATE = Path("results/state")
 EVALUATED = Path("results/evaluate")
 RECORD = "acc_step_500.json"
-LOCKS = Path(".snakemake/locks")
+LOCK = Path(".snakemake/dopr.lock")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The checked configuration, its jobs, the file that jobs read it from (named by its content, so that a later
-    change cannot reach a job of this run), and the lock this Snakemake process holds (None if another has it)."""
+    """The checked configuration, its jobs, and the file that jobs read it from: named by its content, so that a later
+    change cannot reach a job of this run."""
 
     config: Config
     jobs: Jobs
     config_path: Path
-    lock: IO[str] | None
 
     @property
     def complexity_pools(self) -> list[str]:
@@ -191,6 +190,27 @@ class Experiment:
         for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
             yield f"{pool}/{method}@{rate}/{seed}"
 
+    def start(self, jobs_run_here: bool) -> None:
+        """Prepare for the first job: write the configuration for the jobs and lock this folder against another run.
+
+        A dry run does not come here, so it writes nothing and may plan for another machine.
+
+        Args:
+            jobs_run_here: Jobs run in this environment, and not in one of envs/, whose packages cannot be looked for
+                from here.
+
+        Raises:
+            SystemExit: After one line, if a package is missing or another Snakemake runs in this folder.
+        """
+        try:
+            if jobs_run_here:
+                check_packages(self.config)
+            take_lock()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        write_text(self.config_path, self.config.model_dump_json(indent=1))
+
     def sweep(self) -> None:
         """Delete other configurations, and the working state of runs whose outputs are complete."""
         for path in self.config_path.parent.iterdir():
@@ -202,23 +222,22 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(
-    raw: dict[str, Any], files: ConfigFiles, main: bool = True, jobs_run_here: bool = True
-) -> Experiment:
-    """The experiment of a configuration; a mistake in it is one line and exit code 1, before any job.
+def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) -> Experiment:
+    """Check a configuration before any job; a mistake in it is one line and exit code 1.
 
-    files: those it was merged from. main: whether this process runs the workflow, and not one job of it on a node of a
-    cluster, which takes no lock: on a shared disk it would not see that its master holds it. jobs_run_here: in this
-    environment, and not in one of envs/, whose packages cannot be looked for from here.
+    Args:
+        raw: What Snakemake merged.
+        files: The files it was merged from.
+        main: Whether this process runs the workflow, and not one job of it on a node of a cluster.
     """
     try:
-        config = open_config(raw, files, main, jobs_run_here)
+        config = open_config(raw, files, main)
         jobs = Jobs(config)
         check_states(config, jobs, STATE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    return Experiment(config, jobs, write_config(config), take_lock() if main else None)
+    return Experiment(config, jobs, named_config(config))
 
 
 def options(named: Mapping[str, Sequence[object]]) -> str:
@@ -231,30 +250,30 @@ def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def write_config(config: Config) -> Path:
-    """Write the resolved configuration to a file named by its hash, and name that file to the jobs.
+def named_config(config: Config) -> Path:
+    """Name the resolved configuration's file by its hash, and tell the jobs that name.
 
     They get it from their environment: as a parameter or input of the rules, any change would rerun them all.
     """
     text = config.model_dump_json(indent=1)
     path = Path("results/configs") / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-    if not path.is_file():
-        write_text(path, text)
     os.environ["DOPR_CONFIG"] = str(path)
     return path
 
 
-def take_lock() -> IO[str] | None:
-    """Hold this folder as long as this process lives; with no other holder, Snakemake's own locks are stale.
+def take_lock() -> None:
+    """Lock this folder until this process ends.
 
-    A killed Snakemake leaves its locks behind, and the next run would stop there and ask the user to unlock.
+    Snakemake's own lock outlives a killed Snakemake, and the next run would ask the user to unlock; profiles/ turn it
+    off.
+
+    Raises:
+        UserError: Another process holds the lock.
     """
-    LOCKS.parent.mkdir(exist_ok=True)
-    lock = (LOCKS.parent / "dopr.lock").open("w")
+    LOCK.parent.mkdir(exist_ok=True)
+    descriptor = os.open(LOCK, os.O_CREAT | os.O_WRONLY)  # a number: nothing closes it before the process ends
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
-        return None
-    shutil.rmtree(LOCKS, ignore_errors=True)
-    return lock
+        os.close(descriptor)
+        raise UserError("another Snakemake runs in this folder: wait for it, or stop it") from None

@@ -24,13 +24,11 @@ from dopr.policy.kinds import check_config
 from dopr.selection.selector import check_options
 
 
-def open_config(
-    raw: dict[str, Any], files: ConfigFiles | None = None, main: bool = True, jobs_run_here: bool = True
-) -> Config:
+def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: bool = True) -> Config:
     """The configuration, checked against everything a job will need.
 
-    files: those it was merged from. main, jobs_run_here: see dopr.experiment.open_experiment; processes that are not
-    the main one check what is quickly checked.
+    files: those it was merged from. main: see dopr.experiment.open_experiment; processes that are not the main one
+    check what is quickly checked.
 
     Raises:
         ConfigError: it cannot be run; names the file, the key, the value and the fix.
@@ -47,8 +45,6 @@ def open_config(
             check_base_kind(config)
         check_evaluation_tokens(config)
         check_engine(config)
-        if jobs_run_here:
-            check_packages(config)
         check_bounds(config)
         check_methods(config)
     return config

@@ -52,7 +52,7 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
     Raises:
         UserError: the number of questions of a benchmark is unknown.
     """
-    experiment = Experiment(config, Jobs(config), Path(), None)
+    experiment = Experiment(config, Jobs(config), Path())
     runs = list(
         dict.fromkeys([*experiment.compared_runs(), *([] if config.ablation else experiment.complexity_runs())])
     )
