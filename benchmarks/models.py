@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen2Config
 
-from dopr.policy.attention import PACKED
+from dopr.models.attention import PACKED
 
 SIZES = {  # name: hidden size, inner size, layers, heads, key-value heads
     "0.9M": (128, 416, 4, 4, 2),

@@ -19,7 +19,7 @@ from models import SIZES, random_network
 from transformers.utils import logging
 
 from dopr.rollout.torch_engine import TorchEngine
-from dopr.threads import use_threads
+from dopr.runtime.threads import use_threads
 
 PROMPTS, SAMPLES, LENGTH, NEW = 16, 8, 25, 64
 

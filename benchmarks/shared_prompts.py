@@ -24,13 +24,13 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from dopr.commands.workload import alternating, group, grpo
-from dopr.config import Sampling
+from dopr.config.schema import SamplingParams
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
-from dopr.policy.attention import PACKED
-from dopr.policy.learner import Learner
-from dopr.policy.network import Policy
+from dopr.models.attention import PACKED
+from dopr.models.network import Policy
 from dopr.rollout.engine import Sample
-from dopr.threads import use_threads
+from dopr.runtime.threads import use_threads
+from dopr.training.learner import Learner
 
 PROMPT, COMPLETIONS, NEW = 128, 64, 64
 RATE = 1e-6
@@ -70,7 +70,7 @@ def ours(
     size: str, attention: str, prompt: tuple[int, ...], completions: list[tuple[int, ...]]
 ) -> Callable[[], object]:
     """An update of our learner."""
-    sampling = Sampling(temperature=1.0, max_new_tokens=NEW)
+    sampling = SamplingParams(temperature=1.0, max_new_tokens=NEW)
     learner = Learner(Policy(random_network(size, attention)), grpo(1, COMPLETIONS, 1000), sampling, seed=0)
     samples = [Sample(tokens, (-4.85,) * NEW, "length") for tokens in completions]
     groups = [group("p", prompt, samples, alternating(COMPLETIONS))]

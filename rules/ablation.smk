@@ -22,7 +22,7 @@ rule ablation:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_ablation"),
+        code=experiment.rule_params.code("plot_ablation"),
         compared=experiment.compared_options(),
         bootstrap=experiment.config.evaluate.bootstrap,
         path=subpath(output.pdf, strip_suffix=".pdf"),
@@ -53,7 +53,7 @@ if experiment.model:
             mem_mb=more(2000),
             runtime=more(10),
         params:
-            code=[experiment.jobs.code(script) for script in ("own_numbers", "published_tables")],
+            code=[experiment.rule_params.code(script) for script in ("own_numbers", "published_tables")],
             model=experiment.model,
             runs=list(experiment.compared_runs()),
             bootstrap=experiment.config.evaluate.bootstrap,

@@ -14,7 +14,7 @@ if experiment.config.base.fetched:
             mem_mb=more(4000),
             runtime=more(240),
         params:
-            settings=experiment.jobs.fetch(),
+            settings=experiment.rule_params.fetch(),
         shell:
             "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log} >&2)"
 
@@ -35,7 +35,7 @@ elif experiment.config.base.converted:
             mem_mb=more(2000),
             runtime=more(60),
         params:
-            settings=experiment.jobs.convert(),
+            settings=experiment.rule_params.convert(),
         shell:
             "python scripts/convert.py --config $DOPR_CONFIG --gguf {input} --output {output} 2> >(tee {log} >&2)"
 
@@ -55,7 +55,7 @@ else:
             mem_mb=more(2000),
             runtime=more(60),
         params:
-            settings=lambda wildcards: experiment.jobs.base(int(wildcards.base)),
+            settings=lambda wildcards: experiment.rule_params.base(int(wildcards.base)),
         shell:
             "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
             " --state results/state/base/{wildcards.base}"

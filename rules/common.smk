@@ -33,6 +33,6 @@ def base_completions_of(split):
 
 def history_of(wildcards):
     """The profile's history, for the methods whose selector reads it."""
-    if experiment.jobs.needs_history(wildcards.method):
+    if experiment.rule_params.needs_history(wildcards.method):
         return [f"results/profile/{wildcards.pool}/history.json"]
     return []

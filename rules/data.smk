@@ -13,7 +13,7 @@ rule data:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        settings=experiment.jobs.data(),
+        settings=experiment.rule_params.data(),
     shell:
         "python scripts/data.py --config $DOPR_CONFIG --output results/data 2> >(tee {log} >&2)"
 
@@ -30,6 +30,6 @@ rule store:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("store"),
+        code=experiment.rule_params.code("store"),
     shell:
         "python scripts/store.py --database results/mlflow.db --output {output} 2> >(tee {log} >&2)"

@@ -14,7 +14,7 @@ rule evaluate_base:
         runtime=more(HARDWARE.runtime),
         gpu=HARDWARE.gpus_each,
     params:
-        settings=experiment.jobs.evaluate(),
+        settings=experiment.rule_params.evaluate(),
     shell:
         "python scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
         " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log} >&2)"
@@ -47,7 +47,7 @@ for batch in experiment.seed_batches():
                 runtime=more(HARDWARE.runtime),
                 gpu=HARDWARE.gpus_each,
             params:
-                settings=experiment.jobs.evaluate(),
+                settings=experiment.rule_params.evaluate(),
                 seeds=batch,
                 folder=f"results/{folder}/{{pool}}/{{method}}",
             shell:

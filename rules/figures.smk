@@ -36,7 +36,7 @@ for axis in experiment.costs:
             mem_mb=more(2000),
             runtime=more(10),
         params:
-            code=experiment.jobs.code("plot_curves"),
+            code=experiment.rule_params.code("plot_curves"),
             compared=experiment.compared_options(),
             bootstrap=experiment.config.evaluate.bootstrap,
             axis=axis,
@@ -68,7 +68,7 @@ rule performance_profile:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_performance"),
+        code=experiment.rule_params.code("plot_performance"),
         compared=experiment.compared_options(),
         checkpoint=experiment.config.evaluate.checkpoint,
         bootstrap=experiment.config.evaluate.bootstrap,
@@ -99,7 +99,7 @@ rule training_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_measures"),
+        code=experiment.rule_params.code("plot_measures"),
         compared=experiment.compared_options(),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
@@ -127,7 +127,7 @@ rule responses_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_measures"),
+        code=experiment.rule_params.code("plot_measures"),
         pools=POOLS,
         methods=METHODS,
         seeds=SEEDS,
@@ -160,7 +160,7 @@ rule acquisition_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_measures"),
+        code=experiment.rule_params.code("plot_measures"),
         pools=POOLS,
         methods=experiment.acquiring(),
         seeds=SEEDS,
@@ -197,7 +197,7 @@ rule selection_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_selection"),
+        code=experiment.rule_params.code("plot_selection"),
         methods=METHODS,
         seeds=SEEDS,
         path=subpath(output.pdf, strip_suffix=".pdf"),
@@ -227,7 +227,7 @@ rule informative_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_informative"),
+        code=experiment.rule_params.code("plot_informative"),
         compared=experiment.compared_options(),
         bootstrap=experiment.config.evaluate.bootstrap,
         path=subpath(output.pdf, strip_suffix=".pdf"),
@@ -258,7 +258,7 @@ rule profile_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_profile"),
+        code=experiment.rule_params.code("plot_profile"),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_profile.py --pool {wildcards.pool} --output {params.path} 2> >(tee {log} >&2)"
@@ -285,7 +285,7 @@ rule replay_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_replay"),
+        code=experiment.rule_params.code("plot_replay"),
         group_size=experiment.config.recipes[experiment.config.profile].group_size,
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
@@ -317,7 +317,7 @@ rule complexity_figure:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.bounds("plot_complexity"),
+        code=experiment.rule_params.bounds("plot_complexity"),
         pools=experiment.complexity_pools,
         prompts=experiment.complexity_prompts(),
         rollout_bounds=experiment.bound_options("rollout"),
@@ -402,7 +402,7 @@ rule tables:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("tables"),
+        code=experiment.rule_params.code("tables"),
         compared=experiment.compared_options(),
         bootstrap=experiment.config.evaluate.bootstrap,
         options=experiment.table_options(),
@@ -433,7 +433,7 @@ rule bounds:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.bounds("bounds"),
+        code=experiment.rule_params.bounds("bounds"),
         compared=experiment.compared_options(),
         rollout_bounds=experiment.bound_options("rollout"),
         confidence=experiment.config.complexity.confidence,
@@ -465,7 +465,7 @@ rule claims:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("claims"),
+        code=experiment.rule_params.code("claims"),
         compared=experiment.compared_options(),
         options=experiment.saving_options(),
         bootstrap=experiment.config.evaluate.bootstrap,

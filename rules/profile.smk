@@ -21,7 +21,7 @@ rule profile:
         gpu=HARDWARE.gpus,
     params:
         launcher=HARDWARE.launcher,
-        settings=experiment.jobs.profile(),
+        settings=experiment.rule_params.profile(),
         folder=subpath(output.history, parent=True),
     shell:
         "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"

@@ -37,7 +37,7 @@ rule own_numbers:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("own_numbers"),
+        code=experiment.rule_params.code("own_numbers"),
         runs=experiment.comparable_options(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
@@ -70,7 +70,7 @@ for figure in PUBLISHED_FIGURES:
             mem_mb=more(1000),
             runtime=more(10),
         params:
-            code=experiment.jobs.code("plot_published"),
+            code=experiment.rule_params.code("plot_published"),
             figure=figure,
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
@@ -108,7 +108,7 @@ rule published_tables:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("published_tables"),
+        code=experiment.rule_params.code("published_tables"),
     shell:
         "python scripts/published_tables.py --ours {input.ours} --output results/tables 2> >(tee {log} >&2)"
 
@@ -134,7 +134,7 @@ rule record:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("plot_record"),
+        code=experiment.rule_params.code("plot_record"),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
         "python scripts/plot_record.py {input} --output {params.path} 2> >(tee {log} >&2)"

@@ -21,7 +21,7 @@ rule ratio:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.jobs.code("ratio"),
+        code=experiment.rule_params.code("ratio"),
         options=experiment.ratio_options(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:

@@ -28,7 +28,7 @@ for batch in experiment.seed_batches():
             gpu=HARDWARE.gpus,
         params:
             launcher=HARDWARE.launcher,
-            settings=lambda wildcards: experiment.jobs.train(wildcards.method),
+            settings=lambda wildcards: experiment.rule_params.train(wildcards.method),
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
             seeds=batch,
         shell:

@@ -12,6 +12,6 @@ rule tune:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        settings=experiment.jobs.tune(),
+        settings=experiment.rule_params.tune(),
     shell:
         "python scripts/tune.py --config $DOPR_CONFIG --output {output} {input} 2> >(tee {log} >&2)"

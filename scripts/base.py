@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from dopr.checkpoint import RunState
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts
-from dopr.jobs import Jobs
-from dopr.threads import use_threads
-from dopr.warm_start import make_base
+from dopr.runtime.run_state import RunState
+from dopr.runtime.threads import use_threads
+from dopr.training.warm_start import make_base
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     use_threads(args.threads)
     held_out = [prompt for path in args.held_out for prompt in read_prompts(path)]
-    config = Jobs.load(args.config).config
+    config = RuleParams.load(args.config).config
     shape = config.base.warm_start.model_copy(update={"seed": args.seed})
     with RunState(args.state).held():
         make_base(shape, config.verify, held_out, args.output)

@@ -1,10 +1,10 @@
 """Write the table of bounds at the constants measured in this experiment, beside what was spent."""
 
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
-from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.options import results_parser
-from dopr.results import Results
 from dopr.tables.bounds import bounds_table
 
 

@@ -1,9 +1,9 @@
 """Write the table of what papers claim to save against what was saved here."""
 
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.options import parse_savings, savings_parser
-from dopr.results import Results
 from dopr.tables.claims import claims_table
 
 

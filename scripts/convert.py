@@ -5,9 +5,9 @@ from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 from dopr.files import write_atomically
-from dopr.gguf.folder import write_model_folder
-from dopr.jobs import Jobs
-from dopr.provenance import describe, write
+from dopr.models.gguf.folder import write_model_folder
+from dopr.runtime.provenance import describe, write
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, required=True, help="the file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    jobs = Jobs.load(args.config)
+    jobs = RuleParams.load(args.config)
 
     def fill(folder: Path) -> None:
         write_model_folder(args.gguf, folder)

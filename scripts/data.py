@@ -6,11 +6,11 @@ from pathlib import Path
 from dopr.data.dataset import make_dataset
 from dopr.data.encoding import check_prompts
 from dopr.data.templates import make_template
+from dopr.data.unreadable_references import as_warnings, check_readable, unreadable
 from dopr.errors import exit_with_one_line
 from dopr.files import write_prompts
-from dopr.jobs import Jobs
-from dopr.provenance import describe, write
-from dopr.references import check_readable, told, unreadable
+from dopr.runtime.provenance import describe, write
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
 
-    jobs = Jobs.load(args.config)
+    jobs = RuleParams.load(args.config)
     config = jobs.config
     base = config.base
     found = make_dataset(config.data, make_template(config.prompt, base.local or base.model, base.revision))
@@ -35,7 +35,7 @@ def main() -> None:
     for name, pool in found.account["pools"].items():
         for benchmark, count in pool["benchmark_questions"].items():
             print(f"pool {name} holds {count} questions of {benchmark}; data.decontaminate takes them out")
-    print("\n".join(told(silent)), end="\n" if silent else "")
+    print("\n".join(as_warnings(silent)), end="\n" if silent else "")
     account = {**found.account, "unreadable_references": silent}
     write(args.output, {**describe(jobs.data(), config.data.seed, {}), "data": account})
 

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
-from dopr.evaluation_job import EvaluationJob
-from dopr.hardware import use_gpus
-from dopr.jobs import Jobs
-from dopr.threads import use_threads
+from dopr.evaluation.job import EvaluationJob
+from dopr.runtime.gpus import use_gpus
+from dopr.runtime.threads import use_threads
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
-    jobs = Jobs.load(args.config)
+    jobs = RuleParams.load(args.config)
     with (
         use_gpus(jobs.config.hardware) as device,
         EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers, device) as job,

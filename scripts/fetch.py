@@ -6,8 +6,8 @@ from pathlib import Path
 from dopr.data.encoding import check_prompts
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts, write_atomically
-from dopr.hub import fetch
-from dopr.jobs import Jobs
+from dopr.models.hub import fetch
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, nargs="+", required=True, help="prompts, as JSON lines")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    config = Jobs.load(args.config).config
+    config = RuleParams.load(args.config).config
     prompts = [prompt for path in args.questions for prompt in read_prompts(path)]
 
     def write(folder: Path) -> None:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from dopr.beside import own
+from dopr.analysis.results import Results
+from dopr.analysis.run_numbers import run_numbers
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
-from dopr.results import Results
 from dopr.tables.typeset import csv_text
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates")
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     args = parser.parse_args()
-    write_text(args.output, csv_text(own(Results(args.results), args.model, args.runs, args.bootstrap)))
+    write_text(args.output, csv_text(run_numbers(Results(args.results), args.model, args.runs, args.bootstrap)))
 
 
 if __name__ == "__main__":

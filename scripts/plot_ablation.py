@@ -1,12 +1,12 @@
 """Draw the methods of a control or an ablation: final accuracy by method, and each one's curve."""
 
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.ablation import draw
 from dopr.figures.curves import collect
 from dopr.figures.style import save
 from dopr.options import results_parser
-from dopr.results import Results
 
 
 def main() -> None:

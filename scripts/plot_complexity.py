@@ -1,13 +1,13 @@
 """Draw accuracy against training prompts and rollouts, measured and published, with sample-complexity bounds."""
 
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
 from dopr.bounds.published import published_points
-from dopr.comparison import compare
 from dopr.errors import exit_with_one_line
 from dopr.figures.complexity import AXES, collect, draw
 from dopr.figures.style import save
 from dopr.options import counted, results_parser
-from dopr.results import Results
 
 
 def main() -> None:

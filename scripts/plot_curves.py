@@ -1,12 +1,12 @@
 """Draw accuracy against training rollouts, tokens or seconds, one panel a pool."""
 
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.costs import NAMES
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.curves import collect, draw
 from dopr.figures.style import save
 from dopr.options import results_parser
-from dopr.results import Results
-from dopr.spending import NAMES
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Draw the rollouts each method spent for an informative group, beside what uniform sampling is expected to spend."""
 
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.informative import collect, draw
 from dopr.figures.style import save
 from dopr.options import results_parser
-from dopr.results import Results
 
 
 def main() -> None:

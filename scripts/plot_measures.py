@@ -1,10 +1,10 @@
 """Draw measures of runs against rollouts: of training, of held-out responses, or of what DoPR chose by."""
 
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures import acquisition, responses, training
 from dopr.figures.style import save
 from dopr.options import results_parser
-from dopr.results import Results
 
 FIGURES = {"training": training, "responses": responses, "acquisition": acquisition}
 

@@ -1,12 +1,12 @@
 """Draw performance profiles at the checkpoints that are reported, one panel a pool."""
 
-from dopr.comparison import compare
+from dopr.analysis.checkpoint_selection import at_reported, reported, validations
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.performance_profile import collect, draw
 from dopr.figures.style import save
 from dopr.options import add_checkpoint, results_parser
-from dopr.reported import at_reported, reported, validations
-from dopr.results import Results
 
 
 def main() -> None:

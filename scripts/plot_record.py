@@ -8,8 +8,8 @@ from dopr.errors import exit_with_one_line
 from dopr.figures.ranking import collect, draw
 from dopr.figures.style import save
 from dopr.files import read_json
-from dopr.historical_variance import rank
-from dopr.recorded import read_history
+from dopr.profiling.accuracy_history import read_history
+from dopr.selection.parts.historical_variance import rank
 
 
 def main() -> None:

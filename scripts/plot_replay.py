@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.replay import collect, draw
 from dopr.figures.style import save
-from dopr.results import Results
 
 
 def main() -> None:

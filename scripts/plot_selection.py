@@ -1,10 +1,10 @@
 """Draw what each method chose to train on in one pool: prompts over time, steps with a gradient, families."""
 
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.selection import collect, draw
 from dopr.figures.style import save
 from dopr.options import results_parser
-from dopr.results import Results
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 
 from dopr.errors import exit_with_one_line
 from dopr.files import read_prompts, write_json
-from dopr.hardware import use_gpus
-from dopr.jobs import Jobs
-from dopr.profile import history_of, write_ranking
-from dopr.threads import use_threads
-from dopr.training_job import TrainingJob, run_all
+from dopr.profiling.profile import history_of, write_ranking
+from dopr.runtime.gpus import use_gpus
+from dopr.runtime.threads import use_threads
+from dopr.training.job import TrainingJob, run_all
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
-    jobs = Jobs.load(args.pop("config"))
+    jobs = RuleParams.load(args.pop("config"))
     job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
     with use_gpus(jobs.config.hardware) as device:
         first = run_all([job], jobs.config.verify.workers, device, jobs.config.hardware.held(device))

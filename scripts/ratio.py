@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.figures.ratio import collect, draw
 from dopr.figures.style import save
 from dopr.options import named, named_list
-from dopr.results import Results
 from dopr.tables.credit import credit_table
 from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
-from dopr.tracking import create_store
+from dopr.runtime.tracking import create_store
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """Write the tables of accuracies, savings, differences and completions, and the scores behind every curve."""
 
-from dopr.comparison import compare
+from dopr.analysis.checkpoint_selection import at_reported, reported, validations
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
 from dopr.options import add_checkpoint, named_list, parse_savings, savings_parser
-from dopr.reported import at_reported, reported, validations
-from dopr.results import Results
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.checkpoints import checkpoint_table

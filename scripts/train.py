@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
-from dopr.hardware import use_gpus
-from dopr.jobs import Jobs
-from dopr.threads import use_threads
-from dopr.training_job import TrainingJob, run_all
+from dopr.runtime.gpus import use_gpus
+from dopr.runtime.threads import use_threads
+from dopr.training.job import TrainingJob, run_all
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
     args = parser.parse_args()
     use_threads(args.threads)
-    jobs = Jobs.load(args.config)
+    jobs = RuleParams.load(args.config)
     settings = jobs.train(args.method)
     runs = (
         TrainingJob(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 from dopr.files import write_text
-from dopr.jobs import Jobs
 from dopr.tables.tuning import tuning_table
+from dopr.workflow.rule_params import RuleParams
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("completions", type=Path, nargs="+", help="POOL/METHOD@RATE/SEED/completions.parquet")
     args = parser.parse_args()
-    table = tuning_table(args.completions, Jobs.load(args.config).config.evaluate.targets)
+    table = tuning_table(args.completions, RuleParams.load(args.config).config.evaluate.targets)
     write_text(args.output, table.to_csv(index=False, float_format="%.6g"))
     print(table.to_string(index=False))
 

@@ -15,14 +15,14 @@ import pytest
 import torch
 import yaml
 
-from dopr.config import Config, Verify
+from dopr.config.data import Pool
+from dopr.config.schema import Config, Verify
 from dopr.data.arithmetic import vocabulary
-from dopr.data.section import Pool
 from dopr.data.splits import prompt_pool
 from dopr.data.tokenizer import build_tokenizer
-from dopr.policy import model
-from dopr.policy.network import Policy
-from dopr.verify.grader import Grader
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io
+from dopr.models.network import Policy
 from project import SMOKE, Project
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def tiny(config, tokenizer, tmp_path_factory) -> Path:
     """A folder with a randomly initialised policy and its tokenizer."""
-    from dopr.policy.create import create  # imports transformers, which takes seconds
+    from dopr.training.toy_policy import create  # imports transformers, which takes seconds
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     small = {"hidden_size": 32, "intermediate_size": 48, "layers": 2, "heads": 4, "max_length": 96}
@@ -123,7 +123,7 @@ def reference(request, tiny, tmp_path_factory) -> Reference:
     folder = tmp_path_factory.mktemp(request.param)
     theirs.save_pretrained(folder)
     shutil.copyfile(tiny / "tokenizer.json", folder / "tokenizer.json")
-    return Reference(theirs, folder, model.load(folder))
+    return Reference(theirs, folder, checkpoint_io.load(folder))
 
 
 @pytest.fixture(scope="session")

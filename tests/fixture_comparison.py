@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from dopr.policy.update import UpdateStatistics
+from dopr.training.update import UpdateStatistics
 
 # A log-probability near -4 is rounded to 2^-22 some tens of times; in bfloat16 logits near 1 are to 2^-8. Where a ratio
 # is as near to the clip's end, a token more or less is clipped: one of 56, or in bfloat16 one of 25.

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from dopr.config import Sampling
-from dopr.model_folder import end_tokens
-from dopr.policy.learner import Learner
-from dopr.policy.network import Policy
-from dopr.recipe import Loss, Recipe
+from dopr.config.recipe import Loss, Recipe
+from dopr.config.schema import SamplingParams
+from dopr.models.model_folder import end_tokens
+from dopr.models.network import Policy
 from dopr.records import Rollout
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.training.learner import Learner
 from fixture_rollouts import make_rollout
 
 LIMIT = 16
@@ -40,7 +40,7 @@ def make_learner(policy: Policy, temperature: float = 1.0, seed: int = 0, **chan
         "max_grad_norm": 1.0,
         "loss": make_loss(),
     }
-    sampling = Sampling(temperature=temperature, max_new_tokens=LIMIT)
+    sampling = SamplingParams(temperature=temperature, max_new_tokens=LIMIT)
     return Learner(policy, Recipe(**{**fields, **changes}), sampling, seed)
 
 

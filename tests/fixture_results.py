@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dopr.files import write_json, write_prompts
-from dopr.historical_variance import rank
 from dopr.records import Prompt, derive_seed
+from dopr.selection.parts.historical_variance import rank
 
 
 @dataclass(frozen=True)

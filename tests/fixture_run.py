@@ -6,16 +6,16 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from dopr.checkpoint import RunState
-from dopr.config import Sampling
-from dopr.model_folder import end_tokens
-from dopr.policy import model
-from dopr.recipe import Recipe
+from dopr.config.recipe import Recipe
+from dopr.config.schema import SamplingParams
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io
+from dopr.models.model_folder import end_tokens
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.runtime.run_state import RunState
 from dopr.selection.selector import Setup, make_selector
-from dopr.train import Run
-from dopr.verify.grader import Grader
+from dopr.training.train import Run
 
 
 class StoppedError(Exception):
@@ -29,14 +29,14 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
         if row["step"] == stop_at:
             raise StoppedError
 
-    policy = model.load(base, recipe.dtype)
+    policy = checkpoint_io.load(base, recipe.dtype)
     setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step, recipe.group_size)
     return Run(
         name="pool/method/0",
         phase="train",
         seed=0,
         recipe=recipe,
-        sampling=Sampling(temperature=1.0, max_new_tokens=8),
+        sampling=SamplingParams(temperature=1.0, max_new_tokens=8),
         pool={prompt.id: prompt for prompt in pool},
         policy=policy,
         tokenizer=Tokenizer.from_file(str(base / "tokenizer.json")),
@@ -44,7 +44,7 @@ def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grade
         selector=make_selector(recipe.selector, setup, recipe.options),
         grader=grader,
         state=RunState(folder),
-        save_policy=lambda policy, path: model.save(policy, path, like=base),
+        save_policy=lambda policy, path: checkpoint_io.save(policy, path, like=base),
         snapshot_steps=frozenset({2, recipe.steps}),
         checkpoint_every=2,
         gpus=0.0,

@@ -14,14 +14,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from dopr import distributed
-from dopr.config import Sampling
-from dopr.policy import model, network
-from dopr.policy.lora import Merged
+from dopr.config.schema import SamplingParams
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io, network
+from dopr.models.lora import PolicyWeights
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.open import open_engine
-from dopr.train import Run, train
-from dopr.verify.grader import Grader
+from dopr.runtime import distributed
+from dopr.training.train import Run, train
 
 
 def together(folder: Path, processes: int, **job: Any) -> Any:
@@ -39,9 +39,9 @@ def together(folder: Path, processes: int, **job: Any) -> Any:
 
 def main() -> None:
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
-    with distributed.joined("cpu"):
+    with distributed.process_group("cpu"):
         found = {"learn": learned, "train": trained, "agree": agreed, "generate": generated}[job["do"]](job)
-        if distributed.first():
+        if distributed.is_main_process():
             job["found"].write_bytes(pickle.dumps(found))
 
 
@@ -55,12 +55,12 @@ def learned(job: dict[str, Any]) -> list[Any]:
     network.LOGITS_AT_ONCE = job.get("logits", network.LOGITS_AT_ONCE)
     found = []
     for settings, state in zip(job["settings"], job.get("states", [None] * len(job["settings"])), strict=True):
-        policy = model.load(job["base"], settings.get("dtype", "float32"))
+        policy = checkpoint_io.load(job["base"], settings.get("dtype", "float32"))
         learner = make_learner(policy, **settings)
         if state:
             learner.load_state_dict(state)
         statistics = [learner.learn(job["groups"], step) for step in job["steps"]]
-        found.append((statistics, dict(Merged(policy.network).merged()), learner.state_dict()))
+        found.append((statistics, dict(PolicyWeights(policy.network).merged()), learner.state_dict()))
     return found
 
 
@@ -69,7 +69,7 @@ def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], Any]:
     saved: list[Any] = []
     with Grader(job["verify"]) as grader:
         run = opened_run(job, grader)
-        run.save_policy = lambda policy, folder: saved.append(model.collected(policy))
+        run.save_policy = lambda policy, folder: saved.append(checkpoint_io.collected(policy))
         train(run)
         return run.metrics, saved[-1]
 
@@ -83,13 +83,13 @@ def agreed(job: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         run = opened_run(job, grader)
         run.save_policy = lambda policy, folder: None
         train(run)
-    weights = Merged(run.policy.network)
+    weights = PolicyWeights(run.policy.network)
     run.engine.load_weights(weights)
     own = run.engine.engine if isinstance(run.engine, DataParallel) else run.engine
     mine, ended = (run.metrics, own.generate(job["prompts"], job["n"], 1.0, 8, 3)), dict(weights.merged())
     del run, own, weights
     gc.collect()
-    return distributed.gathered(mine), ended
+    return distributed.all_gather(mine), ended
 
 
 def opened_run(job: dict[str, Any], grader: Grader) -> Run:
@@ -104,16 +104,16 @@ def opened_run(job: dict[str, Any], grader: Grader) -> Run:
 def engine_on(job: dict[str, Any], policy: PreTrainedModel) -> Any:
     """The engine that several processes open, or one alone."""
     settings = {key: job[key] for key in ("engine", "tensor_parallel") if key in job}
-    sampling = Sampling(temperature=1.0, max_new_tokens=8, kv_cache_gb=0.25, **settings)
+    sampling = SamplingParams(temperature=1.0, max_new_tokens=8, kv_cache_gb=0.25, **settings)
     engine = open_engine(sampling, job["base"], policy)
-    assert isinstance(engine, DataParallel) == (distributed.size() > 1)
+    assert isinstance(engine, DataParallel) == (distributed.world_size() > 1)
     return engine
 
 
 def generated(job: dict[str, Any]) -> list[Any]:
     """What each process has of some prompts' samples."""
-    engine = engine_on(job, model.load(job["base"]).network)
-    return distributed.gathered(engine.generate(job["prompts"], job["n"], 1.0, 8, 3))
+    engine = engine_on(job, checkpoint_io.load(job["base"]).network)
+    return distributed.all_gather(engine.generate(job["prompts"], job["n"], 1.0, 8, 3))
 
 
 if __name__ == "__main__":

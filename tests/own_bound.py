@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray
 from dopr.bounds.bound import Constants
-from dopr.statistics import FloatArray
 
 
 def my_theorem(constants: Constants, accuracy: FloatArray, scale: float = 2.0) -> FloatArray:

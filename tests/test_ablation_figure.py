@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
 from dopr.figures.ablation import draw
 from dopr.figures.curves import collect
 from dopr.figures.style import COLUMN, PAGE, save
-from dopr.labels import label
-from dopr.results import Results
 from fixture_results import make_results
 
 METHODS = ["grpo", "random_one", "max_variance_one", "one_shot", "dopr", "random_one_reuse", "dopr_reuse"]
@@ -47,7 +47,9 @@ def test_a_row_has_the_final_mean_its_interval_every_seed_and_the_highest_mean(
     frame: pd.DataFrame, figure: Figure
 ) -> None:
     for axes, pool in zip(figure.subfigs[0].axes, ("easy", "hard"), strict=True):
-        assert [tick.get_text() for tick in figure.subfigs[0].axes[0].get_yticklabels()] == list(map(label, METHODS))
+        assert [tick.get_text() for tick in figure.subfigs[0].axes[0].get_yticklabels()] == list(
+            map(display_name, METHODS)
+        )
         drawn = axes.get_lines()
         for place, method in enumerate(METHODS):
             rows = frame[(frame["pool"] == pool) & (frame["method"] == method)]
@@ -65,7 +67,7 @@ def test_a_panel_a_method_shows_its_mean_and_seeds_before_the_means_of_the_other
     frame: pd.DataFrame, figure: Figure
 ) -> None:
     panels = [axes for axes in figure.subfigs[1].axes if axes.axison]
-    assert [axes.get_title(loc="left") for axes in panels] == list(map(label, METHODS))
+    assert [axes.get_title(loc="left") for axes in panels] == list(map(display_name, METHODS))
     for axes, method in zip(panels, METHODS, strict=True):
         bold = [line for line in axes.get_lines() if line.get_linewidth() == 1.2]
         assert len(bold) == 2
@@ -102,7 +104,7 @@ def test_no_text_overlaps_another_and_all_is_on_the_page(
     figure = draw(frame_of(results, pools, methods))
     assert figure.get_figwidth() in (COLUMN, PAGE)
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
-    assert set(map(label, methods)) <= {text for text, _ in boxes}
+    assert set(map(display_name, methods)) <= {text for text, _ in boxes}
     for text, box in boxes:
         assert figure.bbox.padded(1).contains(*box.min), text
         assert figure.bbox.padded(1).contains(*box.max), text
@@ -132,4 +134,4 @@ def test_the_same_frame_gives_the_same_bytes(frame: pd.DataFrame, figure: Figure
     ],
 )
 def test_a_variant_is_called_after_the_method_it_is_a_variant_of(method: str, shown: str) -> None:
-    assert label(method) == shown
+    assert display_name(method) == shown

@@ -11,19 +11,19 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from dopr.commands.plan import read_config
-from dopr.config import Config
-from dopr.jobs import Jobs
+from dopr.config.recipe import Lora, Recipe, Reuse
+from dopr.config.schema import Config
+from dopr.models import network as policies
+from dopr.models import packing
+from dopr.models.attention import PACKED
+from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.models.lora import add_adapters
+from dopr.models.network import Policy, checkpoint_layers
 from dopr.planning.activations import activations, end_bytes, layer_bytes, logit_bytes
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, update_rows
-from dopr.policy import network as policies
-from dopr.policy import packing
-from dopr.policy.attention import PACKED
-from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
-from dopr.policy.lora import adapt
-from dopr.policy.network import Policy, checkpoint_layers
-from dopr.recipe import Lora, Recipe, Reuse
+from dopr.workflow.rule_params import RuleParams
 from fixture_activations import saved_bytes
 from project import ROOT
 
@@ -147,7 +147,7 @@ def test_a_layer_with_adapters_keeps_little_more(monkeypatch: pytest.MonkeyPatch
     found = []
     for layers in (1, 3):
         policy, shape = network(layers, torch.float32)
-        adapt(policy.network, Lora(rank=2, alpha=2), 0)
+        add_adapters(policy.network, Lora(rank=2, alpha=2), 0)
         found.append(kept(policy, completion_logprobs, monkeypatch))
     assert (found[1] - found[0]) / 2 == pytest.approx(ROWS * LENGTH * layer_bytes(shape, 4), rel=0.1)
 
@@ -178,7 +178,7 @@ def test_adapters_are_as_many_as_the_plan_says() -> None:
     pytest.importorskip("peft")
     for settings in (Lora(rank=3, alpha=6), Lora(rank=2, alpha=2, targets=["k_proj", "down_proj"])):
         policy, shape = network(2, torch.float32)
-        adapt(policy.network, settings, 0)
+        add_adapters(policy.network, settings, 0)
         assert shape.adapters(settings) == sum(w.numel() for w in policy.parameters() if w.requires_grad)
 
 
@@ -189,7 +189,9 @@ def planned(*names: str, gpus: int) -> dict[str, float]:
     paths = [ROOT / "config.yaml", *(ROOT / f"experiments/{name}.yaml" for name in names)]
     config = read_config(paths)
     shape = shape_of(config)
-    return memory(Jobs(config).recipe("grpo"), config.rollout, shape, Lengths(150, config.rollout.max_new_tokens), gpus)
+    return memory(
+        RuleParams(config).recipe("grpo"), config.rollout, shape, Lengths(150, config.rollout.max_new_tokens), gpus
+    )
 
 
 @pytest.mark.parametrize("question", ["one_shot_rlvr", "dopr_vs_grpo"])

@@ -9,7 +9,7 @@ import pytest
 from rliable import metrics  # its bootstrap does not import with pandas 3
 from scipy import stats
 
-from dopr.aggregates import iqm, performance_profile, probability_of_improvement, redrawn
+from dopr.analysis.aggregates import iqm, performance_profile, probability_of_improvement, redrawn
 
 SCORES = np.arange(12.0).reshape(3, 4) / 12
 

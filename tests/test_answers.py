@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dopr.verify.answers import final_answer, joined_boxes, last_boxed
+from dopr.grading.answers import final_answer, joined_boxes, last_boxed
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from dopr.cli import main
 from dopr.commands.bench_fleet import FleetError, Plan, check_methods, compare, rollouts, wait_for
-from dopr.config import Config
+from dopr.config.schema import Config
 
 
 def plan(config: Config, folder: Path) -> Plan:

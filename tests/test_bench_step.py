@@ -17,7 +17,7 @@ from dopr.commands.bench_step import (
     prompt_numbers,
     prompt_tokens,
 )
-from dopr.policy import model
+from dopr.models import checkpoint_io
 from dopr.rollout.torch_engine import TorchEngine
 
 
@@ -31,7 +31,7 @@ def folders(tmp_path_factory):
 
 
 def test_the_model_has_the_size_it_is_said_to_have(folders):
-    policy = model.load(folders["fixed"])
+    policy = checkpoint_io.load(folders["fixed"])
     assert sum(parameter.numel() for parameter in policy.parameters()) == pytest.approx(0.8e6, rel=0.02)
 
 

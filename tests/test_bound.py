@@ -13,11 +13,11 @@ import pytest
 
 from dopr.bounds.bound import Constants, built_in, find_bound
 from dopr.bounds.published import published_constants, published_points
-from dopr.config import Config, ConfigError
+from dopr.config.schema import Config, ConfigError
 from dopr.errors import UserError
-from dopr.experiment import Experiment
-from dopr.jobs import Jobs
-from dopr.preflight import check_bounds
+from dopr.workflow.experiment import Experiment
+from dopr.workflow.preflight import check_bounds
+from dopr.workflow.rule_params import RuleParams
 from fixture_results import make_results
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -81,7 +81,7 @@ def test_one_line_of_configuration_reaches_the_figure(raw, tmp_path):
     raw["complexity"]["bounds"]["prompts"] = [MINE]  # the line
     config = Config.parse(raw)
     check_bounds(config)
-    option = Experiment(config, Jobs(config), tmp_path).bound_options("prompt")
+    option = Experiment(config, RuleParams(config), tmp_path).bound_options("prompt")
     assert option == f"--prompt-bounds {MINE}"
 
     root = make_results(tmp_path / "results", methods=("grpo", "one_shot"), seeds=(0, 1))
@@ -105,7 +105,7 @@ def test_another_content_of_the_file_draws_the_figure_again_and_trains_nothing(r
     found = []
     for factor in (1, 2):
         file.write_text(f"def least(constants, accuracy):\n    return {factor} * accuracy\n")
-        jobs = Jobs(Config.parse(raw))
+        jobs = RuleParams(Config.parse(raw))
         found.append((jobs.bounds("plot_complexity"), jobs.train("grpo"), jobs.code("plot_profile")))
     assert found[0][0] != found[1][0]
     assert found[0][1:] == found[1][1:]
@@ -119,7 +119,7 @@ def test_a_bound_in_the_configuration_that_cannot_be_found_costs_one_line(raw):
 
 
 def test_question_marks_are_quoted_for_the_shell(config):
-    option = Experiment(config, Jobs(config), Path()).bound_options("rollout")
+    option = Experiment(config, RuleParams(config), Path()).bound_options("rollout")
     done = subprocess.run(["bash", "-c", f"printf '%s\n' {option}"], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:-1] == ["--rollout-bounds", *config.complexity.bounds.rollouts]
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from dopr.policy import model, network
-from dopr.policy.attention import PACKED
-from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
-from dopr.policy.network import Policy, checkpoint_layers, completion_states, scored_at_once
-from dopr.policy.packing import pack
-from dopr.recipe import Critic
+from dopr.config.recipe import Critic
+from dopr.models import checkpoint_io, network
+from dopr.models.attention import PACKED
+from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.models.network import Policy, checkpoint_layers, completion_states, scored_at_once
+from dopr.models.packing import pack
 from fixture_activations import saved_bytes
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
@@ -95,9 +95,9 @@ def test_saved_activations_fall_to_one_input_a_layer(deep: Policy) -> None:
     [{"loss": make_loss(kl=0.1, entropy=0.1)}, {"critic": Critic(learning_rate=0.01)}, {"dtype": "bfloat16"}],
 )
 def test_a_learner_learns_the_same_to_the_last_bit(tiny: Path, settings: dict[str, Any]) -> None:
-    groups, ends, statistics = roll_out(tiny, model.load(tiny), MIXED), [], []
+    groups, ends, statistics = roll_out(tiny, checkpoint_io.load(tiny), MIXED), [], []
     for checkpointing in (False, True):
-        learner = make_learner(model.load(tiny), gradient_checkpointing=checkpointing, **settings)
+        learner = make_learner(checkpoint_io.load(tiny), gradient_checkpointing=checkpointing, **settings)
         statistics.append([learner.learn(groups, step) for step in range(3)])
         assert learner.policy.layers[0].gradient_checkpointing is checkpointing
         assert learner.critic is None or learner.critic.network.trunk.layers[0].gradient_checkpointing is checkpointing

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dopr.config import Config
+from dopr.config.data import PromptStyle, Source
+from dopr.config.schema import Config
 from dopr.data.conversation import Conversation, Turn, read_turns, turns_of
 from dopr.data.dataset import make_dataset
-from dopr.data.section import PromptStyle, Source
 from dopr.data.sources import load_source
 from dopr.data.templates import Template, make_template
 from dopr.files import DataError

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from dopr.policy import model
-from dopr.policy.critic import Critic, advantages, value_loss, whitened
-from dopr.policy.update import Weighted
-from dopr.recipe import Critic as Settings
-from dopr.recipe import Loss, Recipe
+from dopr.config.recipe import Critic as Settings
+from dopr.config.recipe import Loss, Recipe
+from dopr.models import checkpoint_io
+from dopr.training.critic import Critic, advantages, value_loss, whitened
+from dopr.training.update import TrainingSample
 from fixture_rollouts import make_rollout
 
 
@@ -33,15 +33,15 @@ def make_critic(policy: Any, **settings: Any) -> Critic:
 
 @pytest.fixture
 def policy(tiny):
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 @pytest.fixture
-def rows() -> list[Weighted]:
+def rows() -> list[TrainingSample]:
     """A right and a wrong completion of different lengths to one prompt."""
     right = make_rollout(tokens=(5, 6, 1), logprobs=(-1.0,) * 3, reward=1.0)
     wrong = make_rollout(tokens=(9, 4, 4, 4, 1), logprobs=(-1.0,) * 5, reward=0.0)
-    return [Weighted(right, 0.0, fresh=True), Weighted(wrong, 0.0, fresh=True)]
+    return [TrainingSample(right, 0.0, fresh=True), TrainingSample(wrong, 0.0, fresh=True)]
 
 
 # --- advantages ---
@@ -143,7 +143,7 @@ def test_the_value_of_a_token_does_not_depend_on_what_follows(policy, rows):
         critic.learn(critic.assess(rows), step)
     long = make_rollout(tokens=(5, 6, 7, 8), logprobs=(-1.0,) * 4)
     with torch.no_grad():
-        values, _ = critic.network([Weighted(long, 0.0, True), rows[0]])
+        values, _ = critic.network([TrainingSample(long, 0.0, True), rows[0]])
     assert torch.allclose(values[0, :3], values[1, :3], atol=48 * 4 * 2**-24)  # sums of 48 products below 4
     assert not torch.allclose(values[0, :1], values[0, 1:2], atol=1e-4)
 

@@ -46,9 +46,9 @@ def drawn(
         mine.rank, engine = rank, Seeds()
         return DataParallel(engine, together).generate(prompts, n, 1.0, 8, seed=100), engine.asked
 
-    monkeypatch.setattr(data_parallel, "size", lambda: processes)
+    monkeypatch.setattr(data_parallel, "world_size", lambda: processes)
     monkeypatch.setattr(data_parallel, "rank", lambda: mine.rank)
-    monkeypatch.setattr(data_parallel, "gathered", gathered)
+    monkeypatch.setattr(data_parallel, "all_gather", gathered)
     with ThreadPoolExecutor(processes) as pool:
         got, asked = zip(*pool.map(ask, range(processes)), strict=True)
     return list(got), list(asked)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from dopr.config import Config, ConfigError
+from dopr.config.schema import Config, ConfigError
 from dopr.data.dataset import Dataset, make_dataset
 from dopr.data.templates import make_template
 from dopr.files import DataError
-from dopr.preflight import open_config
+from dopr.workflow.preflight import open_config
 from project import Project
 
 BOX = " Box it."

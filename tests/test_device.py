@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from dopr import warm_start
-from dopr.features import hidden_features
-from dopr.model_folder import end_tokens
-from dopr.policy import model
-from dopr.policy.lora import Merged
-from dopr.recipe import Critic, Lora, Reuse
+from dopr.config.recipe import Critic, Lora, Reuse
+from dopr.models import checkpoint_io
+from dopr.models.lora import PolicyWeights
+from dopr.models.model_folder import end_tokens
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.training import warm_start
+from dopr.training.prompt_features import hidden_features
 from fixture_comparison import APART, apart, assert_close, numbers
 from fixture_device import FAR, Far, pretended
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, weights
@@ -62,8 +62,8 @@ def test_updates_and_checkpoints_on_a_device_are_those_on_the_cpu(tiny, settings
     if "lora" in settings:
         pytest.importorskip("peft")
     dtype = settings.get("dtype", "float32")
-    here, first, second = (model.load(tiny, dtype) for _ in range(3))
-    groups = roll_out(tiny, model.load(tiny), MIXED)
+    here, first, second = (checkpoint_io.load(tiny, dtype) for _ in range(3))
+    groups = roll_out(tiny, checkpoint_io.load(tiny), MIXED)
     learner = make_learner(here, **settings)
     start = weights(here)
     expected = [learner.learn(groups, step) for step in range(2)]
@@ -85,7 +85,10 @@ def test_updates_and_checkpoints_on_a_device_are_those_on_the_cpu(tiny, settings
 
 def test_a_first_update_of_replayed_rows_alone_looks_at_the_device_too(tiny):
     """Nothing new has signal: the gap between sampler and trainer is taken from one new rollout."""
-    groups, policy = roll_out(tiny, model.load(tiny), [[1.0, 0.0, 0.0, 0.0], [1.0] * 4]), model.load(tiny)
+    groups, policy = (
+        roll_out(tiny, checkpoint_io.load(tiny), [[1.0, 0.0, 0.0, 0.0], [1.0] * 4]),
+        checkpoint_io.load(tiny),
+    )
     with pretended():
         away = make_learner(policy.to(FAR), reuse=Reuse(groups=1, window=2))
         away.learn(groups[:1], 0)
@@ -101,12 +104,12 @@ def test_a_device_draws_what_the_cpu_draws(reference, monkeypatch, temperature):
     prompts = [[5, 9, 3], [7], [4, 4, 4, 4, 4, 4, 8]]
     expected = TorchEngine.from_folder(reference.folder).generate(prompts, 3, temperature, 20, seed=4)
     monkeypatch.setattr(TorchEngine, "generate", torch.no_grad()(TorchEngine.generate.__wrapped__))
-    network = model.load(reference.folder).network
+    network = checkpoint_io.load(reference.folder).network
     for weight in network.parameters():
         nn.init.zeros_(weight)
     with pretended():
         engine = TorchEngine(network.to(FAR), end_tokens(reference.folder), own=True)
-        engine.load_weights(Merged(reference.policy.network))
+        engine.load_weights(PolicyWeights(reference.policy.network))
         assert far([*engine.network.parameters(), engine.goes_on])
         found = engine.generate(prompts, 3, temperature, 20, seed=4)
     for ours, theirs in zip(found, expected, strict=True):
@@ -124,7 +127,7 @@ def test_the_warm_start_and_hidden_features_run_on_a_device(config, tiny, tokeni
         warm_start.train_phase(policy, corpus, optimisers, 2, lambda step, loss: None)
         return near(policy.network.state_dict()), hidden_features([[5, 6], [7, 8, 9]], policy)
 
-    here, away = model.load(tiny), model.load(tiny)
+    here, away = checkpoint_io.load(tiny), checkpoint_io.load(tiny)
     start = weights(here)
     ended, features = trained(here)
     with pretended():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dopr.difference import Runs, difference, holm
-from dopr.statistics import even_weights
+from dopr.analysis.difference import Runs, difference, holm
+from dopr.analysis.statistics import even_weights
 
 ONE = np.zeros(40, dtype=int)
 

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dopr import distributed
-from dopr.config import Config
-from dopr.ledger import Ledger
-from dopr.policy import model
-from dopr.policy.learner import Learner
-from dopr.policy.lora import Merged
-from dopr.recipe import Critic, Lora, Recipe, Reuse
+from dopr.config.recipe import Critic, Lora, Recipe, Reuse
+from dopr.config.schema import Config
+from dopr.models import checkpoint_io
+from dopr.models.lora import PolicyWeights
+from dopr.runtime import distributed
+from dopr.training.learner import Learner
+from dopr.training.ledger import Ledger
 from fixture_comparison import APART, apart, assert_close, numbers
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, weights
 from fixture_together import generated, together, trained
@@ -45,13 +45,13 @@ ROUNDED = [
 
 def test_one_process_is_given_back_what_it_gives():
     weights = torch.ones(3)
-    assert (distributed.size(), distributed.rank(), distributed.first()) == (1, 0, True)
-    assert distributed.decided(lambda: 3) == 3
-    assert distributed.gathered([1, 2]) == [[1, 2]]
-    assert distributed.share_of([4, 5, 6]) == ([4, 5, 6], 1.0)
-    assert distributed.whole(weights) is weights
-    assert distributed.placed(weights, weights) is weights
-    distributed.keep(lambda: 1 / 0)
+    assert (distributed.world_size(), distributed.rank(), distributed.is_main_process()) == (1, 0, True)
+    assert distributed.broadcast_from_main(lambda: 3) == 3
+    assert distributed.all_gather([1, 2]) == [[1, 2]]
+    assert distributed.rank_share([4, 5, 6]) == ([4, 5, 6], 1.0)
+    assert distributed.full_tensor(weights) is weights
+    assert distributed.shard_like(weights, weights) is weights
+    distributed.on_shutdown(lambda: 1 / 0)
     distributed.ENDING.close()
 
 
@@ -60,16 +60,16 @@ def test_one_process_is_given_back_what_it_gives():
     [(0, [1, 2, 3], ([1, 3], 2.0)), (1, [1, 2, 3], ([2], 2.0)), (0, [7], ([7], 2.0)), (1, [7], ([7], 0.0))],
 )
 def test_rows_are_shared_out_and_who_has_none_counts_for_nothing(monkeypatch, rank, rows, expected):
-    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "rank", lambda: rank)
-    assert distributed.share_of(rows) == expected
+    assert distributed.rank_share(rows) == expected
 
 
 def test_of_several_processes_what_was_kept_ends_when_they_part(monkeypatch):
     ended: list[int] = []
-    monkeypatch.setattr(distributed, "size", lambda: 2)
-    distributed.keep(lambda: ended.append(1))
-    distributed.keep(lambda: ended.append(2))
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    distributed.on_shutdown(lambda: ended.append(1))
+    distributed.on_shutdown(lambda: ended.append(2))
     assert not ended
     distributed.ENDING.close()
     distributed.ENDING.close()
@@ -78,22 +78,22 @@ def test_of_several_processes_what_was_kept_ends_when_they_part(monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_and_restore_each_others_states(tiny: Path, tmp_path: Path):
-    groups = roll_out(tiny, model.load(tiny), MIXED)
+    groups = roll_out(tiny, checkpoint_io.load(tiny), MIXED)
     job = {"do": "learn", "base": tiny, "groups": groups}
     settings = [*EXACT, *ROUNDED]
     two = together(tmp_path / "two", 2, **job, settings=settings, steps=[0, 1, 2], logits=1)
     for each, (statistics, ended, state) in zip(settings, two, strict=True):
         dtype = each.get("dtype", "float32")
-        start = weights(model.load(tiny, dtype))
-        learner = make_learner(model.load(tiny, dtype), **each)
+        start = weights(checkpoint_io.load(tiny, dtype))
+        learner = make_learner(checkpoint_io.load(tiny, dtype), **each)
         compare(statistics, [learner.learn(groups, step) for step in (0, 1, 2)], dtype)
         assert apart(ended, merged(learner), start) < APART[dtype]
-        resumed = make_learner(model.load(tiny, dtype), **each)
+        resumed = make_learner(checkpoint_io.load(tiny, dtype), **each)
         resumed.load_state_dict(state)
         assert apart(merged(resumed), ended, start) < APART[dtype]
         compare([resumed.learn(groups, 3)], [learner.learn(groups, 3)], dtype)
     settings = [*EXACT[-2:], *ROUNDED]  # adapters, a critic, and masters beside the weights
-    halfway = [make_learner(model.load(tiny, each.get("dtype", "float32")), **each) for each in settings]
+    halfway = [make_learner(checkpoint_io.load(tiny, each.get("dtype", "float32")), **each) for each in settings]
     for learner in halfway:
         learner.learn(groups, 0)
     states = [learner.state_dict() for learner in halfway]
@@ -104,7 +104,7 @@ def test_two_processes_learn_what_one_learns_and_restore_each_others_states(tiny
 
 
 def merged(learner: Learner) -> dict[str, torch.Tensor]:
-    return dict(Merged(learner.policy.network).merged())
+    return dict(PolicyWeights(learner.policy.network).merged())
 
 
 def compare(found: list, expected: list, dtype: str) -> None:
@@ -171,7 +171,7 @@ def test_a_run_stopped_under_either_number_of_processes_goes_on_under_the_other(
         found, ended = then({**job, "recipe": long, "state": state})
         for row, expected in zip(found, metrics, strict=True):
             assert_close(row, expected, "float32")
-        assert apart(ended[0], saved[0], weights(model.load(boxing))) < APART["float32"]
+        assert apart(ended[0], saved[0], weights(checkpoint_io.load(boxing))) < APART["float32"]
         if short.lora:
             assert apart(ended[1], saved[1], dict.fromkeys(saved[1], torch.zeros(()))) < APART["float32"]
         assert rows(state, tmp_path) == rows(tmp_path / "w", tmp_path)

@@ -18,8 +18,8 @@ import yaml
 
 import conda_stand_in
 from dopr.commands.lock import LOCKS, deploy, problems
-from dopr.fingerprint import closure
-from dopr.hardware import Hardware
+from dopr.config.hardware import Hardware
+from dopr.workflow.code_hash import closure
 from project import ROOT, SMOKE, Project
 
 RULES = re.compile(

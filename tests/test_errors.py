@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dopr.checkpoint import CheckpointError
-from dopr.config import ConfigError
+from dopr.config.schema import ConfigError
 from dopr.errors import UserError, exit_with_one_line
 from dopr.files import DataError
-from dopr.verify.grader import GraderError
-from dopr.warm_start import QualityError
+from dopr.grading.grader import GraderError
+from dopr.runtime.run_state import CheckpointError
+from dopr.training.warm_start import QualityError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 

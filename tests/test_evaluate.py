@@ -10,12 +10,20 @@ import pytest
 from tokenizers import Tokenizer
 
 from dopr.errors import RewardError
-from dopr.evaluate import SCHEMA, Protocol, Spent, accuracy, check_questions, evaluate, told_unparsed
+from dopr.evaluation.evaluate import (
+    SCHEMA,
+    EvaluationCost,
+    EvaluationSettings,
+    accuracy,
+    check_questions,
+    evaluate,
+    unparsed_warning,
+)
 from dopr.files import DataError
 from dopr.rollout.engine import Sample
 from dopr.rollout.torch_engine import TorchEngine
 
-SPENT = Spent(step=12, rollouts=1536, tokens=70_000)
+SPENT = EvaluationCost(step=12, rollouts=1536, tokens=70_000)
 
 
 class Known:
@@ -39,12 +47,12 @@ def questions(pool):
     return pool[:5]
 
 
-def protocol(questions, samples: int, temperature: float) -> Protocol:
+def protocol(questions, samples: int, temperature: float) -> EvaluationSettings:
     names = {question.family for question in questions}
-    return Protocol(dict.fromkeys(names, samples), dict.fromkeys(names, temperature), 20)
+    return EvaluationSettings(dict.fromkeys(names, samples), dict.fromkeys(names, temperature), 20)
 
 
-def run(tiny, grader, questions, seed: int, engine=None, spent: Spent = SPENT):
+def run(tiny, grader, questions, seed: int, engine=None, spent: EvaluationCost = SPENT):
     tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
     engine = engine or TorchEngine.from_folder(tiny)
     return evaluate(engine, tokenizer, grader, questions, protocol(questions, 3, 0.8), seed, spent)
@@ -107,7 +115,7 @@ def test_benchmarks_have_their_own_samples_and_temperatures_and_greedy_ones_are_
     engine, asked = known
     names = ["a", "b", "a", "c", "b"]
     own = [replace(question, family=name) for question, name in zip(asked, names, strict=True)]
-    settings = Protocol({"a": 2, "b": 3, "c": 1}, {"a": 0.6, "b": 1.0, "c": 0.0}, 20)
+    settings = EvaluationSettings({"a": 2, "b": 3, "c": 1}, {"a": 0.6, "b": 1.0, "c": 0.0}, 20)
     table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT).to_pandas()
     assert engine.asked == [(1, 0.0, 20), (2, 0.6, 20), (3, 1.0, 20)]
     counts = table[table["mode"] == "sampled"].groupby("benchmark").size().to_dict()
@@ -170,16 +178,18 @@ def test_a_policy_none_of_whose_completions_can_be_read_is_told_of(tiny, grader,
     own = [replace(question, family="own" if i < 3 else "graded") for i, question in enumerate(asked)]
     settings = protocol(own, 3, 0.8)
     table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT)
-    assert told_unparsed(table, settings, "boxed") == ""
+    assert unparsed_warning(table, settings, "boxed") == ""
     place = table.schema.get_field_index("verdict")
     silent = table.set_column(place, table.schema.field(place), pa.array(["unparsed"] * table.num_rows))
-    told = told_unparsed(silent, settings, "boxed")
+    told = unparsed_warning(silent, settings, "boxed")
     assert told.startswith("none of 20 completions holds an answer where verify.extraction 'boxed' looks for one")
     assert "verify.extraction, or ask for that form by prompt.template or prompt.suffix" in told
     # What a function judged is never unparsed, and says nothing of the others.
     half = replace(settings, rewards={"own": half_for_trying})
-    assert told_unparsed(silent, half, "boxed").startswith("none of 8 completions")
-    assert told_unparsed(silent, replace(settings, rewards=dict.fromkeys(["own", "graded"], half_for_trying)), "") == ""
+    assert unparsed_warning(silent, half, "boxed").startswith("none of 8 completions")
+    assert (
+        unparsed_warning(silent, replace(settings, rewards=dict.fromkeys(["own", "graded"], half_for_trying)), "") == ""
+    )
 
 
 def test_the_same_seed_gives_the_same_table_and_another_seed_other_samples(tiny, grader, questions):
@@ -194,5 +204,5 @@ def test_the_same_seed_gives_the_same_table_and_another_seed_other_samples(tiny,
 
 
 def test_checkpoints_of_one_run_are_sampled_independently(tiny, grader, questions):
-    first, later = (run(tiny, grader, questions, 0, spent=Spent(step, 0, 0)) for step in (0, 1))
+    first, later = (run(tiny, grader, questions, 0, spent=EvaluationCost(step, 0, 0)) for step in (0, 1))
     assert first["text"].to_pylist() != later["text"].to_pylist()

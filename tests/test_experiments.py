@@ -12,11 +12,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from dopr.config import Config
-from dopr.jobs import Jobs
-from dopr.labels import label
-from dopr.preflight import open_config
-from dopr.selection.selector import Outcome, Setup, make_selector
+from dopr.analysis.display_names import display_name
+from dopr.config.schema import Config
+from dopr.selection.selector import GroupResult, Setup, make_selector
+from dopr.workflow.preflight import open_config
+from dopr.workflow.rule_params import RuleParams
 from project import ROOT, SMOKE, Project
 
 FILES = {path.stem: path for path in sorted((ROOT / "experiments").glob("*.yaml"))}
@@ -71,7 +71,7 @@ def test_its_methods_are_those_of_the_default_but_for_one_thing(configs: dict[st
 def test_what_overlays_share_is_the_same_in_all_so_that_nothing_runs_twice(
     configs: dict[str, Config], config: Config
 ) -> None:
-    jobs = {"default": Jobs(config), **{name: Jobs(found) for name, found in configs.items()}}
+    jobs = {"default": RuleParams(config), **{name: RuleParams(found) for name, found in configs.items()}}
     for stage in ("data", "base", "evaluate", "profile"):
         assert len({repr(getattr(each, stage)(*[0] * (stage == "base"))) for each in jobs.values()}) == 1
     settings: dict[str, set[str]] = {}
@@ -85,7 +85,7 @@ def test_what_overlays_share_is_the_same_in_all_so_that_nothing_runs_twice(
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_method_of_a_figure_has_a_name_of_its_own_that_fits(configs: dict[str, Config], name: str) -> None:
-    names = [label(method) for method in configs[name].methods]
+    names = [display_name(method) for method in configs[name].methods]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 30
 
@@ -100,9 +100,9 @@ def choices(config: Config, method: str, rewards: tuple[float, ...]) -> list[str
     selector = make_selector(recipe.selector, Setup(pool, 0, 1, history=dict.fromkeys(pool, (0.5,))), recipe.options)
     chosen = []
     for step in range(80):
-        (ask,) = selector.ask(step, [])
-        selector.observe(step, Outcome(ask.prompt, rewards if int(ask.prompt[1:]) < 16 else (0.0, 1.0)))
-        chosen.append(ask.prompt)
+        (request,) = selector.request(step, [])
+        selector.observe(step, GroupResult(request.prompt, rewards if int(request.prompt[1:]) < 16 else (0.0, 1.0)))
+        chosen.append(request.prompt)
     return chosen
 
 
@@ -124,7 +124,7 @@ def test_without_exploration_a_prompt_with_less_volatility_is_not_tried_again(co
 
 
 def test_only_the_variants_with_a_prior_need_the_profile(configs: dict[str, Config]) -> None:
-    jobs = Jobs(configs["dopr_parts"])
+    jobs = RuleParams(configs["dopr_parts"])
     needed = {method for method in jobs.config.methods if jobs.needs_history(method)}
     assert needed == {"dopr", "dopr_no_exploration"}
 

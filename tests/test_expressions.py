@@ -6,7 +6,7 @@ import pytest
 from math_verify import verify
 
 from dopr.commands.forms import FORMS, cases
-from dopr.verify.expressions import differ, understood
+from dopr.grading.expressions import differ, understood
 
 REFERENCES = [
     r"\frac{3}{7}",

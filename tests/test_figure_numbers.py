@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
+from dopr.analysis.statistics import interval
 from dopr.bounds.bound import find_bound
+from dopr.bounds.measured_constants import base_coverage
 from dopr.bounds.published import published_points
 from dopr.bounds.signal_share import informative_share
-from dopr.comparison import compare
-from dopr.constants import base_coverage
 from dopr.errors import UserError
 from dopr.figures import (
     acquisition,
@@ -27,8 +29,6 @@ from dopr.figures import (
     training,
 )
 from dopr.figures.style import COLUMN, PAGE
-from dopr.results import Results
-from dopr.statistics import interval
 from fixture_results import make_results
 
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]

@@ -16,9 +16,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dopr
+from dopr.analysis.comparison import compare
+from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
 from dopr.bounds.published import published_points
-from dopr.comparison import compare
 from dopr.figures import (
     acquisition,
     complexity,
@@ -33,7 +34,6 @@ from dopr.figures import (
     training,
 )
 from dopr.figures.style import COLUMN, looks, new_figure, save
-from dopr.results import Results
 from fixture_results import make_results
 
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]

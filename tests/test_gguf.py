@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from dopr.files import DataError, read_json, read_prompts, sha256
-from dopr.gguf.file import read
-from dopr.gguf.folder import write_model_folder
-from dopr.gguf.place import DISTRIBUTIONS, READER, locate
+from dopr.models.gguf.file import read
+from dopr.models.gguf.folder import write_model_folder
+from dopr.models.gguf.place import DISTRIBUTIONS, READER, locate
 from fixture_gguf import write
 from project import ROOT, SMOKE, Project
 

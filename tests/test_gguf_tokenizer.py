@@ -9,12 +9,12 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from dopr.data.section import PromptStyle
+from dopr.config.data import PromptStyle
 from dopr.data.templates import make_template
-from dopr.gguf.file import read
-from dopr.gguf.folder import write_model_folder
-from dopr.gguf.tokenizer import tokenizer_of
-from dopr.model_folder import end_tokens
+from dopr.models.gguf.file import read
+from dopr.models.gguf.folder import write_model_folder
+from dopr.models.gguf.tokenizer import tokenizer_of
+from dopr.models.model_folder import end_tokens
 from fixture_gguf import write
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dopr.verify.grader import Grader, GraderError, significant
-from dopr.verify.guards import MAX_ANSWER
-from dopr.verify.section import Verify
+from dopr.config.grading import Verify
+from dopr.grading.grader import Grader, GraderError, significant
+from dopr.grading.guards import MAX_ANSWER
 
 LENIENT = Verify(seconds=1, memory_mb=1024, max_error_share=1, workers=2)
 HOSTILE = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dopr.historical_variance import Ranked, rank
+from dopr.selection.parts.historical_variance import Ranked, rank
 
 DATA = Path(os.environ.get("DOPR_DATA") or Path(__file__).parents[2] / "shared" / "data")
 RECORD = DATA / "one_shot_rlvr" / "acc_step_500.json"

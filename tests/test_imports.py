@@ -26,8 +26,18 @@ def run_without(missing: list[str], code: str, *arguments: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("missing", "modules"),
     [
-        (PIPELINE, ["dopr", "dopr.cli", "dopr.train", "dopr.evaluate", "dopr.checkpoint", "dopr.warm_start"]),
-        ([*PIPELINE, *TABLES, "peft"], ["dopr.rollout.open", "dopr.policy.learner", "dopr.policy.model"]),
+        (
+            PIPELINE,
+            [
+                "dopr",
+                "dopr.cli",
+                "dopr.training.train",
+                "dopr.evaluation.evaluate",
+                "dopr.runtime.run_state",
+                "dopr.training.warm_start",
+            ],
+        ),
+        ([*PIPELINE, *TABLES, "peft"], ["dopr.rollout.open", "dopr.training.learner", "dopr.models.checkpoint_io"]),
     ],
 )
 def test_the_library_is_imported_without_what_only_the_pipeline_needs(missing, modules):
@@ -36,4 +46,4 @@ def test_the_library_is_imported_without_what_only_the_pipeline_needs(missing, m
 
 
 def test_a_module_that_is_missing_fails_this_test_if_it_is_needed():
-    assert run_without(["numpy"], CODE, "dopr.train").returncode != 0
+    assert run_without(["numpy"], CODE, "dopr.training.train").returncode != 0

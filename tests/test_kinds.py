@@ -30,20 +30,20 @@ from transformers import (
     SmolLM3Config,
 )
 
-from dopr.config import Config
+from dopr.config.recipe import Lora, Recipe, Reward
+from dopr.config.schema import Config
 from dopr.errors import UserError
-from dopr.evaluate import Protocol, Spent, evaluate
+from dopr.evaluation.evaluate import EvaluationCost, EvaluationSettings, evaluate
 from dopr.files import DataError
-from dopr.model_folder import check_folder, end_tokens
-from dopr.policy import model
-from dopr.policy.kinds import check_kind
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.network import takes_packed
-from dopr.recipe import Lora, Recipe, Reward
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io
+from dopr.models.kinds import check_kind
+from dopr.models.logprobs import completion_logprobs
+from dopr.models.model_folder import check_folder, end_tokens
+from dopr.models.network import takes_packed
 from dopr.records import Prompt
 from dopr.rollout.torch_engine import TorchEngine
-from dopr.train import train
-from dopr.verify.grader import Grader
+from dopr.training.train import train
 from fixture_run import StoppedError, make_run
 
 SMALL: dict[str, Any] = {
@@ -166,7 +166,7 @@ def test_adapters_are_trained_and_sampled_with(kind: Any, config: Config, grader
     frozen = {name.replace(".base_layer", ""): weight for name, weight in state.items() if ".lora_" not in name}
     assert frozen.keys() == start.keys()
     assert all(torch.equal(frozen[name], weight) for name, weight in start.items())
-    model.save(run.policy, tmp_path / "saved", like=kind[1])
+    checkpoint_io.save(run.policy, tmp_path / "saved", like=kind[1])
     ids = torch.randint(3, 40, (2, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")(ids).logits
@@ -176,12 +176,12 @@ def test_adapters_are_trained_and_sampled_with(kind: Any, config: Config, grader
 def test_a_checkpoint_loads_in_transformers_and_is_evaluated(kind: Any, grader: Any, tmp_path: Path) -> None:
     name, folder = kind
     check_folder(folder)
-    policy = model.load(folder)
+    policy = checkpoint_io.load(folder)
     assert takes_packed(policy.network) is (name not in PADDED)
     with torch.no_grad():
         for weight in policy.parameters():
             weight += 0.01
-    model.save(policy, tmp_path / "saved", like=folder)
+    checkpoint_io.save(policy, tmp_path / "saved", like=folder)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "saved", attn_implementation="eager")
     ids = torch.randint(3, 40, (2, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -192,14 +192,14 @@ def test_a_checkpoint_loads_in_transformers_and_is_evaluated(kind: Any, grader: 
     torch.testing.assert_close(logprobs, drawn, atol=1e-4, rtol=1e-4)
     engine, tokenizer = TorchEngine.from_folder(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
     engine.load_folder(tmp_path / "saved")
-    protocol = Protocol({"chain1": 2}, {"chain1": 1.0}, 8)
-    table = evaluate(engine, tokenizer, grader, POOL, protocol, 0, Spent(0, 0, 0))
+    protocol = EvaluationSettings({"chain1": 2}, {"chain1": 1.0}, 8)
+    table = evaluate(engine, tokenizer, grader, POOL, protocol, 0, EvaluationCost(0, 0, 0))
     assert table.num_rows == 3 * len(POOL)
 
 
 def test_samples_of_prompts_of_unlike_lengths_have_the_log_probabilities_of_a_full_forward(kind: Any) -> None:
     """Padding, finished rows that are dropped, and windows that are left behind."""
-    policy = model.load(kind[1])
+    policy = checkpoint_io.load(kind[1])
     engine = TorchEngine(policy.network, end_tokens(kind[1]))
     prompts = [[5, 9, 11, 40, 3, 2, 8, 30, 31, 32, 33, 34], [7], [6, 6, 21]]
     samples = [sample for group in engine.generate(prompts, 4, 0.8, 24, seed=1) for sample in group]
@@ -243,13 +243,13 @@ def test_the_torch_engine_refuses_layers_that_keep_other_states() -> None:
 
 def test_an_attention_that_is_not_there_is_one_line(tiny: Path) -> None:
     with pytest.raises(DataError, match=r"not a usable checkpoint .*FlashAttention2") as caught:
-        model.load(tiny, attention="flash_attention_2")
+        checkpoint_io.load(tiny, attention="flash_attention_2")
     assert "\n" not in str(caught.value)
 
 
 def test_eager_attention_reads_padded_rows_and_gives_the_same(tiny: Path) -> None:
     prompts, completions = [(5, 6, 7), (5, 6, 7), (8,)], [(9, 10, 1), (4,), (11, 12)]
-    policies = [model.load(tiny, attention=name) for name in (None, "eager")]
+    policies = [checkpoint_io.load(tiny, attention=name) for name in (None, "eager")]
     assert [takes_packed(policy.network) for policy in policies] == [True, False]
     with torch.no_grad():
         ours, theirs = (completion_logprobs(policy, prompts, completions, 1.0)[0] for policy in policies)

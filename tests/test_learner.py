@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from dopr.config.recipe import Critic, Reuse
 from dopr.errors import RewardError
-from dopr.policy import model
-from dopr.policy.learner import split, summary
-from dopr.policy.logprobs import completion_logprobs, logprobs_and_entropy
-from dopr.policy.network import Policy
-from dopr.policy.update import UpdateStatistics, Weighted
-from dopr.recipe import Critic, Reuse
+from dopr.models import checkpoint_io
+from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
+from dopr.models.network import Policy
 from dopr.records import Rollout
+from dopr.training.learner import split, summary
+from dopr.training.update import TrainingSample, UpdateStatistics
 from fixture_learner import MIXED, SILENT, make_learner, make_loss, roll_out, same, weights
 from fixture_rollouts import make_rollout
 
 
 @pytest.fixture
 def policy(tiny: Path) -> Policy:
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 def mean_entropy(policy: Policy, groups: list[list[Rollout]], temperature: float = 1.0) -> float:
@@ -68,7 +68,7 @@ def test_a_step_without_signal_makes_no_update(tiny, policy, settings):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11])
 def test_mini_batches_hold_every_row_once_and_are_of_nearly_equal_size(count):
-    rows = [Weighted(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
+    rows = [TrainingSample(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
     parts = split(rows, count, 5)
     assert sorted(row.rollout.prompt.id for part in parts for row in part) == [f"p{i}" for i in range(8)]
     sizes = [len(part) for part in parts]
@@ -77,17 +77,17 @@ def test_mini_batches_hold_every_row_once_and_are_of_nearly_equal_size(count):
 
 
 def test_mini_batches_depend_on_their_seed_alone_and_a_single_one_keeps_the_order():
-    rows = [Weighted(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
+    rows = [TrainingSample(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
     assert split(rows, 2, 5) == split(rows, 2, 5)
     assert len({tuple(row.rollout.prompt.id for row in split(rows, 2, seed)[0]) for seed in range(20)}) > 15
     assert split(rows, 1, 5) == [rows]
 
 
 def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(tiny, policy):
-    new = [Weighted(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
 
     def batches(step: int, seed: int = 0) -> list[tuple[int, ...]]:
-        learner = make_learner(model.load(tiny), seed=seed, epochs=3, minibatches=2)
+        learner = make_learner(checkpoint_io.load(tiny), seed=seed, epochs=3, minibatches=2)
         return [tuple(new.index(row) for row in rows) for rows, _ in learner._batches(new, step)]
 
     assert batches(0) == batches(0)
@@ -99,7 +99,7 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
 
 def test_every_mini_batch_is_told_its_share_of_the_tokens_of_its_pass(tiny, policy):
     """By which dapo averages: two mini-batches have half each, however many tokens fell to them."""
-    new = [Weighted(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
     total = sum(len(row.rollout.tokens) for row in new)
     for count in (1, 2, 3):
         assert [share for _, share in make_learner(policy, minibatches=count)._batches(new, 0)] == [
@@ -111,7 +111,7 @@ def test_passes_over_the_same_rollouts_are_held_by_the_clip(tiny, policy):
     """On policy nothing is clipped; after many passes at a high rate, much is."""
     groups = roll_out(tiny, policy, MIXED)
     assert make_learner(policy, learning_rate=0.01).learn(groups, 0)[0].clipped == 0
-    assert make_learner(model.load(tiny), learning_rate=0.01, epochs=12).learn(groups, 0)[0].clipped > 0.1
+    assert make_learner(checkpoint_io.load(tiny), learning_rate=0.01, epochs=12).learn(groups, 0)[0].clipped > 0.1
 
 
 def test_a_steps_statistics_are_means_over_its_updates_but_for_the_gap():
@@ -137,7 +137,7 @@ def test_the_entropy_bonus_alone_raises_the_entropy_whatever_the_rewards(tiny, p
 def test_rewards_are_of_no_account_without_the_policy_gradient(tiny):
     ends = []
     for rewards in (MIXED, SILENT):
-        policy = model.load(tiny)
+        policy = checkpoint_io.load(tiny)
         learner = make_learner(policy, loss=make_loss(entropy=0.1, policy_gradient=False))
         learner.learn(roll_out(tiny, policy, rewards), 0)
         ends.append(weights(policy))
@@ -205,7 +205,7 @@ def test_rows_without_signal_are_computed_where_another_term_is_on(tiny, policy)
     groups = roll_out(tiny, policy, [MIXED[0], SILENT[1]])
     rows = [row for group in make_learner(policy)._weigh(groups, 0) for row in group]
     for loss, expected in ((make_loss(), 4), (make_loss(kl=0.1), 8), (make_loss(entropy=0.1), 8)):
-        assert len(make_learner(model.load(tiny), loss=loss).objective.used(rows)) == expected
+        assert len(make_learner(checkpoint_io.load(tiny), loss=loss).objective.used(rows)) == expected
 
 
 def test_truncated_completions_take_no_part_where_they_are_masked(tiny, policy):
@@ -227,7 +227,7 @@ def test_rejection_sampling_makes_rewarded_completions_likelier_and_sees_no_othe
     parts = ([rollout.prompt_tokens for rollout in right], [rollout.tokens for rollout in right], 1.0)
     ends = []
     for dropped in (False, True):
-        trained = model.load(tiny)
+        trained = checkpoint_io.load(tiny)
         kept = [[rollout for rollout in group if rollout.reward or not dropped] for group in groups]
         make_learner(trained, loss=make_loss(variant="rft")).learn(kept, 0)
         ends.append(weights(trained))

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from dopr.policy import model
-from dopr.policy.learner import Learner
-from dopr.policy.network import Policy
-from dopr.recipe import Critic, Lora, Reuse
+from dopr.config.recipe import Critic, Lora, Reuse
+from dopr.models import checkpoint_io
+from dopr.models.network import Policy
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.training.learner import Learner
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
 
 @pytest.fixture
 def policy(tiny: Path) -> Policy:
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 # --- bfloat16 ---
@@ -36,12 +36,12 @@ def test_a_bfloat16_policy_samples_learns_and_agrees_to_its_precision(tiny, poli
 
 def test_a_bfloat16_policy_learns_what_a_float32_one_learns(tiny):
     """After some updates, the masters are near the float32 policy, nearer than a bfloat16 step could bring them."""
-    policies = {dtype: model.load(tiny) for dtype in ("float32", "bfloat16")}
+    policies = {dtype: checkpoint_io.load(tiny) for dtype in ("float32", "bfloat16")}
     start = torch.cat([weight.detach().flatten() for weight in policies["float32"].parameters()])
     ends = {}
     for dtype, policy in policies.items():
         learner = make_learner(policy, dtype=dtype, learning_rate=1e-4)
-        groups = roll_out(tiny, model.load(tiny), MIXED)
+        groups = roll_out(tiny, checkpoint_io.load(tiny), MIXED)
         for step in range(5):
             learner.learn(groups, step)
         ends[dtype] = torch.cat([master.detach().flatten() for master in learner.optimiser.masters])
@@ -54,11 +54,11 @@ def test_a_saved_bfloat16_policy_is_loaded_by_transformers_and_by_the_sampler(ti
 
     learner = make_learner(policy, dtype="bfloat16")
     learner.learn(roll_out(tiny, policy, MIXED), 0)
-    model.save(policy, tmp_path / "saved", like=tiny)
+    checkpoint_io.save(policy, tmp_path / "saved", like=tiny)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
     assert theirs.dtype == torch.bfloat16
     assert all(torch.equal(weight, policy.network.state_dict()[name]) for name, weight in theirs.named_parameters())
-    again = model.load(tmp_path / "saved")
+    again = checkpoint_io.load(tmp_path / "saved")
     assert same({name: weight.bfloat16() for name, weight in weights(again).items()}, weights(policy))
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_a_saved_bfloat16_policy_is_loaded_by_transformers_and_by_the_sampler(ti
 )
 def test_a_restored_learner_goes_on_bit_for_bit(tiny, tmp_path, settings):
     """Sampled anew in every step from the policy as it is, so that any difference would grow."""
-    whole, resumed = (make_learner(model.load(tiny), **settings) for _ in range(2))
+    whole, resumed = (make_learner(checkpoint_io.load(tiny), **settings) for _ in range(2))
 
     def steps(learner: Learner, *places: int) -> list[Any]:
         return [learner.learn(roll_out(tiny, learner.policy, MIXED, seed=step), step) for step in places]

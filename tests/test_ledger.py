@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 
-from dopr.ledger import SCHEMA, Ledger
+from dopr.training.ledger import SCHEMA, Ledger
 from fixture_rollouts import make_rollout
 
 

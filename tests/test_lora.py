@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.config import ConfigError
+from dopr.config.recipe import Critic, Lora
+from dopr.config.schema import ConfigError
 from dopr.files import read_json
-from dopr.policy import lora, model
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.lora import AdapterError, Merged, adapt, without_adapters
-from dopr.policy.network import Policy
-from dopr.preflight import open_config
-from dopr.recipe import Critic, Lora
+from dopr.models import checkpoint_io, lora
+from dopr.models.logprobs import completion_logprobs
+from dopr.models.lora import AdapterError, PolicyWeights, add_adapters, without_adapters
+from dopr.models.network import Policy
+from dopr.workflow.preflight import check_packages, open_config
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
 pytest.importorskip("peft")
@@ -33,7 +33,7 @@ IDS = torch.randint(3, 40, (3, 12), generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture
 def policy(tiny: Path) -> Policy:
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 def logits(policy: Policy, ids: Tensor = IDS) -> Tensor:
@@ -41,13 +41,13 @@ def logits(policy: Policy, ids: Tensor = IDS) -> Tensor:
 
 
 def merged(policy: Policy) -> dict[str, Tensor]:
-    return dict(Merged(policy.network).merged())
+    return dict(PolicyWeights(policy.network).merged())
 
 
 def scattered(policy: Policy, settings: Lora = SETTINGS) -> Policy:
     """An adapted copy whose adapters do something."""
     changed = copy.deepcopy(policy)
-    adapt(changed.network, settings, seed=0)
+    add_adapters(changed.network, settings, seed=0)
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, weight in changed.named_parameters():
@@ -70,7 +70,7 @@ def names_of_trained(network: torch.nn.Module) -> list[str]:
 def test_it_starts_as_the_policy_it_was_made_from(policy: Policy) -> None:
     before, start = merged(policy), logits(policy)
     before = {name: weight.clone() for name, weight in before.items()}
-    adapt(policy.network, SETTINGS, seed=0)
+    add_adapters(policy.network, SETTINGS, seed=0)
     assert merged(policy).keys() == before.keys()
     assert same(merged(policy), before)
     torch.testing.assert_close(logits(policy), start, **CLOSE)
@@ -105,7 +105,7 @@ def test_merged_weights_are_made_when_they_are_asked_for(policy: Policy, monkeyp
     layer = changed.network.model.layers[1].mlp.down_proj
     made, delta = [], layer.get_delta_weight
     monkeypatch.setattr(layer, "get_delta_weight", lambda adapter: made.append(adapter) or delta(adapter))
-    lazy = Merged(changed.network).merged()
+    lazy = PolicyWeights(changed.network).merged()
     assert not made
     found = {}
     for name, weight in lazy:
@@ -123,7 +123,7 @@ def test_adapters_follow_from_the_seed_alone_and_leave_other_random_numbers_alon
     for seed in (0, 0, 1):
         torch.manual_seed(5)
         adapted = copy.deepcopy(policy)
-        adapt(adapted.network, SETTINGS, seed)
+        add_adapters(adapted.network, SETTINGS, seed)
         assert torch.equal(torch.rand(1), expected)
         found.append(adapted.network.state_dict()["model.layers.0.self_attn.q_proj.lora_A.default.weight"])
     assert torch.equal(found[0], found[1])
@@ -131,7 +131,7 @@ def test_adapters_follow_from_the_seed_alone_and_leave_other_random_numbers_alon
 
 
 def test_only_the_projections_named_get_one(policy: Policy) -> None:
-    adapt(policy.network, Lora(rank=3, alpha=6, targets=["v_proj", "up_proj"]), seed=0)
+    add_adapters(policy.network, Lora(rank=3, alpha=6, targets=["v_proj", "up_proj"]), seed=0)
     expected = [
         f"model.layers.{i}.{place}.lora_{side}.default.weight"
         for i in range(2)
@@ -245,7 +245,7 @@ def test_a_checkpoint_is_merged_and_its_adapter_gives_the_same_on_the_base(
     from transformers import AutoModelForCausalLM
 
     changed = scattered(reference.policy).to(dtype)
-    model.save(changed, tmp_path / "saved", like=reference.folder)
+    checkpoint_io.save(changed, tmp_path / "saved", like=reference.folder)
     ids = IDS % 50
     with torch.no_grad():
         expected = logits(changed, ids).float()
@@ -253,7 +253,11 @@ def test_a_checkpoint_is_merged_and_its_adapter_gives_the_same_on_the_base(
         base = AutoModelForCausalLM.from_pretrained(reference.folder, dtype=dtype)
         before = base(ids).logits.float()
         theirs = PeftModel.from_pretrained(base, tmp_path / "saved/adapter")
-        found = [whole(ids).logits.float(), theirs(ids).logits.float(), logits(model.load(tmp_path / "saved"), ids)]
+        found = [
+            whole(ids).logits.float(),
+            theirs(ids).logits.float(),
+            logits(checkpoint_io.load(tmp_path / "saved"), ids),
+        ]
     assert whole.dtype == dtype
     close = CLOSE if dtype == torch.float32 else {"atol": rounding(expected, layers=2), "rtol": 0.0}
     for each in found:
@@ -265,7 +269,7 @@ def test_a_checkpoint_is_merged_and_its_adapter_gives_the_same_on_the_base(
 
 
 def test_a_checkpoint_without_adapters_has_no_folder_of_them(policy: Policy, tiny: Path, tmp_path: Path) -> None:
-    model.save(policy, tmp_path / "saved", like=tiny)
+    checkpoint_io.save(policy, tmp_path / "saved", like=tiny)
     assert not (tmp_path / "saved/adapter").exists()
 
 
@@ -273,7 +277,7 @@ def test_a_checkpoint_without_adapters_has_no_folder_of_them(policy: Policy, tin
 
 
 def test_nothing_imports_peft_until_adapters_are_asked_for() -> None:
-    code = "import dopr.train, dopr.training_job, sys; print({'peft'} & set(sys.modules))"
+    code = "import dopr.training.train, dopr.training.job, sys; print({'peft'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
 
@@ -281,12 +285,12 @@ def test_nothing_imports_peft_until_adapters_are_asked_for() -> None:
 def test_without_peft_one_line_says_what_to_install(policy: Policy, raw: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     raw["recipes"]["grpo"]["lora"] = {"rank": 4, "alpha": 8}
     assert open_config(raw).recipes["grpo"].lora == Lora(rank=4, alpha=8)
-    for place in ("dopr.preflight.find_spec", "dopr.policy.lora.find_spec"):
+    for place in ("dopr.workflow.preflight.find_spec", "dopr.models.lora.find_spec"):
         monkeypatch.setattr(place, lambda name: None)
     with pytest.raises(ConfigError, match=r"recipes.grpo.lora: needs peft, .*: pip install 'dopr\[lora\]'"):
-        open_config(raw)
+        check_packages(open_config(raw))
     with pytest.raises(AdapterError, match=r"pip install 'dopr\[lora\]'"):
-        lora.adapt(policy.network, SETTINGS, 0)
+        lora.add_adapters(policy.network, SETTINGS, 0)
     del raw["recipes"]["grpo"]["lora"]
     open_config(raw)
     make_learner(policy)
@@ -294,5 +298,5 @@ def test_without_peft_one_line_says_what_to_install(policy: Policy, raw: dict, m
 
 def test_layers_that_the_network_does_not_have_are_one_line(policy: Policy) -> None:
     with pytest.raises(AdapterError, match=r"^lora.targets: Target modules .*c_attn") as caught:
-        adapt(policy.network, Lora(rank=4, alpha=8, targets=["c_attn"]), 0)
+        add_adapters(policy.network, Lora(rank=4, alpha=8, targets=["c_attn"]), 0)
     assert "\n" not in str(caught.value)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.policy.loss import KL_MOST, VARIANTS, Extent, Tokens, k3, minibatch_loss
-from dopr.recipe import Loss
+from dopr.config.recipe import Loss
+from dopr.training.loss import KL_MOST, VARIANTS, LossInputs, Normalisation, k3, minibatch_loss
 from project import ROOT
 
 TRUE = torch.ones(1, 1, dtype=torch.bool)
@@ -25,34 +25,34 @@ def make_loss(variant: str = "dapo", **changes: Any) -> Loss:
 def one_token(ratio: float, advantage: float, **changes: Any) -> tuple[float, float, float]:
     """The loss of a batch of a single token, the clipped share, and the gradient of its log-probability."""
     logprobs = torch.tensor([[math.log(ratio) - 1.0]], requires_grad=True)
-    tokens = Tokens(logprobs, torch.tensor([[-1.0]]), torch.tensor([[advantage]]), TRUE)
-    terms = minibatch_loss(tokens, Extent(1, 1, 1, 1), make_loss(**changes))
+    tokens = LossInputs(logprobs, torch.tensor([[-1.0]]), torch.tensor([[advantage]]), TRUE)
+    terms = minibatch_loss(tokens, Normalisation(1, 1, 1, 1), make_loss(**changes))
     terms.loss.backward()
     return terms.loss.item(), terms.clipped, logprobs.grad.item()
 
 
-def random_batch(seed: int) -> Tokens:
+def random_batch(seed: int) -> LossInputs:
     """Rows of different lengths in float64; the log-probabilities take a gradient."""
     random = torch.Generator().manual_seed(seed)
     logprobs = -torch.rand(5, 7, generator=random, dtype=torch.float64) * 3
     behaviour = logprobs + 0.4 * torch.randn(5, 7, generator=random, dtype=torch.float64)
     advantages = torch.randn(5, 1, generator=random, dtype=torch.float64)
     lengths = torch.randint(1, 8, (5, 1), generator=random)
-    return Tokens(logprobs.requires_grad_(), behaviour, advantages, torch.arange(7) < lengths)
+    return LossInputs(logprobs.requires_grad_(), behaviour, advantages, torch.arange(7) < lengths)
 
 
-def whole(tokens: Tokens) -> Extent:
+def whole(tokens: LossInputs) -> Normalisation:
     """The rows as a batch of their own, of at most 10 tokens each."""
     count = int(tokens.mask.sum())
-    return Extent(len(tokens.mask), count, count, 10)
+    return Normalisation(len(tokens.mask), count, count, 10)
 
 
-def two_rows(**changes: Any) -> tuple[Tokens, Tensor]:
+def two_rows(**changes: Any) -> tuple[LossInputs, Tensor]:
     """A row of one token and one of three, all at ratio 1; and the log-probabilities, whose gradient is wanted."""
     logprobs = torch.full((2, 3), -1.0, requires_grad=True)
     mask = torch.tensor([[True, False, False], [True, True, True]])
     fields = {"behaviour": torch.full((2, 3), -1.0), "advantages": torch.tensor([[2.0], [-1.0]]), "mask": mask}
-    return Tokens(**{"logprobs": logprobs, **fields, **changes}), logprobs
+    return LossInputs(**{"logprobs": logprobs, **fields, **changes}), logprobs
 
 
 # --- the clip, by hand ---
@@ -114,7 +114,7 @@ def test_gspo_clips_whole_completions_by_their_mean_ratio():
         ("gspo", 0, [-math.exp(0.1) / 2] * 2),
     ):
         logprobs = torch.full((1, 2), -1.0, requires_grad=True)
-        tokens = Tokens(logprobs, behaviour, torch.ones(1, 1), torch.ones(1, 2, dtype=torch.bool))
+        tokens = LossInputs(logprobs, behaviour, torch.ones(1, 1), torch.ones(1, 2, dtype=torch.bool))
         terms = minibatch_loss(tokens, whole(tokens), make_loss(variant))
         terms.loss.backward()
         assert terms.clipped == clipped
@@ -142,7 +142,7 @@ def test_rft_knows_no_ratio():
 )
 def test_a_short_good_and_a_long_bad_completion_by_hand(variant, loss, gradient):
     tokens, logprobs = two_rows()
-    terms = minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss(variant))
+    terms = minibatch_loss(tokens, Normalisation(2, 4, 5, 10), make_loss(variant))
     terms.loss.backward()
     assert terms.loss.item() == pytest.approx(loss)
     good, bad = gradient
@@ -153,7 +153,7 @@ def test_a_short_good_and_a_long_bad_completion_by_hand(variant, loss, gradient)
 @pytest.mark.parametrize("variant", RATIO_VARIANTS)
 def test_a_row_left_out_counts_as_if_it_had_been_computed_with_advantage_zero(variant):
     tokens = random_batch(1)
-    beside = Tokens(
+    beside = LossInputs(
         *(torch.cat([part, part[:1]]) for part in (tokens.logprobs, tokens.behaviour)),
         torch.cat([tokens.advantages, torch.zeros(1, 1)]),
         torch.cat([tokens.mask, tokens.mask[:1]]),
@@ -178,7 +178,7 @@ def test_the_loss_and_the_clipped_share_are_those_of_a_plain_loop(seed):
                 advantage = float(tokens.advantages[i])
                 plain, bounded = ratio * advantage, min(max(ratio, 0.9), 1.3) * advantage
                 total, active, count = total - min(plain, bounded), active + (bounded < plain), count + 1
-    terms = minibatch_loss(tokens, Extent(5, count, 50, 10), make_loss(clip_low=0.1, clip_high=0.3))
+    terms = minibatch_loss(tokens, Normalisation(5, count, 50, 10), make_loss(clip_low=0.1, clip_high=0.3))
     assert terms.loss.item() == pytest.approx(total / 50)
     assert terms.clipped == pytest.approx(active / count)
 
@@ -193,7 +193,7 @@ def test_masked_positions_have_no_influence_and_no_gradient(variant):
     assert (tokens.logprobs.grad[tokens.mask] != 0).any()
     changed = torch.where(tokens.mask, tokens.logprobs.detach(), torch.tensor(5.0, dtype=torch.float64))
     again = minibatch_loss(
-        Tokens(changed, tokens.behaviour, tokens.advantages, tokens.mask), whole(tokens), make_loss(variant)
+        LossInputs(changed, tokens.behaviour, tokens.advantages, tokens.mask), whole(tokens), make_loss(variant)
     )
     assert (again.loss.item(), again.clipped) == (terms.loss.item(), terms.clipped)
 
@@ -201,10 +201,10 @@ def test_masked_positions_have_no_influence_and_no_gradient(variant):
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "bnpo", "cispo"])
 def test_advantages_may_be_given_token_by_token(variant):
     tokens = random_batch(3)
-    spread = Tokens(tokens.logprobs, tokens.behaviour, tokens.advantages.expand(-1, 7), tokens.mask)
+    spread = LossInputs(tokens.logprobs, tokens.behaviour, tokens.advantages.expand(-1, 7), tokens.mask)
     found = [minibatch_loss(each, whole(tokens), make_loss(variant)) for each in (tokens, spread)]
     assert found[0].loss.item() == found[1].loss.item()
-    tilted = Tokens(tokens.logprobs, tokens.behaviour, tokens.advantages * torch.arange(7), tokens.mask)
+    tilted = LossInputs(tokens.logprobs, tokens.behaviour, tokens.advantages * torch.arange(7), tokens.mask)
     assert minibatch_loss(tilted, whole(tokens), make_loss(variant)).loss.item() != found[0].loss.item()
 
 
@@ -244,7 +244,7 @@ def test_terms_are_averaged_alike_and_each_can_stand_alone(variant):
             "entropy": entropy if "entropy" in settings else None,
         }
         tokens, _ = two_rows(**parts)
-        return minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss(variant, **settings)).loss.item()
+        return minibatch_loss(tokens, Normalisation(2, 4, 5, 10), make_loss(variant, **settings)).loss.item()
 
     assert loss(kl=0.1, policy_gradient=False) == pytest.approx(0.1 * divergence * sums[variant], rel=1e-5)
     assert loss(entropy=0.1, policy_gradient=False) == pytest.approx(-0.05 * sums[variant])
@@ -257,5 +257,5 @@ def test_the_divergence_is_reported_as_the_mean_over_tokens_whatever_the_average
     """Estimates of 1 - log 2 at the short completion's token and of 0 at the long one's three."""
     tokens, _ = two_rows(reference=torch.tensor([[math.log(2) - 1, 9, 9], [-1, -1, -1]]))
     for variant in VARIANTS:
-        terms = minibatch_loss(tokens, Extent(2, 4, 5, 10), make_loss(variant, kl=0.1))
+        terms = minibatch_loss(tokens, Normalisation(2, 4, 5, 10), make_loss(variant, kl=0.1))
         assert terms.kl == pytest.approx((1 - math.log(2)) / 4, rel=1e-5)

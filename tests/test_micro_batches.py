@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from dopr.policy import critic as critic_module
-from dopr.policy import model
-from dopr.policy import update as update_module
-from dopr.policy.loss import VARIANTS
-from dopr.policy.micro_batches import cut
-from dopr.policy.network import Policy
-from dopr.policy.optimiser import Optimiser
-from dopr.policy.update import UpdateStatistics, Weighted
-from dopr.recipe import Critic, Reuse
+from dopr.config.recipe import Critic, Reuse
+from dopr.models import checkpoint_io
+from dopr.models.network import Policy
 from dopr.records import Rollout
+from dopr.training import critic as critic_module
+from dopr.training import update as update_module
+from dopr.training.loss import VARIANTS
+from dopr.training.micro_batches import split_micro_batches
+from dopr.training.optimiser import Optimiser
+from dopr.training.update import TrainingSample, UpdateStatistics
 from fixture_learner import make_learner, make_loss
 from fixture_rollouts import make_rollout
 
@@ -36,18 +36,18 @@ def rollouts(*lengths: int) -> list[Rollout]:
 
 def test_rows_are_cut_longest_first_and_a_row_beyond_the_limit_is_alone() -> None:
     """At most 12 padded tokens: 20 alone; 6 + 6; 5 + 4, as three rows would be padded to 15; 3 + 3."""
-    assert cut(rollouts(3, 6, 20, 4, 6, 5, 3), 12) == [[2], [1, 4], [5, 3], [0, 6]]
+    assert split_micro_batches(rollouts(3, 6, 20, 4, 6, 5, 3), 12) == [[2], [1, 4], [5, 3], [0, 6]]
 
 
 def test_without_a_limit_all_rows_are_one_part_in_their_order() -> None:
-    assert cut(rollouts(3, 6, 20), None) == [[0, 1, 2]]
+    assert split_micro_batches(rollouts(3, 6, 20), None) == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("most", [1, 17, 64, 1000])
 def test_every_row_is_in_one_part_and_no_part_of_several_exceeds_the_limit(most: int) -> None:
     rng = random.Random(most)
     lengths = [rng.randint(3, 50) for _ in range(40)]
-    parts = cut(rollouts(*lengths), most)
+    parts = split_micro_batches(rollouts(*lengths), most)
     assert sorted(place for part in parts for place in part) == list(range(40))
     assert all(len(part) == 1 or len(part) * max(lengths[i] for i in part) <= most for part in parts)
 
@@ -57,7 +57,7 @@ def test_every_row_is_in_one_part_and_no_part_of_several_exceeds_the_limit(most:
 
 @pytest.fixture
 def starting(tiny: Path) -> Policy:
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 def moved(policy: Policy, size: float = 0.05) -> Policy:
@@ -101,9 +101,9 @@ class Watched(Optimiser):
 
 def learned(tiny: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[list[Any], UpdateStatistics]:
     """Parts, loss and gradients of the first optimiser step of policy (and critic), and the step's statistics."""
-    for place in ("dopr.policy.learner.Optimiser", "dopr.policy.critic.Optimiser"):
+    for place in ("dopr.training.learner.Optimiser", "dopr.training.critic.Optimiser"):
         monkeypatch.setattr(place, Watched)
-    policy = model.load(tiny)
+    policy = checkpoint_io.load(tiny)
     learner = make_learner(policy, 0.8, max_grad_norm=1e9, learning_rate=1e-4, **settings)
     moved(policy)
     statistics, updates = learner.learn(groups_of(policy), 0)
@@ -153,7 +153,7 @@ def test_the_clip_is_counted_over_all_tokens(tiny: Path, monkeypatch: pytest.Mon
 
 
 def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Policy) -> None:
-    rows = [Weighted(rollout, 0.0, fresh=True) for group in groups_of(starting) for rollout in group]
+    rows = [TrainingSample(rollout, 0.0, fresh=True) for group in groups_of(starting) for rollout in group]
     whole, parts = (
         make_learner(starting, critic=Critic(learning_rate=0.01), micro_batch_tokens=most).critic
         for most in (None, MOST)

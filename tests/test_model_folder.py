@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from dopr.files import DataError
-from dopr.hub import HubError, fetch
-from dopr.model_folder import check_folder, end_tokens, read_shape, read_tokenizer, read_weights, weight_files
-from dopr.policy import model
+from dopr.models import checkpoint_io
+from dopr.models.hub import HubError, fetch
+from dopr.models.model_folder import check_folder, end_tokens, read_shape, read_tokenizer, read_weights, weight_files
 
 SMALL = {
     "vocab_size": 50,
@@ -61,14 +61,14 @@ def test_every_kind_says_what_transformers_does_from_shards(kind):
     check_folder(folder)
     assert len(weight_files(folder)) > 1
     ids = torch.randint(0, 50, (2, 40), generator=torch.Generator().manual_seed(0))
-    ours = model.load(folder)
+    ours = checkpoint_io.load(folder)
     with torch.no_grad():
         torch.testing.assert_close(ours.network(ids).logits, theirs(ids).logits, **CLOSE)
 
 
 def test_a_checkpoint_that_was_saved_loads_in_transformers(kind, tmp_path):
     folder, theirs = kind
-    model.save(model.load(folder), tmp_path / "again", like=folder)
+    checkpoint_io.save(checkpoint_io.load(folder), tmp_path / "again", like=folder)
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "again").state_dict()
     for name, weight in theirs.state_dict().items():
         torch.testing.assert_close(again[name], weight)
@@ -78,7 +78,7 @@ def test_stored_bfloat16_is_read_as_its_exact_values(kind, tmp_path):
     theirs = kind[1]
     theirs.to(torch.bfloat16).save_pretrained(tmp_path / "half")
     write_tokenizer(tmp_path / "half")
-    ours = model.load(tmp_path / "half")
+    ours = checkpoint_io.load(tmp_path / "half")
     for name, weight in ours.network.state_dict().items():
         assert weight.dtype == torch.float32
         assert torch.equal(weight, theirs.state_dict()[name].float())
@@ -178,7 +178,7 @@ def test_weights_that_the_checkpoint_lacks_are_named(tiny, tmp_path):
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(DataError, match=r"lacks model.layers.1.mlp.up_proj.weight; get the whole of it"):
-        model.load(tmp_path / "model")
+        checkpoint_io.load(tmp_path / "model")
 
 
 def test_a_model_that_cannot_be_had_says_what_to_do(tmp_path, monkeypatch):

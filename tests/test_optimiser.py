@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from dopr.policy.optimiser import Optimiser, learning_rate
-from dopr.recipe import Loss, Recipe
+from dopr.config.recipe import Loss, Recipe
+from dopr.training.optimiser import Optimiser, learning_rate
 
 INPUT = torch.tensor([[1.0, -2.0, 0.5]])
 

@@ -10,8 +10,8 @@ import pytest
 
 from dopr.commands.bench_dag import overlay
 from dopr.commands.overhead import overheads
-from dopr.config import Config
-from dopr.inheritance import merge
+from dopr.config.inheritance import merge
+from dopr.config.schema import Config
 from project import ROOT
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from dopr.completions import reward_settings
+from dopr.evaluation.completions import reward_settings
 from project import ROOT, Project, edit, rules_in
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dopr.policy import packing
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.packing import pack
+from dopr.models import packing
+from dopr.models.logprobs import completion_logprobs
+from dopr.models.packing import pack
 
 PROMPTS = [(5, 9, 11, 40, 3), (7,), (5, 9, 11, 40, 3), (6, 6, 21), (5, 9, 11, 40, 3), (7,)]
 COMPLETIONS = [(4, 8, 1), (1,), (2, 2, 9, 30, 31, 7, 1), (33, 20), (44,), (12, 13, 14, 15, 1)]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from dopr.config import Config
-from dopr.preflight import open_config
+from dopr.config.schema import Config
+from dopr.workflow.preflight import open_config
 from project import ROOT, Project
 
 PAPERS = ROOT / "experiments/papers"

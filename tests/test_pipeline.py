@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from dopr.experiment import LOCK
+from dopr.workflow.experiment import LOCK
 from project import SMOKE, Project, edit, kill, wait_for
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from dopr.cli import main
-from dopr.config import Config
+from dopr.config.schema import Config
 from dopr.errors import UserError
 from dopr.files import DataError, read_json, write_prompts
+from dopr.models import checkpoint_io
 from dopr.planning.cost import COLUMNS, TABLE, Throughput, disk, memory
 from dopr.planning.shape import KNOWN, Shape, embedded, shape_of
 from dopr.planning.work import Lengths, Work, questions_of_benchmarks, trained_rows, work_of
-from dopr.policy import model
 from dopr.records import Prompt
 from fixture_gguf import tensors, write
 from project import ROOT, SMOKE, Project
@@ -46,7 +46,7 @@ def test_a_listed_model_has_as_many_parameters_as_its_card_says(name: str, param
 
 def test_the_size_of_a_folder_is_that_of_its_network(raw: dict, tiny: Path) -> None:
     raw["base"]["model"] = str(tiny)
-    assert shape_of(Config.parse(raw)).parameters == sum(p.numel() for p in model.load(tiny).parameters())
+    assert shape_of(Config.parse(raw)).parameters == sum(p.numel() for p in checkpoint_io.load(tiny).parameters())
 
 
 def test_the_size_of_a_gguf_file_is_known_before_it_is_a_folder(raw: dict, tmp_path: Path) -> None:

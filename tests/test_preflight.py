@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dopr import preflight
-from dopr.checkpoint import CheckpointError
-from dopr.config import Config, ConfigError
-from dopr.configfiles import ConfigFiles
-from dopr.experiment import open_experiment
+from dopr.config.config_files import ConfigFiles
+from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
-from dopr.jobs import Jobs
-from dopr.preflight import check_base, check_states, open_config
+from dopr.runtime.run_state import CheckpointError
+from dopr.workflow import preflight
+from dopr.workflow.experiment import open_experiment
+from dopr.workflow.preflight import check_base, check_states, open_config
+from dopr.workflow.rule_params import RuleParams
 from fixture_gguf import write
 
 
@@ -113,7 +113,7 @@ def test_a_point_of_the_complexity_figure_that_is_no_method_is_refused(raw):
 METHODS = ("grpo", "top_4", "dopr@0.0001")
 
 
-def leave_unfinished(folder: Path, jobs: Jobs, *methods: str, **changes: object) -> None:
+def leave_unfinished(folder: Path, jobs: RuleParams, *methods: str, **changes: object) -> None:
     """Write what an unfinished run of each method leaves behind."""
     for method in methods:
         state = {**jobs.train(method), "seed": 0, "inputs": {"pool": "0a", "base": "1b"}, **changes}
@@ -127,7 +127,7 @@ def other_clip(raw: dict) -> Config:
 
 
 def test_unfinished_runs_of_this_configuration_pass_even_when_the_code_has_changed(config, tmp_path):
-    jobs = Jobs(config)
+    jobs = RuleParams(config)
     write_json(tmp_path / "profile/easy/job.json", {**jobs.profile(), "seed": 0})
     leave_unfinished(tmp_path, jobs, *METHODS)
     check_states(config, jobs, tmp_path)
@@ -139,10 +139,10 @@ def test_unfinished_runs_of_this_configuration_pass_even_when_the_code_has_chang
 def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_both_values(
     raw, config, tmp_path, method
 ):
-    leave_unfinished(tmp_path, Jobs(config), method)
+    leave_unfinished(tmp_path, RuleParams(config), method)
     changed = other_clip(raw)
     with pytest.raises(CheckpointError) as caught:
-        check_states(changed, Jobs(changed), tmp_path)
+        check_states(changed, RuleParams(changed), tmp_path)
     folder = tmp_path / "train/easy" / method / "0"
     clip = raw["train"]["loss"]["clip_high"]
     message = f"{folder}: this checkpoint was written with recipe.loss.clip_high = {clip}, now it is 0.375; "
@@ -151,22 +151,22 @@ def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_bo
 
 
 def test_an_unfinished_profile_of_another_configuration_is_refused(raw, config, tmp_path):
-    write_json(tmp_path / "profile/easy/job.json", Jobs(config).profile())
+    write_json(tmp_path / "profile/easy/job.json", RuleParams(config).profile())
     changed = other_clip(raw)
     with pytest.raises(CheckpointError, match=r"profile/easy: .* recipe\.loss\.clip_high = .*, now it is 0\.375"):
-        check_states(changed, Jobs(changed), tmp_path)
+        check_states(changed, RuleParams(changed), tmp_path)
 
 
 def test_a_change_that_does_not_reach_a_run_leaves_it_alone(raw, config, tmp_path):
-    leave_unfinished(tmp_path, Jobs(config), *METHODS)
+    leave_unfinished(tmp_path, RuleParams(config), *METHODS)
     raw["recipes"]["dopr"]["learning_rate"] = 0.123  # the tuning run of dopr has its own
     raw["recipes"]["random_one"]["steps"] += 1
     changed = Config.parse(raw)
-    check_states(changed, Jobs(changed), tmp_path)
+    check_states(changed, RuleParams(changed), tmp_path)
 
 
 def test_without_any_state_there_is_nothing_to_check(config, tmp_path):
-    check_states(config, Jobs(config), tmp_path / "absent")
+    check_states(config, RuleParams(config), tmp_path / "absent")
 
 
 # --- as the Snakefile sees it ---

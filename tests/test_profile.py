@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from dopr.ledger import Ledger
-from dopr.profile import history_of, write_ranking
+from dopr.profiling.profile import history_of, write_ranking
+from dopr.training.ledger import Ledger
 from fixture_rollouts import make_prompt, make_rollout
 
 POOL = {name: make_prompt(name, family=family) for name, family in {"a": "eq1", "b": "mul2", "c": "big1"}.items()}

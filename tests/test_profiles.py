@@ -7,10 +7,10 @@ import os
 import pytest
 
 from dopr.commands import forms
-from dopr.verify import deepscaler, mathematics, qwen_eval
-from dopr.verify.grader import Grader
-from dopr.verify.guards import TooLargeError, check_size, is_no_answer
-from dopr.verify.section import Verify
+from dopr.config.grading import Verify
+from dopr.grading import deepscaler, mathematics, qwen_eval
+from dopr.grading.grader import Grader
+from dopr.grading.guards import TooLargeError, check_size, is_no_answer
 
 needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
 SAME = [

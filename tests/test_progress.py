@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from dopr import progress
-from dopr.progress import Progress
+from dopr.runtime import progress
+from dopr.runtime.progress import Progress
 
 
 def lines(steps: int, reports: list[tuple[int, float]]) -> list[str]:

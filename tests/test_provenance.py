@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from dopr.files import sha256
-from dopr.provenance import describe, git_commit, versions, write
+from dopr.runtime.provenance import describe, git_commit, versions, write
 
 
 @pytest.fixture
@@ -70,5 +70,5 @@ def test_equal_runs_have_equal_bytes_and_another_input_shows(tmp_path):
 
 
 def test_packages_that_an_environment_does_not_have_are_left_out(monkeypatch):
-    monkeypatch.setattr("dopr.provenance.PACKAGES", ("numpy", "no-such-package"))
+    monkeypatch.setattr("dopr.runtime.provenance.PACKAGES", ("numpy", "no-such-package"))
     assert versions() == {"numpy": version("numpy")}

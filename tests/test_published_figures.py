@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.beside import own
-from dopr.comparison import compare
+from dopr.analysis.comparison import compare
+from dopr.analysis.display_names import dataset_name, measure_name
+from dopr.analysis.paper_numbers import conflicts, published
+from dopr.analysis.results import Results
+from dopr.analysis.run_numbers import run_numbers
+from dopr.analysis.savings import rollouts_to_target, saving_ratio
 from dopr.figures import points, steps
 from dopr.figures.published import FIGURES, collect, draw
 from dopr.figures.style import COLUMN, PAGE, save
-from dopr.labels import measure_label, set_label
-from dopr.published import conflicts, published
-from dopr.results import Results
-from dopr.savings import reach, saving
 from dopr.tables.claims import claimed, claims_table
 from dopr.tables.published import NOT_RUN, conflict_table, published_table
 from fixture_results import BENCHMARKS, make_results
@@ -39,7 +39,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def ours(root) -> pd.DataFrame:
-    return own(Results(root), MODEL, [f"pi1/grpo/{seed}" for seed in (0, 1, 2)], 100)
+    return run_numbers(Results(root), MODEL, [f"pi1/grpo/{seed}" for seed in (0, 1, 2)], 100)
 
 
 # --- our numbers ---
@@ -62,7 +62,7 @@ def test_own_numbers_are_those_of_the_files(root, ours):
 
 def test_the_starting_policy_is_there_once(root):
     runs = [f"pi1/{method}/{seed}" for method in ("grpo", "dopr") for seed in (0, 1)]
-    frame = own(Results(root), MODEL, runs, 20)
+    frame = run_numbers(Results(root), MODEL, runs, 20)
     base = frame[frame["training"] == "base"]
     assert sorted(base["measure"]) == ["aime24", "average", "math500"]
     assert set(base["method"]) == {"base"}
@@ -71,7 +71,7 @@ def test_the_starting_policy_is_there_once(root):
 
 
 def test_without_runs_there_are_no_own_numbers(tmp_path):
-    assert own(Results(tmp_path), MODEL, [], 20).empty
+    assert run_numbers(Results(tmp_path), MODEL, [], 20).empty
     output = tmp_path / "own.csv"
     subprocess.run([sys.executable, ROOT / "scripts/own_numbers.py", "--output", output], check=True)
     assert list(pd.read_csv(output).columns) == list(NONE.columns)
@@ -117,7 +117,7 @@ def test_a_point_stands_at_its_value_in_its_row(drawn):
     axes = drawn["accuracy"].axes[0]
     rows = [text.get_text() for text in axes.get_yticklabels()]
     points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"}
-    assert points[rows.index(set_label("pi1", "grpo"))] == 72.8
+    assert points[rows.index(dataset_name("pi1", "grpo"))] == 72.8
     assert points[rows.index("base policy")] == 36.0
     assert axes.get_title(loc="left") == "(a) MATH500"
 
@@ -148,7 +148,7 @@ def test_figures_are_as_wide_as_columns_or_pages_and_letters_do_not_overlap(draw
 def test_ours_stands_beside_what_is_of_the_same_thing(ours):
     frame = collect("accuracy", ours)
     own_rows = frame[frame["status"] == "ours"]
-    assert set(own_rows["row"]) == {"base policy", set_label("pi1", "grpo")}
+    assert set(own_rows["row"]) == {"base policy", dataset_name("pi1", "grpo")}
     assert set(own_rows["panel"]) == {"MATH500", "AIME 2024", "average"}
     last = ours[(ours["training"] == "pi1") & (ours["measure"] == "math500")].iloc[-1]
     shown = own_rows[(own_rows["training"] == "pi1") & (own_rows["panel"] == "MATH500")].iloc[0]
@@ -183,11 +183,11 @@ def test_files_have_embedded_fonts_and_the_same_bytes_each_time(tmp_path, drawn)
 
 
 def test_names_of_sets_and_measures():
-    assert set_label("pi1_pi2_pi13_pi1209", "grpo") == "π₁, π₂, π₁₃, π₁₂₀₉"
-    assert set_label("dsr_sub", "format") == "DSR-sub (1,209), format reward"
-    assert set_label("base", "base") == "base policy"
-    assert measure_label("math500: Geometry") == "Geometry"
-    assert measure_label("average") == "average"
+    assert dataset_name("pi1_pi2_pi13_pi1209", "grpo") == "π₁, π₂, π₁₃, π₁₂₀₉"
+    assert dataset_name("dsr_sub", "format") == "DSR-sub (1,209), format reward"
+    assert dataset_name("base", "base") == "base policy"
+    assert measure_name("math500: Geometry") == "Geometry"
+    assert measure_name("average") == "average"
 
 
 def test_every_figure_has_a_rule():
@@ -269,7 +269,9 @@ def test_measured_savings_are_by_each_cost(tmp_path):
     table = claims_table(results, [comparison], [0.6], "grpo")
     (row,) = table.numbers.to_dict("records")
     curves = [comparison.curve(method) for method in ("grpo", "dopr")]
-    assert row["rollouts_saved"] == pytest.approx(saving(*(reach(curve, 0.6) for curve in curves)).value)
+    assert row["rollouts_saved"] == pytest.approx(
+        saving_ratio(*(rollouts_to_target(curve, 0.6) for curve in curves)).value
+    )
     # Every rollout of a method takes as many tokens and, but for noise, as long; wall time is 1.3 times CPU time.
     assert row["tokens_saved"] == pytest.approx(row["rollouts_saved"], rel=0.1)
     assert row["wall_seconds_saved"] == pytest.approx(row["cpu_seconds_saved"])

@@ -9,8 +9,8 @@ import pytest
 from mathruler.grader import grade_answer
 
 from dopr.commands import forms
-from dopr.verify.grader import Grader
-from dopr.verify.section import Verify
+from dopr.config.grading import Verify
+from dopr.grading.grader import Grader
 
 needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
 REFERENCES = [

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from dopr.config import Config
-from dopr.experiment import Experiment
+from dopr.config.schema import Config
 from dopr.figures.published import FIGURES
-from dopr.jobs import Jobs
+from dopr.workflow.experiment import Experiment
+from dopr.workflow.rule_params import RuleParams
 from fixture_results import make_results
 from project import ROOT, SMOKE, Project, edit
 
@@ -26,7 +26,7 @@ def experiment(raw: dict, overlay: str | None = None) -> Experiment:
     if overlay:
         update_config(raw, yaml.safe_load((ROOT / "experiments/papers" / overlay).read_text()))
     config = Config.parse(raw)
-    return Experiment(config, Jobs(config), Path("none.json"))
+    return Experiment(config, RuleParams(config), Path("none.json"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dopr.cli import main
 from dopr.data.public import LISTED, public_file
 from dopr.figures.ranking import collect, spearman
 from dopr.files import DataError, read_json
-from dopr.recorded import read_history
+from dopr.profiling.accuracy_history import read_history
 from test_historical_variance import DATA, RECORD, recorded
 
 # --- the figure ---

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.comparison import Comparison, compare
+from dopr.analysis.comparison import Comparison, compare
+from dopr.analysis.costs import cumulative_cost
+from dopr.analysis.results import Results
+from dopr.analysis.savings import rollouts_to_target, saving_ratio
+from dopr.analysis.scores import load_evaluation, pooled
+from dopr.analysis.statistics import first_crossing
 from dopr.figures.ratio import ROWS, collect, draw
 from dopr.files import DataError
-from dopr.results import Results
-from dopr.savings import reach, saving
-from dopr.scores import load_evaluation, pooled
-from dopr.spending import spent
-from dopr.statistics import crossing
 from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
 from fixture_results import make_results
 from project import ROOT
@@ -64,10 +64,10 @@ def test_runs_that_were_evaluated_differently_are_not_pooled(results, tmp_path):
 
 def test_savings_are_over_the_reference_and_over_the_control_of_equal_reuse(both):
     table = ratio_table([both], [0.5], "grpo", CONTROLS).numbers.set_index("method")
-    at = {method: reach(both.curve(method), 0.5) for method in METHODS}
-    assert table.loc["dopr_reuse", "saving"] == saving(at["grpo"], at["dopr_reuse"]).value
-    assert table.loc["dopr_reuse", "over_control"] == saving(at["random_one_reuse"], at["dopr_reuse"]).value
-    assert table.loc["dopr", "over_control_low"] == saving(at["random_one"], at["dopr"]).low
+    at = {method: rollouts_to_target(both.curve(method), 0.5) for method in METHODS}
+    assert table.loc["dopr_reuse", "saving"] == saving_ratio(at["grpo"], at["dopr_reuse"]).value
+    assert table.loc["dopr_reuse", "over_control"] == saving_ratio(at["random_one_reuse"], at["dopr_reuse"]).value
+    assert table.loc["dopr", "over_control_low"] == saving_ratio(at["random_one"], at["dopr"]).low
     assert pd.isna(table.loc["grpo", "saving"])
     assert pd.isna(table.loc["random_one", "over_control"])
     assert (table["runs"] == 4).all()
@@ -85,15 +85,15 @@ def test_ceilings_are_the_last_checkpoints_and_their_difference_to_the_reference
 
 def test_costs_are_crossings_of_the_mean_curve_in_each_unit(results, both):
     table = cost_table(results, [both], [0.5, 0.99]).numbers.set_index(["target", "method"])
-    places = spent(results, both.evaluations["dopr"], "updates").mean(axis=0)
-    assert table.loc[(0.5, "dopr"), "updates"] == crossing(places, both.curve("dopr").mean, 0.5)
+    places = cumulative_cost(results, both.evaluations["dopr"], "updates").mean(axis=0)
+    assert table.loc[(0.5, "dopr"), "updates"] == first_crossing(places, both.curve("dopr").mean, 0.5)
     assert table.loc[0.99, ["tokens", "updates", "cpu_seconds"]].isna().all().all()
 
 
 def test_updates_at_a_checkpoint_are_those_of_its_step(results):
     evaluation = load_evaluation(results, "easy", "grpo", [0])
     metrics = results.metrics("easy", "grpo", 0).set_index("step")["updates"]
-    found = spent(results, evaluation, "updates")[0]
+    found = cumulative_cost(results, evaluation, "updates")[0]
     assert found.tolist() == [0.0, *[float(metrics[step]) for step in evaluation.steps[1:]]]
 
 

@@ -9,7 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from dopr.cli import main
-from dopr.completions import GRADER, prompt_settings, read_completions, reward_settings, texts_of, write_completions
+from dopr.evaluation.completions import (
+    GRADER,
+    prompt_settings,
+    read_completions,
+    reward_settings,
+    texts_of,
+    write_completions,
+)
 from dopr.files import DataError
 
 PROMPT = {"template": "plain"}

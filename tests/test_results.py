@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.comparison import Comparison, compare
+from dopr.analysis.comparison import Comparison, compare
+from dopr.analysis.results import Results
+from dopr.analysis.scores import load_evaluation
 from dopr.errors import UserError
-from dopr.results import Results
-from dopr.scores import load_evaluation
 from fixture_results import BENCHMARKS, make_results
 
 METHODS = ["grpo", "random_one", "dopr"]

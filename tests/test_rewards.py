@@ -7,14 +7,14 @@ import random
 
 import pytest
 
-from dopr.config import Config, ConfigError
+from dopr.config.recipe import Reward
+from dopr.config.schema import Config, ConfigError
 from dopr.errors import RewardError, UserError
-from dopr.jobs import Jobs
+from dopr.grading.rewards import RULES, Rewards, wrong_labels
 from dopr.plugins import load_function
-from dopr.preflight import check_rewards
-from dopr.recipe import Reward
 from dopr.records import Prompt, Verdict
-from dopr.rewards import RULES, Rewards, wrong_labels
+from dopr.workflow.preflight import check_rewards
+from dopr.workflow.rule_params import RuleParams
 
 BOX, BARE = r"so it is \boxed{4}", "so it is 4"
 COMPLETIONS: list[tuple[Verdict, str]] = [("correct", BOX), ("wrong", BOX), ("unparsed", BARE), ("timeout", BOX)]
@@ -201,10 +201,10 @@ def test_a_function_of_ones_own_from_a_file_and_from_a_module(tmp_path, pool):
     made = Rewards(settings, 0, pool)
     assert made.reward("wrong", f"so {pool[0].answer}", 0, 0, pool[0].id, 0) == 0.5
     assert made.reward("correct", "nothing", 0, 0, pool[0].id, 0) == 0
-    assert load_function("dopr.verify.answers:last_boxed")("\\boxed{3}") == "3"
+    assert load_function("dopr.grading.answers:last_boxed")("\\boxed{3}") == "3"
 
 
-@pytest.mark.parametrize("name", ["absent.py:f", "no_such_module:f", "dopr.rewards:absent", "nothing"])
+@pytest.mark.parametrize("name", ["absent.py:f", "no_such_module:f", "dopr.grading.rewards:absent", "nothing"])
 def test_a_function_that_cannot_be_loaded_is_named(name):
     with pytest.raises(UserError, match=rf"'{name}' cannot be loaded .*; give FILE.py:NAME or MODULE"):
         load_function(name)
@@ -224,7 +224,7 @@ def test_another_content_of_the_file_is_another_run(tmp_path, raw):
     found = []
     for value in (0, 1):
         file.write_text(f"def f(prompt, text):\n    return {value}\n")
-        found.append(Jobs(Config.parse(raw)).train("grpo")["reward_file"])
+        found.append(RuleParams(Config.parse(raw)).train("grpo")["reward_file"])
     assert found[0] != found[1]
 
 
@@ -234,7 +234,7 @@ def test_another_content_of_the_file_is_another_evaluation(tmp_path, raw):
     found = []
     for value in (0, 1):
         file.write_text(f"def f(prompt, text):\n    return {value}\n")
-        found.append(Jobs(Config.parse(raw)).evaluate()["rewards"])
+        found.append(RuleParams(Config.parse(raw)).evaluate()["rewards"])
     assert [list(rewards) for rewards in found] == [["chain3"], ["chain3"]]
     assert found[0]["chain3"]["sha256"] != found[1]["chain3"]["sha256"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dopr.resampling import Curve, resampled_curve, seed_deviations
-from dopr.savings import Reach, reach, saving
-from dopr.statistics import even_weights, question_weights
+from dopr.analysis.bootstrap import Curve, resampled_curve, seed_deviations
+from dopr.analysis.savings import RolloutsToTarget, rollouts_to_target, saving_ratio
+from dopr.analysis.statistics import even_weights, question_weights
 
 # --- reaching a target ---
 
@@ -21,7 +21,7 @@ def curve_of(
 
 def test_reach_is_the_crossing_of_the_mean_and_counts_the_seeds_that_arrive():
     curve = curve_of([[0.2, 0.4, 0.8], [0.2, 0.3, 0.4]], [[0.2, 0.5, 0.6], [0.2, 0.3, 0.4]])
-    found = reach(curve, 0.5)
+    found = rollouts_to_target(curve, 0.5)
     assert found.rollouts == pytest.approx(160)  # the mean goes .35 -> .6 over the last 100
     np.testing.assert_allclose(found.by_seed, [125, np.nan])
     assert (found.seeds_reached, found.share_reached, found.budget) == (1, 0.5, 200)
@@ -29,19 +29,19 @@ def test_reach_is_the_crossing_of_the_mean_and_counts_the_seeds_that_arrive():
 
 def test_an_interval_with_censored_replicates_is_open_above_and_starts_at_most_at_the_budget():
     curve = curve_of([[0.2, 0.3, 0.4]], [[0.2, 0.3, 0.4]] * 40)
-    assert np.isnan(reach(curve, 0.5).rollouts)
-    assert reach(curve, 0.5).interval == (200, np.inf)
+    assert np.isnan(rollouts_to_target(curve, 0.5).rollouts)
+    assert rollouts_to_target(curve, 0.5).interval == (200, np.inf)
 
 
 def test_one_censored_replicate_in_a_hundred_does_not_open_the_interval():
     curve = curve_of([[0.2, 0.3, 0.6]], [[0.2, 0.3, 0.6]] * 99 + [[0.2, 0.3, 0.4]])
-    low, high = reach(curve, 0.45).interval
+    low, high = rollouts_to_target(curve, 0.45).interval
     assert low == pytest.approx(150)
     assert high == pytest.approx(150)
 
 
 def test_rollouts_spent_before_training_are_added_everywhere():
-    found = reach(curve_of([[0.2, 0.4, 0.8]], [[0.2, 0.5, 0.6]] * 3), 0.5).after(1000)
+    found = rollouts_to_target(curve_of([[0.2, 0.4, 0.8]], [[0.2, 0.5, 0.6]] * 3), 0.5).after(1000)
     assert (found.rollouts, found.budget) == (pytest.approx(1125), 1200)
     np.testing.assert_allclose(found.by_seed, [1125])
     np.testing.assert_allclose(found.replicates, [1100] * 3)
@@ -52,26 +52,26 @@ def test_rollouts_spent_before_training_are_added_everywhere():
 NEVER = float("nan")
 
 
-def reached(rollouts: float, replicates: list[float], budget: float) -> Reach:
-    return Reach(0.7, budget, rollouts, np.array([rollouts]), np.array(replicates))
+def reached(rollouts: float, replicates: list[float], budget: float) -> RolloutsToTarget:
+    return RolloutsToTarget(0.7, budget, rollouts, np.array([rollouts]), np.array(replicates))
 
 
 def test_a_saving_is_the_ratio_replicate_by_replicate():
-    found = saving(reached(1000, [1000, 900, 1200], 2000), reached(500, [500, 300, 600], 1000))
+    found = saving_ratio(reached(1000, [1000, 900, 1200], 2000), reached(500, [500, 300, 600], 1000))
     assert (found.value, found.bound, found.share_known) == (2, "", 1)
     assert (found.low, found.high) == (2, 3)
     assert found.verdict == "fewer rollouts"
 
 
 def test_a_reference_that_never_arrives_gives_a_lower_bound():
-    found = saving(reached(NEVER, [NEVER, NEVER], 2000), reached(500, [500, 400], 1000))
+    found = saving_ratio(reached(NEVER, [NEVER, NEVER], 2000), reached(500, [500, 400], 1000))
     assert (found.value, found.bound) == (4, ">")
     assert (found.low, found.high) == (4, np.inf)
     assert (found.share_known, found.verdict) == (0, "fewer rollouts")
 
 
 def test_a_method_that_never_arrives_gives_an_upper_bound():
-    found = saving(reached(500, [500, 400], 2000), reached(NEVER, [NEVER, NEVER], 1000))
+    found = saving_ratio(reached(500, [500, 400], 2000), reached(NEVER, [NEVER, NEVER], 1000))
     assert (found.value, found.bound) == (0.5, "<")
     assert (found.low, found.high) == (0, 0.5)
     assert found.verdict == "more rollouts"
@@ -79,25 +79,25 @@ def test_a_method_that_never_arrives_gives_an_upper_bound():
 
 def test_a_short_budget_proves_nothing():
     """The method stopped at 100 rollouts: that the reference needs 500 does not make it five times better."""
-    found = saving(reached(500, [500, 500], 2000), reached(NEVER, [NEVER, NEVER], 100))
+    found = saving_ratio(reached(500, [500, 500], 2000), reached(NEVER, [NEVER, NEVER], 100))
     assert (found.value, found.bound, found.low, found.high) == (5, "<", 0, 5)
     assert found.verdict == "no measurable difference"
 
 
 def test_neither_arriving_says_nothing():
-    found = saving(reached(NEVER, [NEVER], 2000), reached(NEVER, [NEVER], 1000))
+    found = saving_ratio(reached(NEVER, [NEVER], 2000), reached(NEVER, [NEVER], 1000))
     assert np.isnan(found.value)
     assert (found.low, found.high, found.verdict) == (0, np.inf, "target not reached")
 
 
 def test_a_target_met_by_the_starting_policy_says_nothing():
-    found = saving(reached(0, [0, 0], 2000), reached(0, [0, 0], 1000))
+    found = saving_ratio(reached(0, [0, 0], 2000), reached(0, [0, 0], 1000))
     assert np.isnan(found.value)
     assert (found.low, found.high) == (0, np.inf)
 
 
 def test_an_interval_that_spans_one_is_no_measurable_difference():
-    found = saving(reached(100, [90, 120], 500), reached(100, [100, 100], 500))
+    found = saving_ratio(reached(100, [90, 120], 500), reached(100, [100, 100], 500))
     assert (found.low, found.high) == (0.9, 1.2)
     assert found.verdict == "no measurable difference"
 
@@ -117,7 +117,7 @@ def test_sharing_the_questions_makes_a_comparison_sharper():
             )
             for x, s in ((np.arange(6.0) * 200, 1), (np.arange(6.0) * 100, other))
         ]
-        found = saving(reach(curves[0], 0.6), reach(curves[1], 0.6))
+        found = saving_ratio(rollouts_to_target(curves[0], 0.6), rollouts_to_target(curves[1], 0.6))
         assert found.value == pytest.approx(2)
         widths.append(found.high - found.low)
     assert widths[0] == pytest.approx(0, abs=1e-9)

@@ -6,15 +6,16 @@ import importlib
 import inspect
 import json
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
 from dopr.errors import RewardError
-from dopr.offline import play
+from dopr.profiling.simulate import SimulatedStep, simulate
 from dopr.selection.parts.drawing import OptionError
 from dopr.selection.selector import (
-    Ask,
-    Outcome,
+    GroupResult,
+    RolloutRequest,
     Setup,
     built_in,
     check_options,
@@ -46,26 +47,37 @@ def module(name: str):
     return importlib.import_module(module_of(name))
 
 
-def rewards_of(step: int, ask: Ask) -> tuple[float, ...]:
+def rewards_of(step: int, request: RolloutRequest) -> tuple[float, ...]:
     """Made-up rewards, which depend on the step and the prompt."""
-    correct = (3 * step + 7 * int(ask.prompt[1:])) % (ask.rollouts + 1)
-    return (1.0,) * correct + (0.0,) * (ask.rollouts - correct)
+    correct = (3 * step + 7 * int(request.prompt[1:])) % (request.rollouts + 1)
+    return (1.0,) * correct + (0.0,) * (request.rollouts - correct)
 
 
 # --- every selector ---
 
 
+def plain(steps: Iterable[SimulatedStep]) -> list:
+    """Simulated steps as values that can be compared; a group is its place, its prompt and its rewards."""
+    found = []
+    for step in steps:
+        groups = [(group.prompt, group.rewards) for group in step.groups]
+        decision = [[step.groups.index(group) for group in part] for part in (step.decision.train, step.decision.hold)]
+        requests = [(request.prompt, request.rollouts, request.group is None) for request in step.requests]
+        found.append((requests, groups, decision))
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 3])
 def test_equal_seeds_and_observations_give_equal_choices(name, count):
-    first, second = (list(play(default(name, count=count), range(25), rewards_of)) for _ in range(2))
-    assert first == second
-    assert all(ask.prompt in POOL for played in first for ask in played.asks)
+    first, second = (list(simulate(default(name, count=count), range(25), rewards_of)) for _ in range(2))
+    assert plain(first) == plain(second)
+    assert all(request.prompt in POOL for played in first for request in played.requests)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_seed_gives_other_choices_unless_they_are_fixed(name):
-    runs = [list(play(default(name, seed=seed), range(25), rewards_of)) for seed in (0, 1)]
+    runs = [plain(simulate(default(name, seed=seed), range(25), rewards_of)) for seed in (0, 1)]
     assert (runs[0] == runs[1]) == (name in ALWAYS)
 
 
@@ -74,35 +86,41 @@ def test_another_seed_gives_other_choices_unless_they_are_fixed(name):
 def test_what_a_step_costs_does_not_depend_on_rewards(name, count):
     def cost(draw) -> list[int]:
         return [
-            sum(ask.rollouts for ask in played.asks) for played in play(default(name, count=count), range(30), draw)
+            sum(request.rollouts for request in played.requests)
+            for played in simulate(default(name, count=count), range(30), draw)
         ]
 
-    costs = [cost(rewards_of), cost(lambda step, ask: (0.0,) * ask.rollouts), cost(lambda step, ask: mixed(ask))]
+    costs = [
+        cost(rewards_of),
+        cost(lambda step, request: (0.0,) * request.rollouts),
+        cost(lambda step, request: mixed(request)),
+    ]
     assert costs[0] == costs[1] == costs[2] == [4 * count] * 30
 
 
-def mixed(ask: Ask) -> tuple[float, ...]:
-    return tuple(float(i % 2) for i in range(ask.rollouts))
+def mixed(request: RolloutRequest) -> tuple[float, ...]:
+    return tuple(float(i % 2) for i in range(request.rollouts))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stop", [1, 10])
 def test_a_restored_selector_goes_on_as_if_never_stopped(name, stop):
-    whole = list(play(default(name, count=2), range(30), rewards_of))
+    whole = list(simulate(default(name, count=2), range(30), rewards_of))
     stopped = default(name, count=2)
-    before = list(play(stopped, range(stop), rewards_of))
-    state, held = json.loads(json.dumps(stopped.state_dict())), [before[-1].groups[i] for i in before[-1].fate.hold]
-    list(play(stopped, range(stop, 20), rewards_of, held))  # must not reach into what was saved
+    before = list(simulate(stopped, range(stop), rewards_of))
+    state, held = json.loads(json.dumps(stopped.state_dict())), before[-1].decision.hold
+    list(simulate(stopped, range(stop, 20), rewards_of, held))  # must not reach into what was saved
     resumed = default(name, count=2)
     resumed.load_state_dict(state)
-    assert before + list(play(resumed, range(stop, 30), rewards_of, held)) == whole
+    after = simulate(resumed, range(stop, 30), rewards_of, held)
+    assert plain([*before, *after]) == plain(whole)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_are_numbers_under_the_same_names_at_every_step(name):
     chooser = default(name)
     names = set()
-    for _ in play(chooser, range(5), rewards_of):
+    for _ in simulate(chooser, range(5), rewards_of):
         names.add(tuple(chooser.metrics()))
         assert all(isinstance(value, float) for value in chooser.metrics().values())
     assert len(names) == 1
@@ -111,7 +129,7 @@ def test_metrics_are_numbers_under_the_same_names_at_every_step(name):
 @pytest.mark.parametrize("rewards", [(1.0, float("nan")), (float("inf"),), ()])
 def test_rewards_that_are_no_numbers_are_refused(rewards):
     with pytest.raises(RewardError, match=r"prompt p1: rewards .* are not all finite numbers"):
-        Outcome("p1", rewards)
+        GroupResult("p1", rewards)
 
 
 @pytest.mark.parametrize("name", ["dopr", "max_variance", "mopps", "ucb"])
@@ -142,7 +160,7 @@ def test_uniform_covers_a_small_pool_several_times_in_one_step():
 
 def test_random_one_is_uniform_over_the_pool_and_ignores_rewards():
     chooser = selector("random_one", pool=POOL[:5])
-    counts = Counter(played.asks[0].prompt for played in play(chooser, range(2000), lambda *_: (0.0,)))
+    counts = Counter(played.requests[0].prompt for played in simulate(chooser, range(2000), lambda *_: (0.0,)))
     assert set(counts) == set(POOL[:5])
     # 400 expected each; 4 standard deviations are 4 * sqrt(2000 * 0.2 * 0.8) = 72.
     assert all(328 <= count <= 472 for count in counts.values())
@@ -186,18 +204,18 @@ def test_max_variance_visits_every_prompt_first_and_then_the_highest_last_varian
     first = []
     for step in range(3):
         first += chooser.select(step)
-        chooser.observe(step, Outcome(first[-1], tuple(told[first[-1]])))
+        chooser.observe(step, GroupResult(first[-1], tuple(told[first[-1]])))
     assert sorted(first) == ["a", "b", "c"]
-    chooser.observe(3, Outcome("b", (1, 1, 0, 0)))  # 1/4: now b alone is highest
+    chooser.observe(3, GroupResult("b", (1, 1, 0, 0)))  # 1/4: now b alone is highest
     assert [chooser.select(step) for step in range(4, 9)] == [["b"]] * 5
-    chooser.observe(9, Outcome("b", (1, 1, 1, 1)))  # only the last group counts
+    chooser.observe(9, GroupResult("b", (1, 1, 1, 1)))  # only the last group counts
     assert [chooser.select(step) for step in range(10, 15)] == [["a"]] * 5
 
 
 def test_max_variance_takes_the_best_several():
     chooser = selector("max_variance", pool="abcd", count=2, candidates=4)
     for prompt, correct in {"a": 0, "b": 1, "c": 2, "d": 4}.items():
-        chooser.observe(0, Outcome(prompt, tuple([1.0] * correct + [0.0] * (4 - correct))))
+        chooser.observe(0, GroupResult(prompt, tuple([1.0] * correct + [0.0] * (4 - correct))))
     assert chooser.select(1) == ["c", "b"]
 
 

@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dopr.offline import play
+from dopr.profiling.simulate import simulate
 from dopr.selection.parts.drawing import EVERY, OptionError
-from dopr.selection.selector import Ask, Outcome, Setup, make_selector
+from dopr.selection.selector import GroupDecision, GroupResult, RolloutRequest, Setup, make_selector
 
 
 def selector(name: str, pool: str | tuple[str, ...], seed: int = 0, count: int = 1, history=None, **options):
@@ -28,7 +28,7 @@ def volatility(chooser, prompt: str, step: int = 0) -> float:
 
 
 def tell(chooser, step: int, prompt: str, rewards: str, entropy: float = float("nan")) -> None:
-    chooser.observe(step, Outcome(prompt, tuple(float(reward) for reward in rewards), entropy))
+    chooser.observe(step, GroupResult(prompt, tuple(float(reward) for reward in rewards), entropy))
 
 
 def test_dopr_by_hand():
@@ -61,14 +61,14 @@ def test_dopr_by_hand():
         if step in expected:
             assert scores(chooser, step) == pytest.approx(expected[step], abs=1e-4)
         assert chooser.select(step) == [prompt], step
-        chooser.observe(step, Outcome(prompt, tuple([float(reward) for reward in rewards])))
+        chooser.observe(step, GroupResult(prompt, tuple([float(reward) for reward in rewards])))
     assert chooser.metrics() == pytest.approx({"volatility": 0.3307, "exploration": 0.4733}, abs=1e-4)
 
 
 def test_dopr_without_any_history_takes_the_highest_volatility_there_can_be():
     chooser = selector("dopr", pool="ab", prior_rollouts=8)
     assert volatility(chooser, "a") == 0.5
-    chooser.observe(0, Outcome("a", (1, 1, 1, 1)))
+    chooser.observe(0, GroupResult("a", (1, 1, 1, 1)))
     assert (volatility(chooser, "a"), volatility(chooser, "b")) == (0, 0.5)
 
 
@@ -91,7 +91,7 @@ def test_dopr_without_exploration_is_greedy_and_with_much_of_it_takes_turns():
     for step in range(1, 31):
         (prompt,) = curious.select(step)
         visits[prompt] += 1
-        curious.observe(step, Outcome(prompt, (0, 1)))
+        curious.observe(step, GroupResult(prompt, (0, 1)))
     assert visits == {"a": 10, "b": 10, "c": 10}
 
 
@@ -244,7 +244,7 @@ def test_exploration_fades_with_the_entropy_within_its_limits():
     plain = selector("dopr", "a").bonus(9, EVERY)[0]
     for entropy, factor in ((2.0, 1.0), (1.8, 0.9), (0.5, 0.75), (9.0, 1.5)):
         for _ in range(16):
-            chooser.observe(9, Outcome("a", (1.0, 0.0), entropy))
+            chooser.observe(9, GroupResult("a", (1.0, 0.0), entropy))
         assert chooser.scale.factor == pytest.approx(factor)
     chooser = selector("dopr", "a", entropy=[0.75, 1.5])
     assert chooser.bonus(9, EVERY)[0] == plain
@@ -267,29 +267,30 @@ def test_the_whole_pool_competes_and_ties_are_broken_at_random():
 # --- screening ---
 
 
-def rewards_by_prompt(step: int, ask: Ask) -> tuple[float, ...]:
+def rewards_by_prompt(step: int, request: RolloutRequest) -> tuple[float, ...]:
     """Half of a's rollouts are right, none of the others'."""
-    return tuple(float(ask.prompt == "a" and i % 2) for i in range(ask.rollouts))
+    return tuple(float(request.prompt == "a" and i % 2) for i in range(request.rollouts))
 
 
 def test_screening_takes_turns_with_completing_the_chosen():
     chooser = selector("dopr", "abcd", candidates=4, screening=2, exploration=0)
-    played = list(play(chooser, range(4), rewards_by_prompt))
+    played = list(simulate(chooser, range(4), rewards_by_prompt))
     for screened, completed in (played[:2], played[2:]):
-        assert sorted((ask.prompt, ask.rollouts) for ask in screened.asks) == [(p, 2) for p in "abcd"]
-        (held,) = screened.fate.hold
-        assert (screened.groups[held].prompt, screened.fate.train) == ("a", ())
-        assert completed.asks == [Ask("a", 6, joins=0)]
-        assert (completed.fate.train, completed.fate.hold) == ((0,), ())
+        assert sorted((request.prompt, request.rollouts) for request in screened.requests) == [(p, 2) for p in "abcd"]
+        (held,) = screened.decision.hold
+        assert (held.prompt, screened.decision.train) == ("a", ())
+        assert completed.requests == [RolloutRequest("a", 6, held)]
+        assert completed.decision == GroupDecision((completed.groups[0],))
         assert completed.groups[0].rewards == (0, 1, 0, 1, 0, 1, 0, 1)
 
 
 def test_pipelined_screening_does_both_at_every_step():
     chooser = selector("dopr", "abcd", candidates=4, screening=2, exploration=0, pipelined=True)
-    played = list(play(chooser, range(3), rewards_by_prompt))
-    assert [sum(ask.rollouts for ask in step.asks) for step in played] == [8, 14, 14]
-    assert [len(step.fate.train) for step in played] == [0, 1, 1]
-    assert [step.asks[0] for step in played[1:]] == [Ask("a", 6, joins=0)] * 2
+    played = list(simulate(chooser, range(3), rewards_by_prompt))
+    assert [sum(request.rollouts for request in step.requests) for step in played] == [8, 14, 14]
+    assert [len(step.decision.train) for step in played] == [0, 1, 1]
+    completing = [RolloutRequest("a", 6, step.decision.hold[0]) for step in played[:2]]
+    assert [step.requests[0] for step in played[1:]] == completing
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dopr.fingerprint import closure, fingerprint
 from dopr.selection.selector import Setup, check_options, make_selector, module_of, uses_history
+from dopr.workflow.code_hash import closure, code_hash
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
 SOURCE = """
@@ -56,16 +56,16 @@ def test_it_is_found_checked_and_made_by_its_name(package: Path):
 def test_its_code_counts_in_the_hash_of_a_stage(package: Path):
     modules = closure(SCRIPT, "lastly.chooser")
     assert {"lastly.chooser", "dopr.selection.parts.fixed_set"} <= modules
-    before = fingerprint(SCRIPT, "lastly.chooser")
-    assert before != fingerprint(SCRIPT)
+    before = code_hash(SCRIPT, "lastly.chooser")
+    assert before != code_hash(SCRIPT)
     copy = package / "other.py"  # sources are read once a process, so an edit is another file
     copy.write_text(SOURCE.replace("-self.last", "-self.last - 1"))
-    assert fingerprint(SCRIPT, "lastly.other") != before
+    assert code_hash(SCRIPT, "lastly.other") != before
 
 
 def test_a_module_that_is_not_there_is_named(package: Path):
     with pytest.raises(ValueError, match=r"module lastly\.missing, named by an entry point, has no source file"):
-        fingerprint(SCRIPT, "lastly.missing")
+        code_hash(SCRIPT, "lastly.missing")
 
 
 def test_it_does_not_hide_a_selector_of_our_own(package: Path):

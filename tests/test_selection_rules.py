@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from dopr.files import read_json
-from dopr.offline import play
+from dopr.profiling.simulate import simulate
 from dopr.selection.lim import alignment
 from dopr.selection.parts.drawing import EVERY, OptionError
-from dopr.selection.selector import Ask, Outcome, Setup, Sorted, make_selector
+from dopr.selection.selector import GroupDecision, GroupResult, RolloutRequest, Setup, make_selector
 from test_historical_variance import RECORD, recorded
 
 
@@ -20,8 +21,8 @@ def selector(name: str, pool: str, count: int = 1, group: int = 4, seed: int = 0
     return make_selector(name, Setup(tuple(pool), seed, count, group, history=history or {}), options)
 
 
-def group(prompt: str, rewards: str) -> Outcome:
-    return Outcome(prompt, tuple(float(reward) for reward in rewards))
+def group(prompt: str, rewards: str) -> GroupResult:
+    return GroupResult(prompt, tuple(float(reward) for reward in rewards))
 
 
 # --- MoPPS ---
@@ -112,10 +113,11 @@ def test_greso_keeps_its_probabilities_within_bounds():
 def test_dapo_holds_informative_groups_until_a_batch_is_there():
     chooser = selector("dapo", "abcd", count=2)
     mixed, right, wrong = group("a", "1100"), group("b", "1111"), group("c", "0000")
-    assert chooser.sort(0, [right, mixed]) == Sorted((), (1,))
+    assert chooser.decide(0, [right, mixed]) == GroupDecision((), (mixed,))
     assert chooser.metrics() == {"waiting": 1}
-    assert chooser.sort(1, [mixed, wrong, right]) == Sorted((), (0,))
-    assert chooser.sort(2, [mixed, mixed, mixed]) == Sorted((0, 1))  # a third one is more than the batch
+    assert chooser.decide(1, [mixed, wrong, right]) == GroupDecision((), (mixed,))
+    three = [group("a", "1100") for _ in range(3)]  # a third one is more than the batch
+    assert chooser.decide(2, three) == GroupDecision(tuple(three[:2]))
     assert chooser.metrics() == {"waiting": 0}
 
 
@@ -125,6 +127,10 @@ def test_dapo_goes_through_the_pool_in_the_order_of_grpo():
 
 
 # --- SPEED ---
+
+
+def place_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int | None:
+    return None if group is None else groups.index(group)
 
 
 def test_speed_by_hand():
@@ -138,17 +144,19 @@ def test_speed_by_hand():
     """
     right = {0: "1011", 1: "11", 2: "1111", 3: "", 4: "0000"}  # of the first rollout of each new group
 
-    def draw(step: int, ask: Ask) -> tuple[float, ...]:
-        if ask.joins is not None:
-            return (1.0,) * ask.rollouts
+    def draw(step: int, request: RolloutRequest) -> tuple[float, ...]:
+        if request.group is not None:
+            return (1.0,) * request.rollouts
         new[step] += 1
         mixed = {0: (0, 2), 1: (), 2: (0, 1, 2, 3), 3: (), 4: ()}[step]
         return (1.0, 0.0) if new[step] - 1 in mixed else (float(right[step][0]),) * 2
 
     new: Counter[int] = Counter()
-    played = list(play(selector("speed", "abcdefgh", count=2, screening=2), range(5), draw))
-    asked = [[(ask.rollouts, ask.joins) for ask in step.asks] for step in played]
-    screen, first, second, third, fourth = (2, None), (2, 0), (2, 1), (2, 2), (2, 3)
+    played = list(simulate(selector("speed", "abcdefgh", count=2, screening=2), range(5), draw))
+    assert {request.rollouts for step in played for request in step.requests} == {2}
+    held: list[Sequence[GroupResult]] = [(), *(step.decision.hold for step in played)]
+    asked = [[place_in(held[i], request.group) for request in step.requests] for i, step in enumerate(played)]
+    screen, first, second, third, fourth = None, 0, 1, 2, 3
     assert asked == [
         [screen] * 4,
         [first, second, screen, screen],
@@ -156,7 +164,11 @@ def test_speed_by_hand():
         [first, second, third, fourth],
         [screen] * 4,
     ]
-    assert [(step.fate.train, step.fate.hold) for step in played] == [
+    found = [(step.groups, step.decision) for step in played]
+    assert [
+        tuple(tuple(place_in(groups, group) for group in part) for part in (decision.train, decision.hold))
+        for groups, decision in found
+    ] == [
         ((), (0, 2)),
         ((0, 1), ()),
         ((), (0, 1, 2, 3)),
@@ -165,13 +177,13 @@ def test_speed_by_hand():
     ]
     assert [len(outcome.rewards) for outcome in played[3].groups] == [4] * 4
     order = selector("uniform", "abcdefgh", count=10).select(0)
-    assert [ask.prompt for step in played[:3] for ask in step.asks if ask.joins is None] == order
+    assert [request.prompt for step in played[:3] for request in step.requests if request.group is None] == order
 
 
 def test_speed_takes_accuracies_strictly_between_its_limits():
     chooser = selector("speed", "ab", group=8, screening=4, low=0.25, high=0.75)
     groups = [group("a", rewards) for rewards in ("0000", "1000", "1100", "1110", "1111")]
-    assert chooser.sort(0, groups).hold == (2,)
+    assert chooser.decide(0, groups).hold == (groups[2],)
 
 
 @pytest.mark.parametrize("screening", [3, 8])

@@ -14,17 +14,17 @@ from snakemake.utils import update_config
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from dopr.config import Config
-from dopr.data.section import PromptStyle
+from dopr.analysis.display_names import display_name
+from dopr.config.data import PromptStyle
+from dopr.config.schema import Config
 from dopr.data.splits import held_out, prompt_pool, questions_of
 from dopr.data.templates import make_template
 from dopr.files import DataError
-from dopr.gguf.folder import write_model_folder
-from dopr.gguf.place import locate
-from dopr.jobs import Jobs
-from dopr.labels import label
-from dopr.model_folder import end_tokens
-from dopr.preflight import check_base, check_families, check_methods, check_selectors
+from dopr.models.gguf.folder import write_model_folder
+from dopr.models.gguf.place import locate
+from dopr.models.model_folder import end_tokens
+from dopr.workflow.preflight import check_base, check_families, check_methods, check_selectors
+from dopr.workflow.rule_params import RuleParams
 from project import ROOT, Project
 
 OVERLAY = "experiments/smollm2.yaml"
@@ -43,8 +43,8 @@ def test_its_methods_families_and_selectors_exist(smollm2: Config) -> None:
     check_selectors(smollm2)
     check_families(smollm2)
     check_methods(smollm2)
-    assert [label(method) for method in smollm2.methods] == ["GRPO", "random-1", "DoPR, similar texts"]
-    assert not any(Jobs(smollm2).needs_history(method) for method in smollm2.methods)
+    assert [display_name(method) for method in smollm2.methods] == ["GRPO", "random-1", "DoPR, similar texts"]
+    assert not any(RuleParams(smollm2).needs_history(method) for method in smollm2.methods)
 
 
 def test_methods_share_everything_but_the_selector_and_the_shape_of_a_batch(smollm2: Config) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from dopr.data.section import Source
+from dopr.config.data import Source
 from dopr.data.sources import compared, known_sources, load_source, with_suffix
 from dopr.files import DataError, read_json, write_prompts
 from dopr.records import Prompt

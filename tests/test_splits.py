@@ -8,10 +8,10 @@ from itertools import islice
 
 import pytest
 
-from dopr.data.section import Pool
+from dopr.config.data import Pool
 from dopr.data.splits import held_out, prompt_pool, questions_of
 from dopr.records import derive_seed
-from dopr.warm_start import examples
+from dopr.training.warm_start import examples
 
 WARM_START_EXAMPLES = 20_000
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dopr.statistics import crossing, even_weights, interval, pass_at_k, question_weights, redraw_weights
+from dopr.analysis.statistics import even_weights, first_crossing, interval, pass_at_k, question_weights, redraw_weights
 
 # --- pass@k ---
 
@@ -61,29 +61,29 @@ def test_pass_at_k_with_samples_of_each_question():
 
 def test_crossing_by_hand():
     x, y = [0, 100, 300], [0.2, 0.4, 0.8]
-    assert crossing(x, y, 0.3) == pytest.approx(50)  # half of the way from 0 to 100
-    assert crossing(x, y, 0.5) == pytest.approx(150)  # a quarter of the way from 100 to 300
-    assert crossing(x, y, 0.8) == pytest.approx(300)
-    assert np.isnan(crossing(x, y, 0.81))
+    assert first_crossing(x, y, 0.3) == pytest.approx(50)  # half of the way from 0 to 100
+    assert first_crossing(x, y, 0.5) == pytest.approx(150)  # a quarter of the way from 100 to 300
+    assert first_crossing(x, y, 0.8) == pytest.approx(300)
+    assert np.isnan(first_crossing(x, y, 0.81))
 
 
 def test_crossing_is_the_first_one_and_needs_no_monotone_curve():
     x, y = [0, 10, 20, 30, 40], [0.1, 0.5, 0.3, 0.9, 0.2]
-    assert crossing(x, y, 0.4) == pytest.approx(7.5)
-    assert crossing(x, y, 0.6) == pytest.approx(25)
+    assert first_crossing(x, y, 0.4) == pytest.approx(7.5)
+    assert first_crossing(x, y, 0.6) == pytest.approx(25)
 
 
 def test_a_curve_that_starts_at_the_target_crosses_at_its_start():
-    assert crossing([5, 10], [0.7, 0.9], 0.7) == 5
-    assert crossing([5, 10], [0.9, 0.1], 0.7) == 5
+    assert first_crossing([5, 10], [0.7, 0.9], 0.7) == 5
+    assert first_crossing([5, 10], [0.9, 0.1], 0.7) == 5
 
 
 def test_crossing_of_many_curves_is_that_of_each():
     rng = np.random.default_rng(1)
     x, curves = np.array([0.0, 3, 4, 9, 20]), rng.random((3, 7, 5))
-    together = crossing(x, curves, 0.8)
+    together = first_crossing(x, curves, 0.8)
     assert together.shape == (3, 7)
-    one_by_one = np.array([[crossing(x, curve, 0.8) for curve in row] for row in curves])
+    one_by_one = np.array([[first_crossing(x, curve, 0.8) for curve in row] for row in curves])
     np.testing.assert_array_equal(together, one_by_one)
     assert np.isnan(together).any()
     assert np.isfinite(together).any()
@@ -91,7 +91,7 @@ def test_crossing_of_many_curves_is_that_of_each():
 
 def test_a_higher_target_is_never_reached_earlier():
     curve = np.random.default_rng(2).random(30)
-    found = np.array([crossing(np.arange(30), curve, target) for target in np.linspace(0, curve.max(), 20)])
+    found = np.array([first_crossing(np.arange(30), curve, target) for target in np.linspace(0, curve.max(), 20)])
     assert (np.diff(found) >= 0).all()
 
 

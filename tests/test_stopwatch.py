@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dopr.stopwatch import Stopwatch
+from dopr.runtime.stopwatch import Stopwatch
 
 
 def spend(seconds: float) -> None:

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.aggregates import by_benchmark, iqm
+from dopr.analysis.aggregates import by_benchmark, iqm
+from dopr.analysis.checkpoint_selection import best, last, reported, validations
+from dopr.analysis.comparison import Comparison, compare
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
+from dopr.analysis.savings import rollouts_to_target, saving_ratio
 from dopr.bounds.bound import find_bound
-from dopr.comparison import Comparison, compare
 from dopr.errors import UserError
 from dopr.files import DataError
-from dopr.labels import label
 from dopr.options import counted, named_list
-from dopr.reported import best, last, reported, validations
-from dopr.results import Results
-from dopr.savings import reach, saving
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.bounds import bounds_table, reading
@@ -110,7 +110,9 @@ def test_a_zero_of_completions_that_cannot_be_read_is_called_one(comparison):
 def test_target_table_measures_against_the_reference_and_charges_the_profile(comparison):
     table = target_table([comparison], [0.6], "grpo", {"dopr"}, {"easy": 5000})
     numbers = table.numbers.set_index("method")
-    expected = saving(reach(comparison.curve("grpo"), 0.6), reach(comparison.curve("dopr"), 0.6))
+    expected = saving_ratio(
+        rollouts_to_target(comparison.curve("grpo"), 0.6), rollouts_to_target(comparison.curve("dopr"), 0.6)
+    )
     assert numbers.loc["dopr", "saving"] == pytest.approx(expected.value)
     assert numbers.loc["dopr", "saving"] == pytest.approx(
         numbers.loc["grpo", "rollouts"] / numbers.loc["dopr", "rollouts"]
@@ -133,7 +135,10 @@ def test_credit_table_has_one_row_a_cause_whose_methods_were_run(comparison):
     ]
     first = numbers[numbers["target"] == 0.6].set_index("cause")
     product = first.loc["small batches", "saving"] * first.loc["selection with a profile", "saving"]
-    ratio = reach(comparison.curve("grpo"), 0.6).rollouts / reach(comparison.curve("dopr"), 0.6).rollouts
+    ratio = (
+        rollouts_to_target(comparison.curve("grpo"), 0.6).rollouts
+        / rollouts_to_target(comparison.curve("dopr"), 0.6).rollouts
+    )
     assert product == pytest.approx(ratio)
     assert first.loc["all together", "verdict"] == "fewer rollouts"
     assert (
@@ -252,15 +257,19 @@ def test_cells():
     assert (percent(0.12345), percent(float("nan"))) == ("12.3", "–")
     assert bracket(1.234, 5.678, 2) == "[1.23, 5.68]"
     assert bracket(0, np.inf, 2) == "(0, ∞)"
-    assert (label("dopr_reuse"), label("top_16"), label("my_method")) == ("DoPR + reuse", "top 16", "my method")
+    assert (display_name("dopr_reuse"), display_name("top_16"), display_name("my_method")) == (
+        "DoPR + reuse",
+        "top 16",
+        "my method",
+    )
 
 
 def test_a_saving_in_words(comparison):
-    at = reach(comparison.curve("grpo"), 0.6)
-    never = reach(comparison.curve("dopr_reuse"), 0.999)
-    assert saving_text(saving(at, never)).startswith("< ")
-    assert saving_text(saving(never, at)).startswith("> ")
-    assert saving_text(saving(never, never)) == "–"
+    at = rollouts_to_target(comparison.curve("grpo"), 0.6)
+    never = rollouts_to_target(comparison.curve("dopr_reuse"), 0.999)
+    assert saving_text(saving_ratio(at, never)).startswith("< ")
+    assert saving_text(saving_ratio(never, at)).startswith("> ")
+    assert saving_text(saving_ratio(never, never)) == "–"
 
 
 def test_the_csv_can_be_read_back(comparison):

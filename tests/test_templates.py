@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from dopr.config.data import PromptStyle
 from dopr.data.encoding import ContextError, check_fit, decode_completion, encode_prompt
-from dopr.data.section import PromptStyle
 from dopr.data.templates import KNOWN, make_template
 from dopr.files import DataError, read_json
 from dopr.records import Prompt

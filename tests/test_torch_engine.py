@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import chi2_contingency, chisquare
 
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.lora import Merged
+from dopr.models.logprobs import completion_logprobs
+from dopr.models.lora import PolicyWeights
 from dopr.rollout import torch_engine
 from dopr.rollout.torch_engine import TorchEngine
 
@@ -130,7 +130,7 @@ def test_new_weights_change_what_is_drawn_and_how_likely_it_is(engine, reference
     changed = copy.deepcopy(reference.policy.network)
     with torch.no_grad():
         changed.model.norm.weight *= -1
-    engine.load_weights(Merged(changed))
+    engine.load_weights(PolicyWeights(changed))
     after = engine.generate(PROMPTS, 2, 1.0, 8, seed=7)
     assert [sample.tokens for sample in flat(after)] != [sample.tokens for sample in flat(before)]
     fresh = TorchEngine(changed, [1])

@@ -9,12 +9,12 @@ from mlflow.tracking import MlflowClient
 
 from dopr.errors import UserError
 from dopr.files import read_json
-from dopr.tracking import NAME, Tracker, create_store
+from dopr.runtime.tracking import NAME, Tracker, create_store
 
 WRITER = """
 import sys
 from pathlib import Path
-from dopr.tracking import Tracker
+from dopr.runtime.tracking import Tracker
 marker, name = Path(sys.argv[1]), sys.argv[2]
 tracker = Tracker(marker, name, {"commit": "abc", "seed": int(name)})
 for start in range(0, 300, 100):

@@ -10,14 +10,14 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dopr.config import Config
-from dopr.ledger import Ledger
-from dopr.policy import model
-from dopr.recipe import Critic, Lora, Recipe, Reuse, Reward
+from dopr.config.recipe import Critic, Lora, Recipe, Reuse, Reward
+from dopr.config.schema import Config
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io
 from dopr.records import Prompt
-from dopr.selection.selector import Ask, Memoryless, Setup
-from dopr.train import Run, SelectorError, roll_out, train
-from dopr.verify.grader import Grader
+from dopr.selection.selector import RolloutRequest, Setup, StatelessSelector
+from dopr.training.ledger import Ledger
+from dopr.training.train import Run, SelectorError, generate_rollouts, train
 from fixture_run import StoppedError, make_run
 
 STEPS = 6
@@ -40,7 +40,7 @@ def grader(config: Config) -> Grader:
 @pytest.fixture
 def boxing(tiny: Path, tmp_path: Path) -> Path:
     r"""The tiny policy, biased towards `\\boxed{d}` by its embeddings' size being irrelevant: trained for 60 steps."""
-    policy = model.load(tiny)
+    policy = checkpoint_io.load(tiny)
     tokenizer = Tokenizer.from_file(str(tiny / "tokenizer.json"))
     rows = [tokenizer.encode(f"compute 1 + {d}\n\\boxed{{{d % 3}}}<eos>").ids for d in range(9)]
     ids = torch.tensor(rows)
@@ -50,7 +50,7 @@ def boxing(tiny: Path, tmp_path: Path) -> Path:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    model.save(policy, tmp_path / "boxing", like=tiny)
+    checkpoint_io.save(policy, tmp_path / "boxing", like=tiny)
     return tmp_path / "boxing"
 
 
@@ -142,7 +142,7 @@ def test_the_terms_beside_the_policy_gradient_need_no_reward(
 def test_a_selector_that_names_an_unknown_prompt_is_refused(
     boxing: Path, tmp_path: Path, pool: list[Prompt], recipe: Recipe, grader: Grader
 ) -> None:
-    class Wild(Memoryless):
+    class Wild(StatelessSelector):
         setup = Setup((), 0, 1)
 
         def select(self, step: int) -> list[str]:
@@ -172,7 +172,7 @@ def test_with_wrong_labels_the_verdict_is_against_those(
 ) -> None:
     recipe = recipe.model_copy(update={"reward": Reward(kind="wrong_label")})
     run = make_run(boxing, tmp_path, pool, recipe, grader)
-    groups = roll_out(run, 0, [Ask(prompt.id, 16) for prompt in pool])
+    groups = generate_rollouts(run, 0, [RolloutRequest(prompt.id, 16) for prompt in pool])
     rollouts = [rollout for group in groups for rollout in group]
     assert all(run.rewards.labels[rollout.prompt.id] != rollout.prompt.answer for rollout in rollouts)
     against = [(run.rewards.labels[rollout.prompt.id], rollout.text) for rollout in rollouts]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dopr.recipe import Recipe
+from dopr.config.recipe import Recipe
+from dopr.grading.grader import Grader
 from dopr.records import Prompt
-from dopr.train import train
-from dopr.verify.grader import Grader
+from dopr.training.train import train
 from test_train import (  # noqa: F401
     STEPS,
     StoppedError,

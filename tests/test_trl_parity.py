@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dopr.policy import model
-from dopr.policy.advantages import group_advantages, overlong_penalty
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.loss import Extent, minibatch_loss
-from dopr.policy.network import Policy
-from dopr.policy.update import Objective, Weighted, collect
-from dopr.recipe import Loss
+from dopr.config.recipe import Loss
+from dopr.models import checkpoint_io
+from dopr.models.logprobs import completion_logprobs
+from dopr.models.network import Policy
+from dopr.training.advantages import group_advantages, overlong_penalty
+from dopr.training.loss import Normalisation, minibatch_loss
+from dopr.training.update import Objective, TrainingSample, loss_inputs
 from fixture_rollouts import make_rollout
 
 TEMPERATURE, LIMIT, ROWS = 0.7, 12, 8
@@ -64,7 +64,7 @@ def make_trainer(folder: Path, output: Path, rewards: list[float] | None = None,
     return trainer
 
 
-def make_rows(policy: Policy, lengths: list[int] | None = None) -> list[Weighted]:
+def make_rows(policy: Policy, lengths: list[int] | None = None) -> list[TrainingSample]:
     """Prompts and completions of differing lengths, drawn by a policy far enough away for the clip to be active."""
     rng, rows = random.Random(0), []
     for i, advantage in enumerate(ADVANTAGES):
@@ -76,20 +76,20 @@ def make_rows(policy: Policy, lengths: list[int] | None = None) -> list[Weighted
         drift = rng.choice([-0.3, 0.3])  # of the whole completion, for the ratio of sequences
         stored = tuple(value + drift + rng.gauss(0, 0.3) for value in now[0].tolist())
         rows.append(
-            Weighted(make_rollout(prompt_tokens=prompt, tokens=tokens, logprobs=stored), advantage, fresh=False)
+            TrainingSample(make_rollout(prompt_tokens=prompt, tokens=tokens, logprobs=stored), advantage, fresh=False)
         )
     return rows
 
 
 @pytest.fixture
 def policy(tiny: Path) -> Policy:
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
 @pytest.fixture
 def starting(tiny: Path) -> Policy:
     """Another policy to diverge from."""
-    policy = model.load(tiny)
+    policy = checkpoint_io.load(tiny)
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in policy.parameters():
@@ -98,20 +98,20 @@ def starting(tiny: Path) -> Policy:
 
 
 def ours(
-    policy: Policy, rows: list[Weighted], loss: Loss, starting: Policy | None, share: float | None = None
+    policy: Policy, rows: list[TrainingSample], loss: Loss, starting: Policy | None, share: float | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Our loss and its gradient; rows that need not be computed are left out."""
     objective = Objective(loss, TEMPERATURE, LIMIT, starting)
     tokens = objective.tokens(rows)
-    extent = Extent(len(rows), tokens, tokens if share is None else share, LIMIT)
-    terms = minibatch_loss(collect(policy, objective.used(rows), objective, 0), extent, loss)
+    extent = Normalisation(len(rows), tokens, tokens if share is None else share, LIMIT)
+    terms = minibatch_loss(loss_inputs(policy, objective.used(rows), objective, 0), extent, loss)
     policy.zero_grad()
     terms.loss.backward()
     assert 0 < terms.clipped < 1
     return terms.loss.detach(), {name: weight.grad for name, weight in policy.network.named_parameters()}
 
 
-def their_inputs(rows: list[Weighted], starting: Policy) -> dict[str, Tensor]:
+def their_inputs(rows: list[TrainingSample], starting: Policy) -> dict[str, Tensor]:
     """The rows as TRL wants them: prompts padded on the left, completions on the right."""
     prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
     widest, longest = max(map(len, prompts)), max(map(len, completions))
@@ -245,7 +245,7 @@ def test_rejection_sampling_fine_tuning_is_the_cross_entropy_of_transformers(tin
     from transformers import AutoModelForCausalLM
 
     network = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
-    rows = [Weighted(row.rollout, 1.0, fresh=True) for row in make_rows(policy)]
+    rows = [TrainingSample(row.rollout, 1.0, fresh=True) for row in make_rows(policy)]
     losses, tokens = [], 0
     for row in rows:
         ids = torch.tensor([[*row.rollout.prompt_tokens, *row.rollout.tokens]])
@@ -256,7 +256,9 @@ def test_rejection_sampling_fine_tuning_is_the_cross_entropy_of_transformers(tin
     loss = torch.stack(losses).sum() / tokens
     loss.backward()
     objective = Objective(make_loss("rft"), 1.0, LIMIT, None)  # theirs knows no other temperature
-    terms = minibatch_loss(collect(policy, rows, objective, 0), Extent(ROWS, tokens, tokens, LIMIT), objective.loss)
+    terms = minibatch_loss(
+        loss_inputs(policy, rows, objective, 0), Normalisation(ROWS, tokens, tokens, LIMIT), objective.loss
+    )
     terms.loss.backward()
     gradients = [dict(each.named_parameters()) for each in (policy.network, network)]
     assert_equal(

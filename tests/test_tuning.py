@@ -11,8 +11,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from dopr.config import Config
-from dopr.recipe import Recipe
+from dopr.config.recipe import Recipe
+from dopr.config.schema import Config
 from dopr.tables.tuning import accuracy_curve, tuning_table
 from project import ROOT
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dopr.policy import model
-from dopr.policy.logprobs import completion_logprobs
-from dopr.policy.optimiser import Optimiser
-from dopr.policy.update import Objective, Weighted, update
-from dopr.recipe import Loss, Recipe
+from dopr.config.recipe import Loss, Recipe
+from dopr.models import checkpoint_io
+from dopr.models.logprobs import completion_logprobs
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.training.optimiser import Optimiser
+from dopr.training.update import Objective, TrainingSample, update
 from fixture_rollouts import make_rollout
 
 
@@ -35,10 +35,10 @@ def recipe(**changes) -> Recipe:
 
 @pytest.fixture
 def policy(tiny):
-    return model.load(tiny)
+    return checkpoint_io.load(tiny)
 
 
-def fresh_rows(tiny, prompts, temperature: float = 1.0, advantages=(1.5, -0.5, -0.5, -0.5)) -> list[Weighted]:
+def fresh_rows(tiny, prompts, temperature: float = 1.0, advantages=(1.5, -0.5, -0.5, -0.5)) -> list[TrainingSample]:
     """Groups really sampled from the tiny policy, with made-up advantages."""
     tokenizer, rows = Tokenizer.from_file(str(tiny / "tokenizer.json")), []
     ids = [tuple(tokenizer.encode(prompt.text).ids) for prompt in prompts]
@@ -46,7 +46,7 @@ def fresh_rows(tiny, prompts, temperature: float = 1.0, advantages=(1.5, -0.5, -
     for prompt, group in zip(ids, groups, strict=True):
         for advantage, sample in zip(advantages, group, strict=True):
             rollout = make_rollout(prompt_tokens=prompt, tokens=sample.tokens, logprobs=sample.logprobs)
-            rows.append(Weighted(rollout, advantage, fresh=True))
+            rows.append(TrainingSample(rollout, advantage, fresh=True))
     return rows
 
 
@@ -57,7 +57,7 @@ def step(policy, rows, temperature: float = 1.0, at: int = 0, **changes):
     return update(policy, optimiser, rows, objective, objective.tokens(rows), at)
 
 
-def total(policy, row: Weighted, temperature: float = 1.0) -> float:
+def total(policy, row: TrainingSample, temperature: float = 1.0) -> float:
     """Log-probability of a whole completion."""
     with torch.no_grad():
         scores, _ = completion_logprobs(policy, [row.rollout.prompt_tokens], [row.rollout.tokens], temperature)
@@ -84,7 +84,7 @@ def test_sampler_and_trainer_agree_to_rounding_on_fresh_samples(tiny, policy, po
 
 def test_a_trainer_at_another_temperature_or_with_other_weights_shows_in_the_gap(tiny, policy, pool):
     rows = fresh_rows(tiny, pool, 1.0)
-    assert step(model.load(tiny), rows, 0.5).gap.high > 0.01
+    assert step(checkpoint_io.load(tiny), rows, 0.5).gap.high > 0.01
     step(policy, rows, learning_rate=1e-2)
     assert step(policy, rows).gap.high > 0.01
 
@@ -93,8 +93,8 @@ def test_replayed_rows_do_not_count_in_the_gap(tiny, policy, pool):
     rows = fresh_rows(tiny, pool[:1])
     shifted = tuple(value - 0.25 for value in rows[0].rollout.logprobs)
     old = replace(rows[0], rollout=replace(rows[0].rollout, logprobs=shifted))
-    assert step(model.load(tiny), [old]).gap.high == pytest.approx(0.25, abs=1e-4)
-    assert step(model.load(tiny), [replace(old, fresh=False), *rows[1:]]).gap.high < 1e-5
+    assert step(checkpoint_io.load(tiny), [old]).gap.high == pytest.approx(0.25, abs=1e-4)
+    assert step(checkpoint_io.load(tiny), [replace(old, fresh=False), *rows[1:]]).gap.high < 1e-5
 
 
 # --- the step itself ---
@@ -103,7 +103,7 @@ def test_replayed_rows_do_not_count_in_the_gap(tiny, policy, pool):
 def test_a_step_makes_a_good_sample_likelier_and_a_bad_one_less_likely(tiny, pool):
     good, bad = fresh_rows(tiny, pool[:1], advantages=(1.0, -1.0))
     for row, sign in ((good, 1), (bad, -1)):
-        policy = model.load(tiny)
+        policy = checkpoint_io.load(tiny)
         before = total(policy, row)
         step(policy, [row])
         assert sign * (total(policy, row) - before) > 0.01
@@ -112,21 +112,21 @@ def test_a_step_makes_a_good_sample_likelier_and_a_bad_one_less_likely(tiny, poo
 def test_rows_with_zero_advantage_count_in_the_token_mean_alone(tiny, pool):
     rows = fresh_rows(tiny, pool[:1], advantages=(1.0, -1.0))
     tokens = sum(len(row.rollout.tokens) for row in rows)
-    silent = Weighted(make_rollout(tokens=(3,) * tokens, logprobs=(-1.0,) * tokens), 0.0, fresh=True)
-    alone, beside = step(model.load(tiny), rows), step(model.load(tiny), [silent, *rows])
+    silent = TrainingSample(make_rollout(tokens=(3,) * tokens, logprobs=(-1.0,) * tokens), 0.0, fresh=True)
+    alone, beside = step(checkpoint_io.load(tiny), rows), step(checkpoint_io.load(tiny), [silent, *rows])
     assert beside.grad_norm == pytest.approx(alone.grad_norm / 2, rel=1e-4)
     assert (beside.clipped, beside.gap) == (alone.clipped, alone.gap)
 
 
 def test_the_order_of_rows_does_not_matter(tiny, pool):
-    rows, policies = fresh_rows(tiny, pool[:3]), [model.load(tiny), model.load(tiny)]
+    rows, policies = fresh_rows(tiny, pool[:3]), [checkpoint_io.load(tiny), checkpoint_io.load(tiny)]
     norms = [step(policy, order).grad_norm for policy, order in zip(policies, (rows, rows[::-1]), strict=True)]
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
 def test_the_gradient_is_clipped_to_its_largest_norm_and_reported_as_it_was(tiny, pool):
-    rows, policy = fresh_rows(tiny, pool[:2]), model.load(tiny)
-    free = step(model.load(tiny), rows, max_grad_norm=1e9).grad_norm
+    rows, policy = fresh_rows(tiny, pool[:2]), checkpoint_io.load(tiny)
+    free = step(checkpoint_io.load(tiny), rows, max_grad_norm=1e9).grad_norm
     assert step(policy, rows, max_grad_norm=free / 10).grad_norm == pytest.approx(free)
     clipped = math.sqrt(sum(float((parameter.grad**2).sum()) for parameter in policy.parameters()))
     assert clipped == pytest.approx(free / 10, rel=1e-3)

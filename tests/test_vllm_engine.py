@@ -13,22 +13,22 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from dopr.config import Sampling
-from dopr.evaluation_job import EvaluationJob
+from dopr.config.recipe import Lora
+from dopr.config.schema import SamplingParams
+from dopr.evaluation.job import EvaluationJob
 from dopr.files import write_prompts
-from dopr.policy import model
-from dopr.policy.lora import Merged, adapt, without_adapters
-from dopr.policy.network import Policy
-from dopr.policy.update import LogprobGap
-from dopr.recipe import Lora
+from dopr.models import checkpoint_io
+from dopr.models.lora import PolicyWeights, add_adapters, without_adapters
+from dopr.models.network import Policy
 from dopr.rollout import vllm_engine
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.rollout.vllm_engine import VllmEngine, VllmError, start, with_head
+from dopr.training.update import LogprobGap
 from fixture_rollouts import make_prompt
 from project import Project, edit
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed: make vllm")
-SAMPLING = Sampling(temperature=1.0, max_new_tokens=8)
+SAMPLING = SamplingParams(temperature=1.0, max_new_tokens=8)
 ROUNDED = 128 * 30 * 2**-24  # of float32: sums of 128 products, that stay below 30
 PROMPTS = [[5, 6, 7, 8], [9, 10], [11, 12, 13, 14, 15, 16, 17]]
 
@@ -51,13 +51,13 @@ def folder(request: pytest.FixtureRequest, tokenizer, tmp_path_factory: pytest.T
     )
     Qwen2ForCausalLM(shape).save_pretrained(made)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(made)
-    weights, _ = model.collected(scrambled(made, 0))
+    weights, _ = checkpoint_io.collected(scrambled(made, 0))
     save_file(weights, made / "model.safetensors", metadata={"format": "pt"})
     return made
 
 
 def scrambled(folder: Path, seed: int) -> Policy:
-    policy = model.load(folder)
+    policy = checkpoint_io.load(folder)
     torch.manual_seed(seed)
     for parameter in policy.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -68,7 +68,7 @@ class Without:
     """The weights of a policy but for one, by its name in checkpoint files."""
 
     def __init__(self, policy: Policy, name: str) -> None:
-        self.weights, self.name = Merged(policy.network), name
+        self.weights, self.name = PolicyWeights(policy.network), name
 
     def as_saved(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from ((name, weight) for name, weight in self.weights.as_saved() if name != self.name)
@@ -90,9 +90,9 @@ def trainers(policy, prompt, tokens, temperature: float) -> torch.Tensor:
 @needs_vllm
 @pytest.mark.slow
 def test_log_probabilities_are_the_trainers_before_and_after_an_update(engine, folder):
-    for seed, policy in ((0, model.load(folder)), (1, scrambled(folder, 1)), (2, scrambled(folder, 2))):
+    for seed, policy in ((0, checkpoint_io.load(folder)), (1, scrambled(folder, 1)), (2, scrambled(folder, 2))):
         if seed:
-            engine.load_weights(Merged(policy.network))
+            engine.load_weights(PolicyWeights(policy.network))
         for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 3, 0.8, 12, seed), strict=True):
             for sample in group:
                 expected = trainers(policy, prompt, sample.tokens, 0.8)
@@ -104,11 +104,11 @@ def test_log_probabilities_are_the_trainers_before_and_after_an_update(engine, f
 def test_adapters_reach_it_merged(engine, folder):
     pytest.importorskip("peft")
     policy = scrambled(folder, 3)
-    adapt(policy.network, Lora(rank=4, alpha=8), 0)
+    add_adapters(policy.network, Lora(rank=4, alpha=8), 0)
     for name, parameter in policy.named_parameters():
         if ".lora_" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 3, 0.8, 12, 0), strict=True):
         for sample in group:
             expected = trainers(policy, prompt, sample.tokens, 0.8)
@@ -121,7 +121,7 @@ def test_adapters_reach_it_merged(engine, folder):
 @pytest.mark.slow
 def test_it_samples_from_the_folder_it_is_given(engine, folder, tmp_path):
     policy = scrambled(folder, 9)
-    model.save(policy, tmp_path / "saved", like=folder)
+    checkpoint_io.save(policy, tmp_path / "saved", like=folder)
     engine.load_folder(tmp_path / "saved")
     for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 3, 1.0, 12, 0), strict=True):
         for sample in group:
@@ -144,9 +144,9 @@ def test_equal_seeds_give_equal_samples_and_others_others(engine):
 @pytest.mark.slow
 def test_greedy_tokens_and_ends_are_the_torch_engines(engine, folder):
     policy = scrambled(folder, 5)
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     reference = TorchEngine.from_folder(folder)
-    reference.load_weights(Merged(policy.network))
+    reference.load_weights(PolicyWeights(policy.network))
     ours, theirs = (e.generate(PROMPTS, 2, 0.0, 30, 0) for e in (engine, reference))
     assert [[(s.tokens, s.finish) for s in g] for g in ours] == [[(s.tokens, s.finish) for s in g] for g in theirs]
 
@@ -168,7 +168,7 @@ def test_completions_end_with_their_end_token_or_at_the_limit(engine, folder):
 def test_more_prompts_than_are_read_at_once_are_sampled_from_the_same_distributions(engine, folder):
     """vLLM reads 4096 prompt tokens at a time; a prompt cut there has no random numbers to go back to on a CPU."""
     policy = scrambled(folder, 8)
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     prompts = [[5 + i % 20, 6 + i // 20, *range(7, 7 + i % 40)] for i in range(300)]
     assert sum(map(len, prompts)) > 4096
     groups = engine.generate(prompts, 1, 1.0, 4, 2)
@@ -191,13 +191,13 @@ def test_what_does_not_fit_the_context_is_refused(engine):
 def test_after_a_rest_it_samples_from_the_weights_it_is_given(engine, folder):
     """On a CPU vLLM's sleep keeps all memory; that it wakes, with new weights and no old cache, is all this shows."""
     policy = scrambled(folder, 3)
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     before = engine.generate(PROMPTS, 2, 1.0, 8, 1)
-    engine.load_weights(Merged(scrambled(folder, 4).network))
+    engine.load_weights(PolicyWeights(scrambled(folder, 4).network))
     engine._llm.llm_engine.model_config.enable_sleep_mode = True
     engine.sleep()
     assert engine._asleep
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     assert not engine._asleep
     assert engine.generate(PROMPTS, 2, 1.0, 8, 1) == before
 
@@ -210,7 +210,7 @@ def test_after_a_rest_it_samples_from_the_weights_it_is_given(engine, folder):
 def test_in_bfloat16_it_agrees_with_the_trainer_to_rounding(folder):
     policy = scrambled(folder, 6).to(torch.bfloat16)
     engine = VllmEngine(folder, "bfloat16", cache_gb=0.25)
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     apart = [
         (torch.tensor(sample.logprobs) - trainers(policy, prompt, sample.tokens, 1.0)).abs().numpy()
         for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 4, 1.0, 12, 0), strict=True)
@@ -228,7 +228,7 @@ def test_in_bfloat16_it_agrees_with_the_trainer_to_rounding(folder):
 def test_on_a_cpu_it_is_compiled_only_where_that_is_asked_for_and_takes_new_weights_too(folder, enforce_eager, eager):
     engine, policy = VllmEngine(folder, "float32", 0.25, enforce_eager), scrambled(folder, 9)
     assert engine._llm.llm_engine.model_config.enforce_eager == eager
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     for prompt, (sample,) in zip(PROMPTS, engine.generate(PROMPTS, 1, 1.0, 12, 0), strict=True):
         expected = trainers(policy, prompt, sample.tokens, 1.0)
         torch.testing.assert_close(torch.tensor(sample.logprobs), expected, atol=ROUNDED, rtol=0)
@@ -240,7 +240,7 @@ def test_on_a_cpu_it_is_compiled_only_where_that_is_asked_for_and_takes_new_weig
 def test_a_layer_left_as_it_was_is_refused_at_once_in_either_type(folder, dtype):
     """The log-probabilities would tell late in float32, and never in bfloat16."""
     engine, policy = VllmEngine(folder, dtype, cache_gb=0.25), scrambled(folder, 7).to(getattr(torch, dtype))
-    engine.load_weights(Merged(policy.network))
+    engine.load_weights(PolicyWeights(policy.network))
     with pytest.raises(VllmError, match="left RowParallelLinear with old weights"):
         engine.load_weights(Without(policy, "model.layers.1.mlp.down_proj.weight"))
     with pytest.raises(VllmError, match="left ParallelLMHead with old weights"):
@@ -323,7 +323,7 @@ def test_a_short_run_trains_and_is_evaluated_through_it(tmp_path):
 @pytest.mark.slow
 def test_an_output_head_other_than_the_trainers_stops_the_run(tmp_path):
     project = Project.copy(tmp_path)
-    edit(project, "src/dopr/policy/lora.py", "yield tied[name], weight", "yield tied[name], 1.01 * weight")
+    edit(project, "src/dopr/models/lora.py", "yield tied[name], weight", "yield tied[name], 1.01 * weight")
     (tmp_path / "short.json").write_text(json.dumps(SHORT))
     code, output = project.snakemake(TARGET, "--cores", "1", "--configfile", "experiments/smoke.yaml", "short.json")
     assert code == 1

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from dopr.config import Config
-from dopr.policy import model
-from dopr.recipe import Lora, Reward
+from dopr.config.recipe import Lora, Reward
+from dopr.config.schema import Config
+from dopr.models import checkpoint_io
 from dopr.records import Prompt
 from fixture_comparison import APART, apart, assert_close
 from fixture_together import together
@@ -68,7 +68,7 @@ def test_two_processes_sample_and_learn_what_one_does(
         assert_close(row, theirs, "float32")
         assert row["logprob_gap_high"] < LIMIT
         assert row["updated"]
-    policy = model.load(folder)
+    policy = checkpoint_io.load(folder)
     before = policy.network.state_dict()
     assert apart(weights, ended, before) < APART["float32"]
     for name, weight in weights.items():

@@ -32,8 +32,9 @@ class Prompt:
 @dataclass(frozen=True)
 class Rollout:
     """One graded completion. `logprobs` are those of the policy that drew `tokens`, at the sampling temperature.
-    `verdict` is against the label the run was graded by, which is wrong in a control with wrong labels (dopr.rewards);
-    `reward` is what training sees, and may differ from the verdict, as in a control with random rewards."""
+    `verdict` is against the label the run was graded by, which is wrong in a control with wrong labels
+    (dopr.grading.rewards); `reward` is what training sees, and may differ from the verdict, as in a control with random
+    rewards."""
 
     prompt: Prompt
     prompt_tokens: tuple[int, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray, Numbers
 from dopr.bounds.bound import Constants
 from dopr.bounds.sharpening import class_size
 from dopr.errors import UserError
-from dopr.statistics import FloatArray, Numbers
 
 
 def enough_prompts(

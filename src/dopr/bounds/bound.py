@@ -22,14 +22,15 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray
 from dopr.errors import UserError, suggestion
 from dopr.plugins import load_function
-from dopr.statistics import FloatArray
 
 
 @dataclass(frozen=True)
 class Constants:
-    """Numbers of one experiment that bounds stand on, as measured (dopr.constants) or published; nan is not known.
+    """Numbers of one experiment that bounds stand on, as measured (dopr.bounds.measured_constants) or published; nan is
+    not known.
 
     base: accuracy of the starting policy, the mean over benchmarks. coverage: C, at least 1: the mean over solvable
     questions of 1 / (pass rate of the starting policy). divergence: nats; the KL divergence of the trained policy from

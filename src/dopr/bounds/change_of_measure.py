@@ -7,9 +7,9 @@ import math
 import numpy as np
 from scipy.special import rel_entr
 
+from dopr.analysis.statistics import FloatArray, Numbers
 from dopr.bounds.bound import Constants
 from dopr.errors import UserError
-from dopr.statistics import FloatArray, Numbers
 
 
 def binary_kl(p: Numbers, q: Numbers) -> FloatArray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray, Numbers
 from dopr.errors import UserError
-from dopr.statistics import FloatArray, Numbers
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from dopr.analysis.paper_numbers import published
 from dopr.bounds.bound import Constants
 from dopr.bounds.change_of_measure import binary_kl
-from dopr.published import published
 
 MODELS = ("Qwen2.5-Math-1.5B", "Qwen2.5-Math-7B")
 ROLLOUTS_PER_STEP = 1024  # 128 prompts (or copies of one) x 8 rollouts

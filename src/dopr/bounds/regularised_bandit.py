@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray, Numbers
 from dopr.bounds.bound import Constants
 from dopr.errors import UserError
-from dopr.statistics import FloatArray, Numbers
 
 WEAKEST = 4.0  # eta must be larger
 LARGEST = 1 / 256  # the gap must be smaller

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dopr.analysis.statistics import FloatArray, Numbers
 from dopr.bounds.bound import Constants
 from dopr.errors import UserError
-from dopr.statistics import FloatArray, Numbers
 
 
 def class_size(dimension: float, coverage: Numbers, epsilon: Numbers) -> FloatArray:

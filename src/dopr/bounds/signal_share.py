@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dopr.statistics import FloatArray
+from dopr.analysis.statistics import FloatArray
 
 
 def informative_share(p: ArrayLike, group: int) -> FloatArray:

@@ -19,12 +19,12 @@ from typing import Any, get_args
 import pandas as pd
 
 from dopr.commands.replay import positive
+from dopr.config.grading import OFFLINE, Extraction, Verify
 from dopr.data.rows import file_rows
 from dopr.files import DataError, read_prompts, write_text
+from dopr.grading.grader import Grader
+from dopr.grading.rules import MODULES
 from dopr.options import named
-from dopr.verify.grader import Grader
-from dopr.verify.rules import MODULES
-from dopr.verify.section import OFFLINE, Extraction, Verify
 
 STORED = "stored"
 NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}

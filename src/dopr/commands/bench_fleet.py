@@ -26,14 +26,14 @@ import pyarrow.parquet as pq
 
 from dopr.commands.plan import read_config
 from dopr.commands.replay import positive
-from dopr.config import Config
+from dopr.config.recipe import Reward
+from dopr.config.schema import Config
 from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
-from dopr.jobs import Jobs
-from dopr.recipe import Reward
+from dopr.workflow.rule_params import RuleParams
 
 if TYPE_CHECKING:
-    from dopr.training_job import TrainingJob
+    from dopr.training.job import TrainingJob
 
 WARM = 8  # steps before the clock starts
 SAME = ("ledger.parquet", "metrics.csv")  # what must not depend on who runs beside
@@ -58,16 +58,16 @@ class Plan:
 
     def train(self, number: int, steps: int, fleet: Path) -> None:
         """One run from beginning to end."""
-        from dopr.training_job import run_all
+        from dopr.training.job import run_all
 
         run_all([self.job(number, steps, fleet)])
 
     def job(self, number: int, steps: int, fleet: Path) -> TrainingJob:
         """A run in the folder of its fleet, which has a tracking store."""
-        from dopr.training_job import TrainingJob
+        from dopr.training.job import TrainingJob
 
         method, seed = self.name(number).split("/")
-        settings = Jobs(self.config).train(method)
+        settings = RuleParams(self.config).train(method)
         settings["recipe"] |= {"steps": steps, "reward": Reward(kind="random").model_dump()}
         return TrainingJob(
             name=self.name(number),
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
 
 def check_methods(config: Config, methods: Sequence[str]) -> None:
     """Refuse methods that this cannot measure."""
-    jobs = Jobs(config)
+    jobs = RuleParams(config)
     for method in methods:
         if jobs.recipe(method).prompts_per_step > 1 or jobs.needs_history(method):
             raise FleetError(f"--methods: {method} takes several prompts a step or needs a profile; name another")
@@ -131,7 +131,7 @@ def prepare(plan: Plan) -> None:
     from dopr.data.arithmetic import vocabulary
     from dopr.data.splits import prompt_pool
     from dopr.data.tokenizer import build_tokenizer
-    from dopr.policy.create import create
+    from dopr.training.toy_policy import create
 
     create(plan.config.base.warm_start, build_tokenizer(vocabulary()), plan.folder / "base")
     name, pool = next(iter(plan.config.data.pools.items()))
@@ -144,7 +144,7 @@ def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
     Raises:
         FleetError: a process failed.
     """
-    from dopr.tracking import create_store
+    from dopr.runtime.tracking import create_store
 
     for folder in (fleet, fleet / "warm"):
         create_store(folder / "mlflow.db", folder / "store.json", "fleet")
@@ -161,7 +161,7 @@ def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
 
 def work(plan: Plan, fleet: Path, share: Sequence[int], barrier: Barrier, times: Queue[tuple[float, float]]) -> None:
     """A process of a fleet: warm up, wait for the others, and train its runs."""
-    from dopr.threads import use_threads
+    from dopr.runtime.threads import use_threads
 
     use_threads(1)
     plan.train(share[0], WARM, fleet / "warm")

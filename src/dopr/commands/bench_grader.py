@@ -18,9 +18,9 @@ from math_verify import parse, verify
 
 from dopr.commands.forms import FORMS, cases, references
 from dopr.commands.replay import positive
+from dopr.config.grading import OFFLINE, Verify
 from dopr.data.public import MIRROR
-from dopr.verify.grader import Grader
-from dopr.verify.section import OFFLINE, Verify
+from dopr.grading.grader import Grader
 
 Pairs = list[tuple[str, str]]
 RIGHT = 0.5  # share of right answers

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dopr.commands.replay import parse, positive
-from dopr.offline import play
-from dopr.selection.selector import Ask, Features, Setup, make_selector
+from dopr.profiling.simulate import simulate
+from dopr.selection.selector import Features, RolloutRequest, Setup, make_selector
 
 SELECTORS = (
     "uniform",
@@ -65,7 +65,7 @@ def measure(text: str, size: int, steps: int) -> tuple[float, int]:
     name, options = parse(text)
     setup = Setup(tuple(map(str, range(size))), 0, 1, 8, features=lambda kind: directions(size))
     selector = make_selector(name, setup, options)
-    played = play(selector, range(steps), rewards)
+    played = simulate(selector, range(steps), rewards)
     seconds = float(np.median(list(laps(played))))
     return seconds, len(json.dumps(selector.state_dict()))
 
@@ -78,10 +78,10 @@ def laps(steps: Iterator[object]) -> Iterator[float]:
         begin = time.perf_counter()
 
 
-def rewards(step: int, ask: Ask) -> tuple[float, ...]:
+def rewards(step: int, request: RolloutRequest) -> tuple[float, ...]:
     """Made-up rewards, from none right to all right in turn."""
-    right = step % (ask.rollouts + 1)
-    return (1.0,) * right + (0.0,) * (ask.rollouts - right)
+    right = step % (request.rollouts + 1)
+    return (1.0,) * right + (0.0,) * (request.rollouts - right)
 
 
 def directions(size: int) -> Features:

@@ -28,16 +28,16 @@ from typing import Any, Literal
 import torch
 
 from dopr.commands.workload import group, grpo
-from dopr.config import Sampling
+from dopr.config.schema import SamplingParams
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.errors import UserError
-from dopr.model_folder import end_tokens
-from dopr.policy import model
-from dopr.policy.learner import Learner
-from dopr.products import fast_products
+from dopr.models import checkpoint_io
+from dopr.models.fast_matmul import fast_products
+from dopr.models.model_folder import end_tokens
 from dopr.records import derive_seed
 from dopr.rollout.torch_engine import TorchEngine
-from dopr.threads import use_threads
+from dopr.runtime.threads import use_threads
+from dopr.training.learner import Learner
 
 WORDS = [chr(0x4E00 + i) for i in range(125)]  # one token each, beside the three special ones
 SHAPE: dict[str, Any] = {
@@ -171,13 +171,13 @@ def take_turn(side: str, case: Case, folder: Path, steps: int, turn: int) -> lis
 
 
 def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
-    """Steps as in dopr.train: weights to the engine, rollouts, rewards, and the learner's update."""
-    policy = model.load(folder, case.dtype)
+    """Steps as in dopr.training.train: weights to the engine, rollouts, rewards, and the learner's update."""
+    policy = checkpoint_io.load(folder, case.dtype)
     engine = TorchEngine(policy.network, end_tokens(folder))
     learner = Learner(
         policy,
         grpo(case.prompts, case.samples, steps, dtype=case.dtype),
-        Sampling(temperature=1.0, max_new_tokens=NEW),
+        SamplingParams(temperature=1.0, max_new_tokens=NEW),
         seed=0,
     )
     numbers = prompt_numbers(case.prompts)

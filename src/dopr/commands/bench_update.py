@@ -23,17 +23,17 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from dopr.commands.workload import alternating, group, grpo
-from dopr.config import Sampling
+from dopr.config.recipe import Recipe
+from dopr.config.schema import SamplingParams
+from dopr.models.attention import PACKED
+from dopr.models.network import Policy
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape
 from dopr.planning.work import Lengths
-from dopr.policy.attention import PACKED
-from dopr.policy.learner import Learner
-from dopr.policy.network import Policy
-from dopr.recipe import Recipe
 from dopr.records import Rollout
 from dopr.rollout.engine import Sample
-from dopr.threads import use_threads
+from dopr.runtime.threads import use_threads
+from dopr.training.learner import Learner
 
 GROUP = 8
 PLANNED = ("activations", "gradients", "optimiser")
@@ -130,9 +130,9 @@ def recipe(args: argparse.Namespace, settings: Mapping[str, Any]) -> Recipe:
     return grpo(args.rows // GROUP, GROUP, 2, dtype=args.dtype, **settings)
 
 
-def sampling(args: argparse.Namespace) -> Sampling:
+def sampling(args: argparse.Namespace) -> SamplingParams:
     """Of completions of the length asked for."""
-    return Sampling(temperature=1.0, max_new_tokens=args.completion)
+    return SamplingParams(temperature=1.0, max_new_tokens=args.completion)
 
 
 def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from dopr.analysis.interval_coverage import CASES, coverage
 from dopr.commands.replay import positive
-from dopr.coverage import CASES, coverage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

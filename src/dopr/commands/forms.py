@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from dopr.commands.replay import positive
+from dopr.config.grading import OFFLINE, Verify
 from dopr.data.sources import known_sources, load_source
-from dopr.verify.grader import Grader
-from dopr.verify.rules import MODULES
-from dopr.verify.section import OFFLINE, Verify
-from dopr.verify.structure import shape
-from dopr.verify.tidy import words
+from dopr.grading.grader import Grader
+from dopr.grading.rules import MODULES
+from dopr.grading.structure import shape
+from dopr.grading.tidy import words
 
 BENCHMARKS = ("math500", "aime24", "aime25", "amc23", "minerva_math", "olympiadbench")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

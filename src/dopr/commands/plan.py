@@ -11,13 +11,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dopr.config import Config
-from dopr.configfiles import ConfigFiles
+from dopr.config.config_files import ConfigFiles
+from dopr.config.schema import Config
 from dopr.files import read_prompts
-from dopr.jobs import Jobs
 from dopr.planning.cost import TABLE, Throughput, disk, memory
 from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, Work, work_of
+from dopr.workflow.rule_params import RuleParams
 
 SMALLEST = 1e8  # parameters: what is smaller runs on a CPU, and no GPU-hours are estimated
 CHARACTERS = 3.0  # of a prompt a token, where no tokenizer is at hand: an assumption
@@ -115,7 +115,7 @@ def print_sizes(
     config: Config, shape: Shape, works: Sequence[Work], lengths: Lengths, args: argparse.Namespace
 ) -> None:
     """Disk, and the memory of the method that needs most."""
-    jobs = Jobs(config)
+    jobs = RuleParams(config)
     recipes = {method: jobs.recipe(method) for method in config.methods}
     dtype = next(iter(recipes.values())).dtype
     print(f"\nDisk: {sizes(disk(works, shape, dtype, args.runs_at_once))}.")

@@ -13,8 +13,8 @@ from dopr.data.public import public_file
 from dopr.errors import UserError
 from dopr.figures.ranking import collect, draw
 from dopr.figures.style import save
-from dopr.historical_variance import rank
-from dopr.recorded import read_history
+from dopr.profiling.accuracy_history import read_history
+from dopr.selection.parts.historical_variance import rank
 
 PUBLIC = "acc_step_500.json"
 

@@ -17,7 +17,9 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dopr.completions import (
+from dopr.config.grading import Verify
+from dopr.errors import UserError
+from dopr.evaluation.completions import (
     graded_rows,
     grader_settings,
     prompt_settings,
@@ -26,9 +28,7 @@ from dopr.completions import (
     texts_of,
     write_completions,
 )
-from dopr.errors import UserError
-from dopr.verify.grader import Grader
-from dopr.verify.section import Verify
+from dopr.grading.grader import Grader
 
 LIMITS: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 0.05}
 

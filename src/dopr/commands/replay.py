@@ -17,8 +17,8 @@ import pandas as pd
 
 from dopr.errors import UserError
 from dopr.files import write_text
-from dopr.offline import CAVEAT, Replay, compare
-from dopr.recorded import Record, read_history
+from dopr.profiling.accuracy_history import AccuracyHistory, read_history
+from dopr.profiling.simulate import CAVEAT, SelectorSimulation, compare
 from dopr.selection.selector import built_in, check_options
 
 SHARES = ("informative", "regret", "updates")  # shown in percent
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> None:
     """
     begin = time.perf_counter()
     history = read_history(args.history)
-    record = Record(history, args.recorded_steps or args.steps)
+    record = AccuracyHistory(history, args.recorded_steps or args.steps)
     profile = read_history(args.profile) if args.profile else history
     given = {prompt: accuracies[: args.profile_visits] for prompt, accuracies in profile.items()}
     selectors = {text: parse(text) for text in args.selector}
-    replay = Replay(record, args.steps, given, args.count, args.group_size)
+    replay = SelectorSimulation(record, args.steps, given, args.count, args.group_size)
     frame = compare(replay, selectors, args.seeds)
     print(table(frame))
     print(f"\n{len(record.pool)} prompts, {args.steps} steps, {args.seeds} seeds, mean and 95 % interval over seeds.")

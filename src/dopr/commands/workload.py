@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dopr.recipe import Loss, Recipe
+from dopr.config.recipe import Loss, Recipe
 from dopr.records import Prompt, Rollout
 from dopr.rollout.engine import Sample
 

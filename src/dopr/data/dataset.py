@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dopr.data.section import Data, Pool, Validation
+from dopr.config.data import Data, Pool, Validation
 from dopr.data.sources import Loaded, compared, load_source, mirror_of, source_named, sources_of
 from dopr.data.splits import held_out, prompt_pool, questions_of
 from dopr.data.templates import Template

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dopr.errors import UserError
-from dopr.model_folder import context_of, read_shape, read_tokenizer
+from dopr.models.model_folder import context_of, read_shape, read_tokenizer
 from dopr.records import Prompt
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from dopr.data.rows import Row
-from dopr.verify import answers
-from dopr.verify.answers import MARK, last_boxed
+from dopr.grading import answers
+from dopr.grading.answers import MARK, last_boxed
 
 PLACE = re.compile(r"-?[0-9]+")
 T = TypeVar("T")

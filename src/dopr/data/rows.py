@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dopr.files import DataError
 
 if TYPE_CHECKING:
-    from dopr.data.section import Source
+    from dopr.config.data import Source
 
 Row = dict[str, Any]
 FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv"}

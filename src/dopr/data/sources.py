@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dopr.config.data import Data, Source
 from dopr.data import fields
 from dopr.data.conversation import SYSTEM, USER, Conversation, Turn, read_turns
 from dopr.data.public import MIRROR, fetched, public_file
 from dopr.data.rows import Row, file_rows, hub_rows
-from dopr.data.section import Data, Source
 from dopr.errors import suggestion
 from dopr.files import DataError, read_json, sha256
 from dopr.records import Prompt

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 
+from dopr.config.data import Data, Pool
 from dopr.data.arithmetic import Problem
 from dopr.data.families import draw_distinct
-from dopr.data.section import Data, Pool
 from dopr.data.sources import sources_of
 from dopr.records import Prompt, derive_seed
 

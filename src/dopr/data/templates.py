@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dopr.config.data import PromptStyle
 from dopr.data.chat_template import ChatTemplate
 from dopr.data.conversation import ASSISTANT, SYSTEM, USER, Turn, TurnsError, turns_of
-from dopr.data.section import PromptStyle
 from dopr.data.sources import with_suffix
 from dopr.errors import suggestion
 from dopr.files import DataError, read_json

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from dopr.analysis.display_names import display_name
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, log_axis, new_figure
-from dopr.labels import label
 
 ACROSS = 4  # panels in a row of curves
 ROW, PANEL, EDGE = 0.17, 1.15, 0.85  # heights in inches: of a method's row, of a row of panels, of axes and legend
@@ -45,7 +45,7 @@ def _ends(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
         panel.set_xlabel("held-out accuracy (sampled)")
         panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         panel.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(methods)), [label(method) for method in methods])
+    panels[0].set_yticks(range(len(methods)), [display_name(method) for method in methods])
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
 
@@ -71,7 +71,7 @@ def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
         _way(panel, trained[trained["method"] == method], pools)
         for pool in pools:
             panel.axhline(_base(frame[frame["pool"] == pool]), **BASE)
-        panel.set_title(label(method), loc="left")
+        panel.set_title(display_name(method), loc="left")
     for panel in panels.flat[len(methods) :]:
         panel.set_axis_off()
     panels[0, 0].set_xscale("log")

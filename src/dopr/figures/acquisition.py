@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dopr.analysis.results import Results
 from dopr.figures.measures import binned, collect_measures, draw_measures
 from dopr.files import DataError
-from dopr.results import Results
 
 MEASURES = {"volatility": "volatility", "exploration": "exploration", "score": "sum"}
 

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.results import Results
+from dopr.analysis.statistics import FloatArray, interval
 from dopr.bounds.bound import Bound
+from dopr.bounds.measured_constants import measure
 from dopr.bounds.published import published_constants
-from dopr.comparison import Comparison
-from dopr.constants import measure
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, letter, log_axis, new_figure
-from dopr.results import Results
-from dopr.statistics import FloatArray, interval
 
 AXES = ("prompts", "rollouts")
 PUBLISHED = "published"

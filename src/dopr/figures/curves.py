@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dopr.comparison import Comparison
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.costs import NAMES, Spending, cumulative_cost
+from dopr.analysis.results import Results
+from dopr.analysis.statistics import FloatArray, interval
 from dopr.figures.style import GREY, MEAN, log_axis, looks, row_of_pools
-from dopr.results import Results
-from dopr.spending import NAMES, Spending, spent
-from dopr.statistics import FloatArray, interval
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending)
     """
     return pd.concat(
         [
-            _rows(comparison, method, spent(results, evaluation, axis), axis)
+            _rows(comparison, method, cumulative_cost(results, evaluation, axis), axis)
             for comparison in comparisons
             for method, evaluation in comparison.evaluations.items()
         ],

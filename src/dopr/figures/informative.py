@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
+from dopr.bounds.measured_constants import group_size, pool_informative_share, spent_per_informative_group
 from dopr.bounds.signal_share import informative_share, rollouts_per_informative_group
-from dopr.constants import group_size, pool_informative_share, spent_per_informative_group
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure
-from dopr.labels import label
-from dopr.results import Results
 
 LEAST: dict[str, Any] = {"color": "black", "linewidth": 1}
 UNIFORM: dict[str, Any] = {**LEAST, "linestyle": (0, (2, 1))}
@@ -80,7 +80,7 @@ def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
         if math.isinf(mean["measured"]):
             beside = panel.get_yaxis_transform()
             panel.text(1, place, "none in a seed", transform=beside, ha="right", va="center", fontsize=7)
-    panel.set_yticks(range(len(methods)), [label(method) for method in methods])
+    panel.set_yticks(range(len(methods)), [display_name(method) for method in methods])
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1, 2, 5))
     panel.set_xlabel("rollouts per informative group")

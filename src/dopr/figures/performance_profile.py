@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dopr.aggregates import by_benchmark, performance_profile, redrawn
-from dopr.comparison import Comparison
+from dopr.analysis.aggregates import by_benchmark, performance_profile, redrawn
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.statistics import interval
 from dopr.figures.style import MEAN, looks, row_of_pools
 from dopr.records import derive_seed
-from dopr.statistics import interval
 
 THRESHOLDS = np.linspace(0, 1, 101)
 MARKED = 10  # every so many thresholds a marker

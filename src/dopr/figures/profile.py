@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from dopr.analysis.results import Results
 from dopr.figures.style import MARKERS, PAGE, PALETTE, letter, new_figure
-from dopr.results import Results
 
 EXAMPLES = {"highest variance": PALETTE[2], "middle variance": PALETTE[1], "lowest mean": PALETTE[0]}
 

@@ -1,4 +1,5 @@
-"""Figures of what papers print (dopr.published), each with our own numbers beside them where there are any.
+"""Figures of what papers print (dopr.analysis.paper_numbers), each with our own numbers beside them where there are
+any.
 
 docs/figures.md says which figure of which paper each stands for. Papers print end points and few points of a curve;
 whole curves are drawn from runs alone (dopr.figures.training, dopr.figures.responses, dopr.figures.curves).
@@ -11,9 +12,9 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dopr.analysis.display_names import dataset_name, display_name, measure_name, model_name
+from dopr.analysis.paper_numbers import SIX, examples, published
 from dopr.figures import points, steps
-from dopr.labels import label, measure_label, model_label, set_label
-from dopr.published import SIX, examples, published
 
 OWN = ("model", "training", "method", "measure")  # what says that a number of ours and a printed one are of one thing
 COLUMNS = (*OWN, "panel", "row", "series", "step", "value", "low", "high", "unit", "status")
@@ -25,7 +26,7 @@ Column = Callable[[pd.Series], str]
 def collect(name: str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
     """The rows of a figure of FIGURES, with COLUMNS.
 
-    ours: as dopr.beside.own makes it; numbers of the same model, training, method and measure are added.
+    ours: as dopr.analysis.run_numbers.own makes it; numbers of the same model, training, method and measure are added.
     """
     frame = FIGURES[name]()
     frame["unit"] = frame["unit"].replace(UNITS)
@@ -46,11 +47,11 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _set(row: pd.Series) -> str:
-    return set_label(row["training"], row["method"])
+    return dataset_name(row["training"], row["method"])
 
 
 def _measure(row: pd.Series) -> str:
-    return measure_label(row["measure"])
+    return measure_name(row["measure"])
 
 
 def _points(frame: pd.DataFrame, panel: Column, row: Column, series: Column = lambda row: "") -> pd.DataFrame:
@@ -74,7 +75,7 @@ def _models() -> pd.DataFrame:
     order = ["base", "pi1", "pi13", "pi605", "pi1209", "pi1_pi13", "pi1_pi2_pi13_pi1209", "random16", "pi1_to_pi16"]
     rank = {name: place for place, name in enumerate([*order, "dsr_sub", "math", "deepscaler"])}
     frame = frame.sort_values("training", key=lambda names: names.map(rank), kind="stable")
-    return _points(frame, lambda row: model_label(row["model"]), _set)
+    return _points(frame, lambda row: model_name(row["model"]), _set)
 
 
 def _examples() -> pd.DataFrame:
@@ -111,7 +112,7 @@ def _dopr() -> pd.DataFrame:
     frame = frame[frame["measure"].isin(SIX[:-1])]
 
     def row(line: pd.Series) -> str:
-        return f"{model_label(line['model'])}, {_set(line)}" if line["model"] else "DoPR, model not named"
+        return f"{model_name(line['model'])}, {_set(line)}" if line["model"] else "DoPR, model not named"
 
     return _points(frame, _measure, row)
 
@@ -126,7 +127,7 @@ def _claims() -> pd.DataFrame:
     def cost(row: pd.Series) -> str:
         return "less time" if row["measure"] == "time" else f"fewer {row['measure']}"
 
-    return _points(published("claims"), cost, lambda row: label(row["method"]), bound)
+    return _points(published("claims"), cost, lambda row: display_name(row["method"]), bound)
 
 
 def _entropy_only() -> pd.DataFrame:
@@ -138,11 +139,11 @@ def _entropy_only() -> pd.DataFrame:
     frame = pd.concat([before, after[after["unit"] == "%"]], ignore_index=True)
     frame = frame.sort_values("model", key=lambda names: names.map(models.index), kind="stable")
     frame = frame[frame["measure"].isin([*SIX, "average"])]
-    return _points(frame, lambda row: model_label(row["model"]), _measure, lambda row: label(row["method"]))
+    return _points(frame, lambda row: model_name(row["model"]), _measure, lambda row: display_name(row["method"]))
 
 
 def _boxed() -> pd.DataFrame:
-    return _lines(published("boxed"), f"{set_label('pi1', 'grpo')}, MATH500", _measure)
+    return _lines(published("boxed"), f"{dataset_name('pi1', 'grpo')}, MATH500", _measure)
 
 
 FIGURES: dict[str, Callable[[], pd.DataFrame]] = {
@@ -159,7 +160,7 @@ FIGURES: dict[str, Callable[[], pd.DataFrame]] = {
         published("wrong_labels"),
         _measure,
         lambda row: row["note"].replace(" of labels", ""),
-        lambda row: label(row["method"]),
+        lambda row: display_name(row["method"]),
     ),
     "boxed": _boxed,
     "response_length": lambda: _lines(published("response_length"), "response length", _set),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dopr.figures.style import GREY, MARKERS, PAGE, PALETTE, letter, log_axis, new_figure
-from dopr.historical_variance import rank
+from dopr.selection.parts.historical_variance import rank
 
 TOP = 16
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dopr.comparison import Comparison
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import counterpart
+from dopr.analysis.results import Results
 from dopr.figures.curves import collect as collect_curves
 from dopr.figures.curves import draw_panel
 from dopr.figures.style import PAGE, legend_below, letter, new_figure
-from dopr.labels import counterpart
-from dopr.results import Results
 
 ROWS = ("without reuse", "with reuse")
 

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
 from dopr.figures.style import GREY, PAGE, PALETTE, letter, new_figure
-from dopr.labels import label
-from dopr.offline import Replay, compare
-from dopr.recorded import Record
-from dopr.results import Results
+from dopr.profiling.accuracy_history import AccuracyHistory
+from dopr.profiling.simulate import SelectorSimulation, compare
 from dopr.selection import dapo, dopr, greso, lim, max_variance, mopps, one_shot, random_one, speed, ucb, uniform
 
 # Imported, and not found by name, so that an edit of one redraws the figure.
@@ -23,15 +23,16 @@ BEST = "best fixed choice"
 
 
 def collect(results: Results, pool: str, group_size: int, steps: int, seeds: int) -> pd.DataFrame:
-    """One row a selector and measure (see dopr.offline.Replay.run): mean over seeds, and the ends of its interval.
+    """One row a selector and measure (see dopr.profiling.simulate.Replay.run): mean over seeds, and the ends of its
+    interval.
 
     Each has its default options and one prompt a step; those that read a profile are given each prompt's first two
     visits. The last row is the best fixed choice, known only afterwards.
     """
     history = {prompt: tuple(accuracies) for prompt, accuracies in results.history(pool).items()}
     first = {prompt: accuracies[:2] for prompt, accuracies in history.items()}
-    replay = Replay(Record(history, steps), steps, first, group_size=group_size)
-    frame = compare(replay, {label(name_of(module)): (name_of(module), {}) for module in SELECTORS}, seeds)
+    replay = SelectorSimulation(AccuracyHistory(history, steps), steps, first, group_size=group_size)
+    frame = compare(replay, {display_name(name_of(module)): (name_of(module), {}) for module in SELECTORS}, seeds)
     best = dict.fromkeys(("mean", "low", "high"), replay.best)
     return pd.concat([frame, pd.DataFrame([{"selector": BEST, "measure": "informative", **best}])]).assign(pool=pool)
 

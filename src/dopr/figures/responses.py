@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from dopr.analysis.reflection import REFLECTION
+from dopr.analysis.results import Results
 from dopr.figures.measures import collect_measures, draw_measures
-from dopr.reflection import REFLECTION
-from dopr.results import Results
-from dopr.verify.answers import last_boxed
+from dopr.grading.answers import last_boxed
 
 LEAST = 0.05  # of an axis of shares that are all near 0
 MEASURES = {

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from dopr.constants import group_size
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
+from dopr.bounds.measured_constants import group_size
 from dopr.figures.style import GREY, PAGE, PALETTE, legend_below, letter, log_axis, looks, new_figure
-from dopr.labels import label
-from dopr.results import Results
 
 POINTS = 60  # points a curve of panel "gradient", and the rollouts at its first
 SMALLEST = 64
@@ -100,7 +100,7 @@ def _scatter_all(panels: Sequence[Axes], frame: pd.DataFrame, methods: Sequence[
     for panel, method in zip(panels, methods, strict=False):
         rows = choices[choices["method"] == method]
         panel.scatter(rows["rollouts"], rows["place"], s=1.5, color=looks(methods)[method].colour, linewidths=0)
-        panel.set_title(label(method), loc="left")
+        panel.set_title(display_name(method), loc="left")
         panel.set_xlabel("training rollouts")
         panel.xaxis.set_major_locator(MaxNLocator(3))
         panel.set_yticks(named.mean(axis=1).to_list(), named.index.to_list())
@@ -133,7 +133,7 @@ def _draw_gradient(panel: Axes, frame: pd.DataFrame) -> None:
 def _draw_families(panel: Axes, frame: pd.DataFrame) -> None:
     shares = frame.groupby(["method", "family"], sort=False)["share"].mean().unstack("family")
     left = np.zeros(len(shares))
-    names = [label(str(method)) for method in shares.index]
+    names = [display_name(str(method)) for method in shares.index]
     for i, family in enumerate(shares.columns):
         colour, hatch = PALETTE[1:][i % (len(PALETTE) - 1)], HATCHES[i % len(HATCHES)]
         panel.barh(names, shares[family], left=left, color=colour, hatch=hatch, edgecolor="white", label=family)

@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from dopr.analysis.display_names import counterpart, display_name
 from dopr.files import write_atomically, write_text
-from dopr.labels import counterpart, label
 
 COLUMN, PAGE = 3.3, 6.8  # widths of one and two columns of a paper, in inches
 GREY = "#666666"
@@ -82,7 +82,7 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     free = [i for i in range(len(PALETTE)) if i not in {USUAL.get(method) for method in bare}] or [len(PALETTE) - 1]
     places = USUAL | {method: free[i % len(free)] for i, method in enumerate(unusual)}
     found = {method: places[counterpart(method)] for method in methods}
-    return {m: Look(PALETTE[i], MARKERS[i], counterpart(m) != m, label(m)) for m, i in found.items()}
+    return {m: Look(PALETTE[i], MARKERS[i], counterpart(m) != m, display_name(m)) for m, i in found.items()}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dopr.analysis.results import Results
 from dopr.figures.measures import binned, collect_measures, draw_measures
-from dopr.results import Results
 
 MEASURES = {
     "reward": "reward",

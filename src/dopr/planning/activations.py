@@ -10,9 +10,9 @@ The bias of packed attention, at most SHARED_AT_MOST numbers for each query head
 
 from __future__ import annotations
 
+from dopr.config.recipe import Recipe
+from dopr.models.network import scored_at_once
 from dopr.planning.shape import Shape
-from dopr.policy.network import scored_at_once
-from dopr.recipe import Recipe
 
 FLOAT = 4  # bytes
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dopr.config import Sampling
+from dopr.config.recipe import Recipe
+from dopr.config.schema import SamplingParams
 from dopr.errors import UserError, suggestion
 from dopr.files import DataError
 from dopr.planning.activations import activations
 from dopr.planning.shape import Shape
 from dopr.planning.work import Lengths, Work, update_rows
-from dopr.recipe import Recipe
 
 TABLE = Path(__file__).parents[3] / "resources" / "throughput.csv"
 COLUMNS = ("billions", "gpu", "sequences", "sampling", "training", "source")
@@ -87,10 +87,10 @@ def disk(works: Sequence[Work], shape: Shape, dtype: str, at_once: int) -> dict[
     }
 
 
-def memory(recipe: Recipe, sampling: Sampling, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
+def memory(recipe: Recipe, sampling: SamplingParams, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
     """Bytes on each of `gpus` that share a run: its weights, gradients and optimiser in equal parts, and its rollouts.
 
-    A network in bfloat16 has float32 weights and gradients beside its own (dopr.policy.optimiser), unless they are
+    A network in bfloat16 has float32 weights and gradients beside its own (dopr.training.optimiser), unless they are
     offloaded. With adapters only
     theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
     of its own, or a part of one, and a cache of the size it is given; each of several processes has a whole copy to

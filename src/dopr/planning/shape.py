@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dopr.config import Config, WarmStart
+from dopr.config.recipe import Lora
+from dopr.config.schema import Config, WarmStart
 from dopr.data.arithmetic import vocabulary
 from dopr.data.tokenizer import build_tokenizer
 from dopr.errors import UserError
 from dopr.files import read_json
-from dopr.gguf.folder import shape_of as gguf_shape
-from dopr.gguf.place import locate
-from dopr.model_folder import read_shape
-from dopr.recipe import Lora
+from dopr.models.gguf.folder import shape_of as gguf_shape
+from dopr.models.gguf.place import locate
+from dopr.models.model_folder import read_shape
 
 KEYS = (
     "hidden_size",

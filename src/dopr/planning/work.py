@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dopr.config import Config
+from dopr.config.recipe import Recipe
+from dopr.config.schema import Config
 from dopr.data.sources import load_source, source_named
 from dopr.data.splits import families_of
 from dopr.errors import UserError
-from dopr.experiment import Experiment
-from dopr.jobs import Jobs
-from dopr.recipe import Recipe
+from dopr.workflow.experiment import Experiment
+from dopr.workflow.rule_params import RuleParams
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
     Raises:
         UserError: the number of questions of a benchmark is unknown.
     """
-    experiment = Experiment(config, Jobs(config), Path())
+    experiment = Experiment(config, RuleParams(config), Path())
     runs = list(
         dict.fromkeys([*experiment.compared_runs(), *([] if config.ablation else experiment.complexity_runs())])
     )
@@ -85,7 +85,7 @@ def batches(experiment: Experiment, runs: list[str]) -> int:
 
 def snapshots(experiment: Experiment, runs: list[str]) -> int:
     """Policies that some runs keep for evaluation."""
-    return sum(len(experiment.jobs.train(run.split("/")[1])["snapshot_steps"]) for run in runs)
+    return sum(len(experiment.rule_params.train(run.split("/")[1])["snapshot_steps"]) for run in runs)
 
 
 def by_method(runs: list[str]) -> dict[str, list[str]]:
@@ -98,7 +98,7 @@ def by_method(runs: list[str]) -> dict[str, list[str]]:
 
 def training(rule: str, method: str, runs: list[str], jobs: int, experiment: Experiment, lengths: Lengths) -> Work:
     """The work of a method's training runs, or of profiling runs."""
-    recipe = experiment.jobs.recipe(method)
+    recipe = experiment.rule_params.recipe(method)
     rollouts = len(runs) * recipe.steps * recipe.rollouts_per_step
     trained = len(runs) * recipe.steps * trained_rows(recipe) * (lengths.prompt + lengths.completion)
     return Work(

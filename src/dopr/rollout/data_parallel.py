@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dopr.distributed import gathered, rank, size
 from dopr.rollout.engine import Engine, Sample, Weights
+from dopr.runtime.distributed import all_gather, rank, world_size
 
 
 class DataParallel:
@@ -23,7 +23,7 @@ class DataParallel:
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[list[Sample]]:
         """See Engine."""
-        engines = size() // self.together
+        engines = world_size() // self.together
         if n > 1 and len(prompts) < engines:
             alone = [prompt for prompt in prompts for _ in range(n)]
             samples = self.generate(alone, 1, temperature, max_new_tokens, seed)
@@ -33,7 +33,7 @@ class DataParallel:
         mine: list[list[Sample]] = []
         if start < end:
             mine = self.engine.generate(prompts[start:end], n, temperature, max_new_tokens, seed + start * n)
-        return [group for part in gathered(mine)[:: self.together] for group in part]
+        return [group for part in all_gather(mine)[:: self.together] for group in part]
 
     def load_weights(self, weights: Weights) -> None:
         """See Engine."""

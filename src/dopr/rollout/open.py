@@ -9,15 +9,15 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from dopr.config import Sampling
-from dopr.distributed import size
-from dopr.model_folder import end_tokens, read_shape
+from dopr.config.schema import SamplingParams
+from dopr.models.model_folder import end_tokens, read_shape
 from dopr.rollout.data_parallel import DataParallel
 from dopr.rollout.engine import Engine
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.runtime.distributed import world_size
 
 
-def open_engine(sampling: Sampling, folder: Path, network: PreTrainedModel) -> Engine:
+def open_engine(sampling: SamplingParams, folder: Path, network: PreTrainedModel) -> Engine:
     """Open an engine for all processes that train a policy together.
 
     Args:
@@ -26,14 +26,14 @@ def open_engine(sampling: Sampling, folder: Path, network: PreTrainedModel) -> E
             afterwards, each samples from a whole copy.
     """
     if sampling.engine == "torch":
-        if size() == 1:
+        if world_size() == 1:
             return TorchEngine(network, end_tokens(folder))
         return DataParallel(TorchEngine(deepcopy(network), end_tokens(folder), own=True))
     from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
 
     dtype = str(network.dtype).removeprefix("torch.")
     engine = VllmEngine(folder, dtype, sampling.kv_cache_gb, sampling.enforce_eager, sampling.tensor_parallel)
-    return DataParallel(engine, sampling.tensor_parallel) if size() > 1 else engine
+    return DataParallel(engine, sampling.tensor_parallel) if world_size() > 1 else engine
 
 
 def open_on_folder(settings: Mapping[str, Any], folder: Path, device: str) -> Engine:

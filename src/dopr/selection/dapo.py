@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dopr.selection.parts.drawing import Epochs
-from dopr.selection.selector import Memoryless, Outcome, Setup, Sorted
+from dopr.selection.selector import GroupDecision, GroupResult, Setup, StatelessSelector
 
 
 @dataclass
-class Selector(Memoryless):
+class Selector(StatelessSelector):
     """Rounds of `count` prompts, and an update whenever `count` informative groups are there."""
 
     setup: Setup
@@ -33,12 +33,12 @@ class Selector(Memoryless):
         count = self.setup.count
         return [self.setup.pool[self.epochs[position]] for position in range(step * count, (step + 1) * count)]
 
-    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+    def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
         """Train on a full batch of informative groups, or hold what there is."""
-        informative = tuple(i for i, group in enumerate(groups) if group.informative)
+        informative = tuple(group for group in groups if group.informative)
         full = len(informative) >= self.setup.count
         self.waiting = 0 if full else len(informative)
-        return Sorted(informative[: self.setup.count]) if full else Sorted((), informative)
+        return GroupDecision(informative[: self.setup.count]) if full else GroupDecision((), informative)
 
     def metrics(self) -> dict[str, float]:
         """Informative groups that wait for the batch to fill."""

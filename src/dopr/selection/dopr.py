@@ -32,13 +32,21 @@ from pydantic import Field
 
 from dopr.selection.parts.drawing import Floats, OptionError, Places, best, check_candidates, draw_candidates, generator
 from dopr.selection.parts.entropy import EntropyScale
-from dopr.selection.parts.similarity import Shared
-from dopr.selection.parts.volatility import Beta, Estimate, History, MovingAverage, Nothing, Pseudo, Window
-from dopr.selection.selector import Ask, Outcome, Predictive, Setup, Sorted
+from dopr.selection.parts.similarity import SharedVolatility
+from dopr.selection.parts.volatility import (
+    Beta,
+    ConstantVolatility,
+    History,
+    MovingAverage,
+    Prior,
+    VolatilityEstimate,
+    Window,
+)
+from dopr.selection.selector import BaseSelector, GroupDecision, GroupResult, RolloutRequest, Setup
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """The `count` best of `candidates` random prompts, or of `all`."""
 
     setup: Setup
@@ -57,7 +65,7 @@ class Selector(Predictive):
     screening: Annotated[int, Field(ge=0)] = 0
     pipelined: bool = False
     places: dict[str, int] = field(init=False, repr=False)
-    estimate: Estimate | Shared = field(init=False, repr=False)
+    estimate: VolatilityEstimate | SharedVolatility = field(init=False, repr=False)
     scale: EntropyScale | None = field(init=False)
     chosen: dict[str, float] = field(init=False)
     history_option: ClassVar[str] = "prior_rollouts"
@@ -78,19 +86,19 @@ class Selector(Predictive):
         self.scale = EntropyScale(self.entropy) if self.entropy else None
         self.chosen = {"volatility": math.nan, "exploration": math.nan}
 
-    def _make_estimate(self) -> Estimate | Shared:
+    def _make_estimate(self) -> VolatilityEstimate | SharedVolatility:
         known = self.setup.history if self.prior_rollouts else {}
         histories = [known.get(prompt, ()) for prompt in self.setup.pool] if known else [()] * len(self.setup.pool)
         if self.similarity != "none":
             vectors = self.setup.features(self.similarity)
-            prior = Pseudo(histories, self.prior_rollouts)
-            return Shared(prior, vectors, self.bandwidth, self.forgetting, self.setup.group_size)
+            prior = Prior(histories, self.prior_rollouts)
+            return SharedVolatility(prior, vectors, self.bandwidth, self.forgetting, self.setup.group_size)
         if self.volatility == "none":
-            return Nothing(len(self.setup.pool))
+            return ConstantVolatility(len(self.setup.pool))
         if self.volatility == "window":
-            return Window(Pseudo(histories, self.prior_rollouts), self.window)
+            return Window(Prior(histories, self.prior_rollouts), self.window)
         if self.volatility == "beta":
-            return Beta(Pseudo(histories, self.prior_rollouts), self.forgetting)
+            return Beta(Prior(histories, self.prior_rollouts), self.forgetting)
         return MovingAverage(histories, self.rate) if self.volatility == "ema" else History(histories)
 
     def select(self, step: int) -> list[str]:
@@ -124,32 +132,33 @@ class Selector(Predictive):
         bonus: Floats = strength * np.sqrt(math.log(step + 1) / (self.estimate.seen(places, step) + 1))
         return bonus
 
-    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
+    def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
         """Whole groups; when screening, the rest of the held ones, or some rollouts of each candidate, or both."""
         if not self.screening:
-            return super().ask(step, held)
-        rest = [Ask(outcome.prompt, self.setup.group_size - self.screening, joins=i) for i, outcome in enumerate(held)]
+            return super().request(step, held)
+        missing = self.setup.group_size - self.screening
+        rest = [RolloutRequest(group.prompt, missing, group) for group in held]
         if rest and not self.pipelined:
             return rest
         drawn = draw_candidates(generator(self.setup.seed, step), self.candidates, len(self.setup.pool))
         places = range(len(self.setup.pool)) if isinstance(drawn, slice) else drawn
-        return rest + [Ask(self.setup.pool[place], self.screening) for place in places]
+        return rest + [RolloutRequest(self.setup.pool[place], self.screening) for place in places]
 
-    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+    def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
         """Whole groups are trained on; of screened ones the best are held, and the others discarded."""
-        whole = tuple(i for i, group in enumerate(groups) if len(group.rewards) >= self.setup.group_size)
-        screened = [i for i in range(len(groups)) if i not in whole]
+        whole = tuple(group for group in groups if len(group.rewards) >= self.setup.group_size)
+        screened = [group for group in groups if group not in whole]
         if not screened:
-            return Sorted(whole)
-        places = np.array([self.places[groups[i].prompt] for i in screened])
+            return GroupDecision(whole)
+        places = np.array([self.places[group.prompt] for group in screened])
         winners = self.choose(step, places, generator(self.setup.seed, step, 1)).tolist()
-        return Sorted(whole, tuple(i for i, place in zip(screened, places.tolist(), strict=True) if place in winners))
+        return GroupDecision(whole, tuple(group for group in screened if self.places[group.prompt] in winners))
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Count the visit and learn from its rewards."""
-        self.estimate.observe(step, self.places[outcome.prompt], outcome.rewards)
+        self.estimate.observe(step, self.places[group.prompt], group.rewards)
         if self.scale:
-            self.scale.observe(outcome.entropy)
+            self.scale.observe(group.entropy)
 
     def state_dict(self) -> dict[str, Any]:
         """What the visits so far taught."""

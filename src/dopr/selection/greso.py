@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dopr.selection.parts.drawing import Epochs, generator
-from dopr.selection.selector import Outcome, Predictive, Setup
+from dopr.selection.selector import BaseSelector, GroupResult, Setup
 
 STEP, LOWEST, HIGHEST = 0.01, 0.05, 0.95
 SHARE = {"easy": 1 / 3, "hard": 2 / 3}  # of the zero-signal target
@@ -29,7 +29,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """The next `count` prompts that are not skipped."""
 
     setup: Setup
@@ -74,14 +74,14 @@ class Selector(Predictive):
                 self.chance[kind] = min(HIGHEST, max(LOWEST, moved))
         self.seen.clear()
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Count visits without signal in a row."""
-        if outcome.informative:
-            self.dead.pop(outcome.prompt, None)
+        if group.informative:
+            self.dead.pop(group.prompt, None)
             kind = "informative"
         else:
-            kind = "easy" if outcome.rewards[0] > 0 else "hard"
-            self.dead[outcome.prompt] = (self.dead.get(outcome.prompt, (0, ""))[0] + 1, kind)
+            kind = "easy" if group.rewards[0] > 0 else "hard"
+            self.dead[group.prompt] = (self.dead.get(group.prompt, (0, ""))[0] + 1, kind)
         self.seen[kind] += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dopr.historical_variance import History
 from dopr.selection.parts.drawing import OptionError
 from dopr.selection.parts.fixed_set import FixedSet, highest
+from dopr.selection.parts.historical_variance import History
 from dopr.selection.selector import Setup
 
 

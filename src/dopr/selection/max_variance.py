@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from dopr.selection.parts.drawing import Floats, best, check_candidates, draw_candidates, generator
-from dopr.selection.selector import Outcome, Predictive, Setup
+from dopr.selection.selector import BaseSelector, GroupResult, Setup
 
 HIGHEST = 0.25
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """The `count` candidates of highest last variance; ties go to the one drawn first."""
 
     setup: Setup
@@ -40,11 +40,11 @@ class Selector(Predictive):
         drawn = draw_candidates(rng, self.candidates, len(self.setup.pool))
         return [self.setup.pool[i] for i in best(self.variance[drawn], drawn, self.setup.count, rng)]
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Remember the population variance of the group."""
-        place = self.places[outcome.prompt]
+        place = self.places[group.prompt]
         self.visited.add(place)
-        self.variance[place] = np.var(outcome.rewards)
+        self.variance[place] = np.var(group.rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """The last variance at each visited place."""

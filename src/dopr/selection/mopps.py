@@ -19,12 +19,12 @@ import numpy as np
 from pydantic import Field
 
 from dopr.selection.parts.drawing import best, check_candidates, draw_candidates, draw_rates, generator
-from dopr.selection.parts.volatility import Beta, Pseudo
-from dopr.selection.selector import Outcome, Predictive, Setup
+from dopr.selection.parts.volatility import Beta, Prior
+from dopr.selection.selector import BaseSelector, GroupResult, Setup
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """The `count` candidates with a drawn success rate nearest to `target`."""
 
     setup: Setup
@@ -38,7 +38,7 @@ class Selector(Predictive):
         pool = self.setup.pool
         check_candidates("mopps", self.candidates, self.setup.count, len(pool))
         self.places = {prompt: place for place, prompt in enumerate(pool)}
-        self.posterior = Beta(Pseudo([()] * len(pool), 0.0), self.forgetting)
+        self.posterior = Beta(Prior([()] * len(pool), 0.0), self.forgetting)
 
     def select(self, step: int) -> list[str]:
         """Draw success rates and take the nearest."""
@@ -48,9 +48,9 @@ class Selector(Predictive):
         rates = draw_rates(successes, trials - successes, rng)
         return [self.setup.pool[i] for i in best(-np.abs(rates - self.target), drawn, self.setup.count, rng)]
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Update the posterior."""
-        self.posterior.observe(step, self.places[outcome.prompt], outcome.rewards)
+        self.posterior.observe(step, self.places[group.prompt], group.rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """The posterior of the visited prompts."""

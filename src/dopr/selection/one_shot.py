@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dopr.historical_variance import rank
 from dopr.selection.parts.fixed_set import FixedSet, highest
+from dopr.selection.parts.historical_variance import rank
 from dopr.selection.selector import Setup
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dopr.selection.parts.drawing import check_candidates, generator
-from dopr.selection.selector import Memoryless, Setup
+from dopr.selection.selector import Setup, StatelessSelector
 
 
 @dataclass
-class Selector(Memoryless):
+class Selector(StatelessSelector):
     """`count` distinct prompts of the pool, drawn afresh each step."""
 
     setup: Setup

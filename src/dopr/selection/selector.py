@@ -4,10 +4,10 @@ A selector decides which prompts a training step spends rollouts on. It knows pr
 models or graders, and it draws its random numbers from (seed, step) alone: given the same seed and the same
 observations it makes the same choices, and a resumed run needs no random state.
 
-A new one is a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or anywhere, named by
-an entry point of the group `dopr.selectors`. Its fields beyond `setup` are the options a recipe may set. Most choose
-before any rollout, and need `select` and `observe` alone (inherit Predictive). One that screens prompts with a few
-rollouts first writes `ask` and `sort` itself. What a step costs may not depend on rewards: then the curves of all
+A new one is a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or anywhere, named by an
+entry point of the group `dopr.selectors`. Its fields beyond `setup` are the options a recipe may set. Most choose
+before any rollout, and need `select` and `observe` alone (inherit BaseSelector). One that screens prompts with a few
+rollouts first writes `request` and `decide` itself. What a step costs may not depend on rewards: then the curves of all
 seeds line up.
 """
 
@@ -48,7 +48,7 @@ class Setup:
 
     pool: prompt ids in file order. seed: of the run. count: prompts to choose a step. group_size: rollouts of each.
     history: prompt id -> accuracy of each visit during profiling (empty where there was none), in file order.
-    features: a kind (see dopr.features) -> unit vectors [prompts, dimensions] in the order of `pool`.
+    features: a kind (see dopr.training.prompt_features) -> unit vectors [prompts, dimensions] in the order of `pool`.
     """
 
     pool: tuple[str, ...]
@@ -59,12 +59,19 @@ class Setup:
     features: Callable[[str], Features] = no_features
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a selector learns of a group: its rewards, and the mean of -log p over its sampled tokens, in nats.
+@dataclass(frozen=True, eq=False)
+class GroupResult:
+    """What a selector learns of a group of rollouts of one prompt.
+
+    Two groups of one prompt may have the same rewards, so a group is equal to itself alone.
+
+    Args:
+        prompt: The prompt's id.
+        rewards: One a rollout.
+        entropy: The mean of -log p over the sampled tokens, in nats.
 
     Raises:
-        RewardError: there are no rewards, or one is not a finite number.
+        RewardError: There are no rewards, or one is not a finite number.
     """
 
     prompt: str
@@ -82,33 +89,33 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Rollouts wanted of a prompt: as a new group, or more of the held group at place `joins`."""
+class RolloutRequest:
+    """Rollouts wanted of a prompt: as a new group, or as more rollouts of a held `group`."""
 
     prompt: str
     rollouts: int
-    joins: int | None = None
+    group: GroupResult | None = None
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """Places of the groups to train on now, and of those to hold for the next step; the others are discarded."""
+class GroupDecision:
+    """The groups to train on now, and those to hold for the next step; the others are discarded."""
 
-    train: tuple[int, ...]
-    hold: tuple[int, ...] = ()
+    train: tuple[GroupResult, ...]
+    hold: tuple[GroupResult, ...] = ()
 
 
 class PromptSelector(Protocol):
     """Chooses prompts, and learns from the rewards they earn."""
 
-    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
-        """The rollouts of this step (counted from 0); `held` are the groups that the last step held."""
+    def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
+        """Choose the rollouts of this step (counted from 0); `held` are the groups that the last step held."""
 
-    def observe(self, step: int, outcome: Outcome) -> None:
-        """The new rollouts of one group, as soon as they are graded."""
+    def observe(self, step: int, group: GroupResult) -> None:
+        """Learn from the new rollouts of one group, as soon as they are graded."""
 
-    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
-        """What happens to the groups at hand: the held ones, more rollouts in them included, then the new ones."""
+    def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
+        """Say what happens to the groups at hand: the held ones, grown by what was requested, then the new ones."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that was learned, as JSON."""
@@ -120,32 +127,32 @@ class PromptSelector(Protocol):
         """Numbers worth logging about the last choice."""
 
 
-class Predictive:
+class BaseSelector:
     """The parts of the protocol that selectors which choose before any rollout share: they define `select`."""
 
     setup: Setup
 
     def select(self, step: int) -> list[str]:
         """`count` prompt ids for this step. A repeated id is a second group of its prompt."""
-        raise TypeError(f"{type(self).__module__} defines neither select nor ask")
+        raise TypeError(f"{type(self).__module__} defines neither select nor request")
 
-    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
-        """A whole group for each selected prompt."""
-        return [Ask(prompt, self.setup.group_size) for prompt in self.select(step)]
+    def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
+        """Request a whole group for each selected prompt."""
+        return [RolloutRequest(prompt, self.setup.group_size) for prompt in self.select(step)]
 
-    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
-        """All are trained on."""
-        return Sorted(tuple(range(len(groups))))
+    def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
+        """Train on all."""
+        return GroupDecision(tuple(groups))
 
     def metrics(self) -> dict[str, float]:
         """Nothing to log."""
         return {}
 
 
-class Memoryless(Predictive):
+class StatelessSelector(BaseSelector):
     """The parts of the protocol that a selector without memory shares with every other."""
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Nothing is learned."""
 
     def state_dict(self) -> dict[str, Any]:

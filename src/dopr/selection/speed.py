@@ -19,13 +19,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dopr.selection.parts.drawing import Epochs, OptionError
-from dopr.selection.selector import Ask, Outcome, Predictive, Setup, Sorted
+from dopr.selection.selector import BaseSelector, GroupDecision, GroupResult, RolloutRequest, Setup
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """Complete what passed the screening; screen new prompts with the rest of the budget."""
 
     setup: Setup
@@ -46,30 +46,30 @@ class Selector(Predictive):
             )
         self.epochs = Epochs(self.setup.seed, len(self.setup.pool))
 
-    def ask(self, step: int, held: Sequence[Outcome]) -> list[Ask]:
+    def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
         """The rest of held groups, then as many new prompts as the budget has room for."""
         size = self.setup.group_size
         rest, budget = size - self.screening, self.setup.count * size
-        begun = [i for i, outcome in enumerate(held) if len(outcome.rewards) < size][: budget // rest]
+        begun = [group for group in held if len(group.rewards) < size][: budget // rest]
         new = (budget - rest * len(begun)) // self.screening
-        asks = [Ask(held[i].prompt, rest, joins=i) for i in begun]
+        requests = [RolloutRequest(group.prompt, rest, group) for group in begun]
         for _ in range(new):
-            asks.append(Ask(self.setup.pool[self.epochs[self.position]], self.screening))
+            requests.append(RolloutRequest(self.setup.pool[self.epochs[self.position]], self.screening))
             self.position += 1
-        return asks
+        return requests
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Nothing is learned beyond what the held groups show."""
 
-    def sort(self, step: int, groups: Sequence[Outcome]) -> Sorted:
+    def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
         """Train on a full batch of complete groups; hold the others, and screened ones of intermediate difficulty."""
-        complete = [i for i, group in enumerate(groups) if len(group.rewards) >= self.setup.group_size]
+        complete = [group for group in groups if len(group.rewards) >= self.setup.group_size]
         train = complete[: self.setup.count] if len(complete) >= self.setup.count else []
-        hold = [i for i, group in enumerate(groups) if i not in train and (i in complete or self.passes(group))]
+        hold = [group for group in groups if group not in train and (group in complete or self.passes(group))]
         self.waiting = len(hold)
-        return Sorted(tuple(train), tuple(hold))
+        return GroupDecision(tuple(train), tuple(hold))
 
-    def passes(self, group: Outcome) -> bool:
+    def passes(self, group: GroupResult) -> bool:
         """Whether the accuracy lies strictly between the limits."""
         return self.low < sum(group.rewards) / len(group.rewards) < self.high
 

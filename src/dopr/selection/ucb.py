@@ -18,11 +18,11 @@ import numpy as np
 from pydantic import Field
 
 from dopr.selection.parts.drawing import Floats, Places, best, check_candidates, draw_candidates, generator
-from dopr.selection.selector import Outcome, Predictive, Setup
+from dopr.selection.selector import BaseSelector, GroupResult, Setup
 
 
 @dataclass
-class Selector(Predictive):
+class Selector(BaseSelector):
     """The `count` candidates of the highest index."""
 
     setup: Setup
@@ -52,12 +52,12 @@ class Selector(Predictive):
         known = np.maximum(visits, 1.0)
         return np.where(visits > 0, 4 * self.paid[places] / known + width / np.sqrt(known), np.inf)
 
-    def observe(self, step: int, outcome: Outcome) -> None:
+    def observe(self, step: int, group: GroupResult) -> None:
         """Count the visit and its variance."""
-        place = self.places[outcome.prompt]
+        place = self.places[group.prompt]
         self.total += 1
         self.visits[place] += 1
-        self.paid[place] += np.var(outcome.rewards)
+        self.paid[place] += np.var(group.rewards)
 
     def state_dict(self) -> dict[str, Any]:
         """Visits and summed variances at the visited places."""

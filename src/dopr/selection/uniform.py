@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dopr.selection.parts.drawing import Epochs
-from dopr.selection.selector import Memoryless, Setup
+from dopr.selection.selector import Setup, StatelessSelector
 
 
 @dataclass
-class Selector(Memoryless):
+class Selector(StatelessSelector):
     """Every prompt once an epoch, each epoch in a new order; an epoch may end within a step."""
 
     setup: Setup

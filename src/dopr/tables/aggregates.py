@@ -1,4 +1,4 @@
-"""Aggregates over runs and benchmarks in the manner of rliable (dopr.aggregates), at the last checkpoints."""
+"""Aggregates over runs and benchmarks in the manner of rliable (dopr.analysis.aggregates), at the last checkpoints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dopr.aggregates import by_benchmark, iqm, performance_profile, probability_of_improvement, redrawn
-from dopr.comparison import Comparison
-from dopr.labels import label
+from dopr.analysis.aggregates import by_benchmark, iqm, performance_profile, probability_of_improvement, redrawn
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.statistics import interval
 from dopr.records import derive_seed
-from dopr.statistics import interval
 from dopr.tables.cells import NONE, percent, percent_interval
 from dopr.tables.typeset import Table
 
@@ -36,6 +36,6 @@ def aggregate_table(comparisons: Sequence[Comparison], reference: str, replicate
                 record |= {"improvement": chance, "improvement_low": less, "improvement_high": more}
                 cells[2:] = [f"{chance:.2f}", f"[{less:.2f}, {more:.2f}]"]
             records.append(record | {f"above_{t:g}": float(v) for t, v in zip(THRESHOLDS, profile, strict=True)})
-            rows.append([comparison.pool, label(method), *cells, *(percent(float(value)) for value in profile)])
-    header = ["pool", "method", "IQM, %", "95 % interval", f"P(better than {label(reference)})", "95 % interval"]
+            rows.append([comparison.pool, display_name(method), *cells, *(percent(float(value)) for value in profile)])
+    header = ["pool", "method", "IQM, %", "95 % interval", f"P(better than {display_name(reference)})", "95 % interval"]
     return Table(pd.DataFrame(records), [*header, *(f"above {t:.0%}" for t in THRESHOLDS)], rows, left=2)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.scores import FAULTS, Evaluation
-from dopr.statistics import IntArray, pass_at_k
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.scores import FAULTS, Evaluation
+from dopr.analysis.statistics import IntArray, pass_at_k
 from dopr.tables.cells import percent
 from dopr.tables.typeset import Table
 
@@ -33,7 +33,7 @@ def benchmark_table(
             for record in _at_checkpoint(evaluation, 0 if method == "base" else -1, pass_at):
                 records.append({"pool": comparison.pool, "method": method, **record})
                 numbers = [percent(value) for name, value in record.items() if name != "benchmark"]
-                rows.append([comparison.pool, label(method), record["benchmark"], *numbers])
+                rows.append([comparison.pool, display_name(method), record["benchmark"], *numbers])
     samples = next(iter(comparisons[0].evaluations.values())).samples
     shown = ["greedy", average(samples).replace("_at_", "@"), *(f"pass@{k}" for k in pass_at), *FAULTS]
     return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows, left=3)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
 from dopr.bounds.bound import Bound
+from dopr.bounds.estimates import FEWEST
 from dopr.bounds.gradient_error import best_group, rollouts_for_error
-from dopr.bounds.relative_budget import BEST, regime
-from dopr.bounds.signal_share import rollouts_per_informative_group
-from dopr.comparison import Comparison
-from dopr.constants import (
+from dopr.bounds.measured_constants import (
     Measured,
     base_budget,
     group_size,
@@ -24,9 +25,8 @@ from dopr.constants import (
     solvable_share,
     spent_per_informative_group,
 )
-from dopr.estimates import FEWEST
-from dopr.labels import label
-from dopr.results import Results
+from dopr.bounds.relative_budget import BEST, regime
+from dopr.bounds.signal_share import rollouts_per_informative_group
 from dopr.tables.cells import NONE, decimal
 from dopr.tables.typeset import Table
 
@@ -78,7 +78,7 @@ def bounds_table(results: Results, comparisons: Sequence[Comparison], bounds: Se
                 names = {"pool": comparison.pool, "method": method, "bound": row.bound, "constants": row.constants}
                 count = {"count": row.count.value, "low": row.count.low, "high": row.count.high, "spent": row.spent}
                 records.append({**names, **count, "reading": row.cells[-1]})
-                texts.append([comparison.pool, label(method), *row.cells])
+                texts.append([comparison.pool, display_name(method), *row.cells])
     return Table(pd.DataFrame(records), HEADER, texts, left=4)
 
 

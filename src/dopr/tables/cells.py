@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dopr.savings import Reach, Saving
+from dopr.analysis.savings import RolloutsToTarget, SavingRatio
 
 NONE = "–"
 
@@ -32,17 +32,17 @@ def bracket(low: float, high: float, digits: int) -> str:
     return f"{left}, {right}"
 
 
-def rollouts_text(at: Reach) -> str:
+def rollouts_text(at: RolloutsToTarget) -> str:
     """Rollouts to a target, or that more than the budget are needed."""
     return f"> {at.budget:.0f}" if math.isnan(at.rollouts) else f"{at.rollouts:.0f}"
 
 
-def seeds_text(at: Reach) -> str:
+def seeds_text(at: RolloutsToTarget) -> str:
     """How many of the seeds arrived: `2/3`."""
     return f"{at.seeds_reached}/{len(at.by_seed)}"
 
 
-def reach_record(at: Reach) -> dict[str, Any]:
+def reach_record(at: RolloutsToTarget) -> dict[str, Any]:
     """The numbers of a target reached, as CSV columns."""
     low, high = at.interval
     return {
@@ -55,7 +55,7 @@ def reach_record(at: Reach) -> dict[str, Any]:
     }
 
 
-def saving_text(found: Saving) -> str:
+def saving_text(found: SavingRatio) -> str:
     """A saving with its interval; `>` or `<` where a budget ended first."""
     if math.isnan(found.value):
         return NONE
@@ -63,7 +63,7 @@ def saving_text(found: Saving) -> str:
     return f"{value} {bracket(found.low, found.high, 2)}"
 
 
-def saving_record(name: str, found: Saving) -> dict[str, Any]:
+def saving_record(name: str, found: SavingRatio) -> dict[str, Any]:
     """The numbers of a saving, as CSV columns called after `name`."""
     return {
         name: found.value,

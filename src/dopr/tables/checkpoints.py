@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
+from dopr.analysis.checkpoint_selection import best, last
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.scores import Evaluation
+from dopr.analysis.statistics import FloatArray, IntArray, even_weights
 from dopr.records import derive_seed
-from dopr.reported import best, last
-from dopr.scores import Evaluation
-from dopr.statistics import FloatArray, IntArray, even_weights
 from dopr.tables.cells import NONE, percent
 from dopr.tables.typeset import Table
 
@@ -39,7 +39,7 @@ def checkpoint_table(comparisons: Sequence[Comparison], validated: Sequence[Comp
             names = {"pool": comparison.pool, "method": method}
             records.append({**names, **{f"{rule}": value for rule, value in at.items()}, "inflation": added})
             shown = [percent(at[rule]) if rule in at else NONE for rule in ("last", "validation", "test")]
-            rows.append([comparison.pool, label(method), *shown, f"{100 * added:+.1f}"])
+            rows.append([comparison.pool, display_name(method), *shown, f"{100 * added:+.1f}"])
     header = ["pool", "method", "last, %", "best on validation, %", "best on test (1-shot RLVR's rule), %"]
     return Table(pd.DataFrame(records), [*header, "of which by looking, points"], rows, left=2)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.published import published
-from dopr.results import Results
-from dopr.savings import Saving, reach, saving
-from dopr.spending import Spending, spent
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.costs import Spending, cumulative_cost
+from dopr.analysis.display_names import display_name
+from dopr.analysis.paper_numbers import published
+from dopr.analysis.results import Results
+from dopr.analysis.savings import SavingRatio, rollouts_to_target, saving_ratio
 from dopr.tables.cells import NONE, saving_record, saving_text
 from dopr.tables.typeset import Table
 
@@ -45,7 +45,7 @@ def claims_table(
                 found = {axis: _saved(results, comparison, method, reference, target, axis) for axis in COSTS}
                 records.append(names | _numbers(found))
                 texts = [saving_text(each) for each in found.values()]
-                rows.append([comparison.pool, f"{target:g}", label(method), claim or NONE, *texts])
+                rows.append([comparison.pool, f"{target:g}", display_name(method), claim or NONE, *texts])
     header = ["pool", "target", "method", "claimed by its paper", *COSTS.values()]
     return Table(pd.DataFrame(records), header, rows, left=4)
 
@@ -65,14 +65,14 @@ def claimed(method: str) -> str:
 
 def _saved(
     results: Results, comparison: Comparison, method: str, reference: str, target: float, axis: Spending
-) -> Saving:
+) -> SavingRatio:
     """What the reference spent until the target, divided by what the method did."""
     sides = []
     for each in (reference, method):
-        places = spent(results, comparison.evaluations[each], axis).mean(axis=0)
-        sides.append(reach(replace(comparison.curve(each), rollouts=places), target))
-    return saving(sides[0], sides[1])
+        places = cumulative_cost(results, comparison.evaluations[each], axis).mean(axis=0)
+        sides.append(rollouts_to_target(replace(comparison.curve(each), rollouts=places), target))
+    return saving_ratio(sides[0], sides[1])
 
 
-def _numbers(found: dict[Spending, Saving]) -> dict[str, Any]:
+def _numbers(found: dict[Spending, SavingRatio]) -> dict[str, Any]:
     return {name: value for axis, each in found.items() for name, value in saving_record(f"{axis}_saved", each).items()}

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.savings import reach, saving
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.savings import rollouts_to_target, saving_ratio
 from dopr.tables.cells import saving_record, saving_text
 from dopr.tables.typeset import Table
 
@@ -45,26 +45,26 @@ def credit_table(
 ) -> Table:
     """One row a pool, target and cause; causes of which a method was not run are left out.
 
-    A cause is measured by the saving of the method that has it over the method that lacks it, as in dopr.savings; the
-    last columns count the profile's rollouts for the methods in `history_methods`.
+    A cause is measured by the saving of the method that has it over the method that lacks it, as in
+    dopr.analysis.savings; the last columns count the profile's rollouts for the methods in `history_methods`.
     """
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
-            at = {method: reach(comparison.curve(method), target) for method in comparison.evaluations}
+            at = {method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations}
             spent = {method: profile_rollouts[comparison.pool] for method in at if method in history_methods}
             for cause, without, having in CAUSES:
                 if without not in at or having not in at:
                     continue
-                found = saving(at[without], at[having])
-                charged = saving(at[without].after(spent.get(without, 0)), at[having].after(spent.get(having, 0)))
+                found = saving_ratio(at[without], at[having])
+                charged = saving_ratio(at[without].after(spent.get(without, 0)), at[having].after(spent.get(having, 0)))
                 names = {"pool": comparison.pool, "target": target, "cause": cause, "from": without, "to": having}
                 with_profile = {
                     **saving_record("saving_with_profile", charged),
                     "verdict_with_profile": charged.verdict,
                 }
                 records.append({**names, **saving_record("saving", found), "verdict": found.verdict, **with_profile})
-                pair = f"{label(without)} → {label(having)}"
+                pair = f"{display_name(without)} → {display_name(having)}"
                 texts = [found.verdict, saving_text(found), saving_text(charged)]
                 rows.append([comparison.pool, f"{target:g}", cause, pair, *texts])
     header = ["pool", "target", "cause", "methods", "verdict", "saving", "saving, with profile"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.savings import Reach, reach
-from dopr.scores import Evaluation
-from dopr.statistics import even_weights, interval
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.savings import RolloutsToTarget, rollouts_to_target
+from dopr.analysis.scores import Evaluation
+from dopr.analysis.statistics import even_weights, interval
 from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, seeds_text
 from dopr.tables.typeset import Table
 
@@ -28,11 +28,11 @@ def main_table(
 ) -> Table:
     """One row a method, the base policy first: accuracies and rollouts to each target (seeds that arrived).
 
-    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.resampling. A note
-    says of which rows no completion could be read: their accuracy is 0 whatever the policy knows.
+    The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.analysis.bootstrap. A
+    note says of which rows no completion could be read: their accuracy is 0 whatever the policy knows.
 
     Args:
-        final: the same with the checkpoint that is reported alone (dopr.reported).
+        final: the same with the checkpoint that is reported alone (dopr.analysis.checkpoint_selection).
         groups: group name -> its benchmarks; accuracies are sampled ones unless called greedy.
     """
     records, rows = [], []
@@ -40,7 +40,7 @@ def main_table(
         records.append(_record(comparison, "base", _accuracies(comparison, reference, 0, groups)))
         rows.append([*_texts(records[-1], groups), *[NONE for _ in targets]])
         for method in comparison.evaluations:
-            reaches = [reach(comparison.curve(method), target) for target in targets]
+            reaches = [rollouts_to_target(comparison.curve(method), target) for target in targets]
             record = _record(comparison, method, _accuracies(reported, method, -1, groups))
             records.append(record | _reached(reaches))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
@@ -52,8 +52,8 @@ def main_table(
 def unread(record: Mapping[str, Any]) -> str:
     """What to say of a row in none of whose completions an answer was found."""
     return (
-        f"{record['pool']}, {label(record['method'])}: no completion holds an answer where verify.extraction looks for "
-        "one, so this 0.0 does not show what the policy knows; see docs/grading.md."
+        f"{record['pool']}, {display_name(record['method'])}: no completion holds an answer where verify.extraction "
+        "looks for one, so this 0.0 does not show what the policy knows; see docs/grading.md."
     )
 
 
@@ -84,11 +84,11 @@ def _unparsed(evaluation: Evaluation, checkpoint: int) -> float:
 def _texts(record: dict[str, Any], groups: Groups) -> list[str]:
     accuracies = [percent(record[name]) for name in (*groups, "all")]
     spread = percent_interval(record["all_low"], record["all_high"])
-    names = [record["pool"], label(record["method"]), str(record["rollouts"])]
+    names = [record["pool"], display_name(record["method"]), str(record["rollouts"])]
     return [*names, *accuracies, spread, percent(record["greedy"])]
 
 
-def _reached(reaches: Sequence[Reach]) -> dict[str, Any]:
+def _reached(reaches: Sequence[RolloutsToTarget]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for at in reaches:
         numbers[f"rollouts_to_{at.target:g}"] = at.rollouts

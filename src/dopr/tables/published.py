@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dopr.published import conflicts, published
+from dopr.analysis.paper_numbers import conflicts, published
 from dopr.tables.cells import NONE
 from dopr.tables.typeset import Table
 
@@ -26,7 +26,7 @@ def published_table(ours: pd.DataFrame) -> Table:
     has noise of its own, of one training run, which nobody printed and nothing here counts.
 
     Args:
-        ours: of dopr.beside.own; no rows, and every result is "not run".
+        ours: of dopr.analysis.run_numbers.own; no rows, and every result is "not run".
     """
     records, rows = [], []
     for name in (*LAST, *BEST, *STEPS, "simplified_prompt"):

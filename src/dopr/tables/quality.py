@@ -1,7 +1,7 @@
 r"""What completions look like, beside how many are right: by benchmark, and by category where questions have one.
 
 maj@k is the share of questions whose most frequent answer is correct: the k samples of a run vote by their last
-\boxed{}, in one spelling (dopr.verify.tidy); of answers with as many votes the first drawn counts; completions without
+\boxed{}, in one spelling (dopr.grading.tidy); of answers with as many votes the first drawn counts; completions without
 a box do not vote, and a question without votes is lost. It is the vote of all k samples, not the mean over fewer.
 """
 
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.reflection import REFLECTION
-from dopr.reported import Chosen
-from dopr.results import Results
-from dopr.statistics import IntArray
+from dopr.analysis.checkpoint_selection import Chosen
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.reflection import REFLECTION
+from dopr.analysis.results import Results
+from dopr.analysis.statistics import IntArray
+from dopr.grading.answers import last_boxed
+from dopr.grading.tidy import squeezed, tidy
 from dopr.tables.cells import percent
 from dopr.tables.typeset import Table
-from dopr.verify.answers import last_boxed
-from dopr.verify.tidy import squeezed, tidy
 
 SHARES = ("truncated", "boxed", "unparsed", "timeout", "error")
 
@@ -44,7 +44,7 @@ def quality_table(
                 records.append({"pool": comparison.pool, "method": method, "part": name, **record})
                 shares = [percent(record[key]) for key in ("accuracy", "majority", *SHARES)]
                 words = [f"{record[word]:.1f}" for word in REFLECTION]
-                rows.append([comparison.pool, label(method), name, *shares, f"{record['tokens']:.0f}", *words])
+                rows.append([comparison.pool, display_name(method), name, *shares, f"{record['tokens']:.0f}", *words])
     header = ["pool", "method", "benchmark", "avg@k, %", "maj@k, %", *(f"{share}, %" for share in SHARES), "tokens"]
     return Table(pd.DataFrame(records), [*header, *(f"{word}, per 100" for word in REFLECTION)], rows, left=3)
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.results import Results
-from dopr.savings import Reach, Saving, reach, saving
-from dopr.scores import Evaluation
-from dopr.spending import Spending, spent
-from dopr.statistics import FloatArray, crossing, interval
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.costs import Spending, cumulative_cost
+from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
+from dopr.analysis.savings import RolloutsToTarget, SavingRatio, rollouts_to_target, saving_ratio
+from dopr.analysis.scores import Evaluation
+from dopr.analysis.statistics import FloatArray, first_crossing, interval
 from dopr.tables.cells import (
     NONE,
     bracket,
@@ -47,7 +47,7 @@ def ratio_table(
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
-            at = {method: reach(comparison.curve(method), target) for method in comparison.evaluations}
+            at = {method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations}
             for method, found in at.items():
                 over = _saving(at, reference, method)
                 beside = _saving(at, controls.get(method, method), method)
@@ -61,17 +61,17 @@ def ratio_table(
                 )
                 texts = [saving_text(each) if each else NONE for each in (over, beside)]
                 spread = bracket(*found.interval, 0) if found.share_reached else NONE
-                names = [comparison.pool, f"{target:g}", label(method)]
+                names = [comparison.pool, f"{target:g}", display_name(method)]
                 rows.append([*names, rollouts_text(found), spread, seeds_text(found), *texts])
     header = ["pool", "target", "method", "rollouts", "95 % interval", "runs"]
     return Table(
-        pd.DataFrame(records), [*header, f"saving over {label(reference)}", "saving over random"], rows, left=3
+        pd.DataFrame(records), [*header, f"saving over {display_name(reference)}", "saving over random"], rows, left=3
     )
 
 
-def _saving(at: Mapping[str, Reach], reference: str, method: str) -> Saving | None:
+def _saving(at: Mapping[str, RolloutsToTarget], reference: str, method: str) -> SavingRatio | None:
     """The saving of a method over another one that was run."""
-    return saving(at[reference], at[method]) if method != reference and reference in at else None
+    return saving_ratio(at[reference], at[method]) if method != reference and reference in at else None
 
 
 def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
@@ -95,12 +95,12 @@ def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
             }
             records.append(record)
             difference = f"{100 * record['difference']:+.1f} [{100 * float(less):+.1f}, {100 * float(more):+.1f}]"
-            names = [comparison.pool, label(method), str(record["rollouts"])]
+            names = [comparison.pool, display_name(method), str(record["rollouts"])]
             spread = percent_interval(float(low), float(high))
             shown = NONE if method == reference else difference
             rows.append([*names, percent(record["accuracy"]), spread, percent(record["best"]), shown])
     header = ["pool", "method", "rollouts", "accuracy, %", "95 % interval", "best, %"]
-    return Table(pd.DataFrame(records), [*header, f"difference to {label(reference)}"], rows, left=2)
+    return Table(pd.DataFrame(records), [*header, f"difference to {display_name(reference)}"], rows, left=2)
 
 
 def cost_table(results: Results, comparisons: Sequence[Comparison], targets: Sequence[float]) -> Table:
@@ -114,15 +114,15 @@ def cost_table(results: Results, comparisons: Sequence[Comparison], targets: Seq
         accuracies = {method: comparison.curve(method).mean for method in places}
         for target, method in product(targets, places):
             found: dict[str, float] = {
-                axis: float(crossing(place, accuracies[method], target)) for axis, place in places[method].items()
+                axis: float(first_crossing(place, accuracies[method], target)) for axis, place in places[method].items()
             }
             records.append({"pool": comparison.pool, "target": target, "method": method, **found})
             texts = [NONE if np.isnan(value) else f"{value:.{DIGITS[axis]}f}" for axis, value in found.items()]
-            rows.append([comparison.pool, f"{target:g}", label(method), *texts])
+            rows.append([comparison.pool, f"{target:g}", display_name(method), *texts])
     header = ["pool", "target", "method", "tokens", "updates", "CPU-seconds"]
     return Table(pd.DataFrame(records), header, rows, left=3)
 
 
 def _mean_costs(results: Results, evaluation: Evaluation) -> dict[str, FloatArray]:
     """What the runs had spent on average at each checkpoint."""
-    return {axis: spent(results, evaluation, axis).mean(axis=0) for axis in COSTS}
+    return {axis: cumulative_cost(results, evaluation, axis).mean(axis=0) for axis in COSTS}

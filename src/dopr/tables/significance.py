@@ -1,8 +1,8 @@
 """Which differences are more than chance: every method against the reference, on each benchmark and on all.
 
-Beside each difference stands the smallest one that this experiment resolves (dopr.difference): a difference below it
-that is not significant says nothing. p-values are adjusted by Holm's method across the benchmarks of a method; the mean
-over all benchmarks is one question of its own and is not among them.
+Beside each difference stands the smallest one that this experiment resolves (dopr.analysis.difference): a difference
+below it that is not significant says nothing. p-values are adjusted by Holm's method across the benchmarks of a method;
+the mean over all benchmarks is one question of its own and is not among them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.difference import Difference, Runs, difference, holm
-from dopr.labels import label
-from dopr.scores import Evaluation
-from dopr.statistics import even_weights
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.difference import Difference, Runs, difference, holm
+from dopr.analysis.display_names import display_name
+from dopr.analysis.scores import Evaluation
+from dopr.analysis.statistics import even_weights
 from dopr.tables.cells import NONE
 from dopr.tables.typeset import Table
 
@@ -39,8 +39,8 @@ def significance_table(comparisons: Sequence[Comparison], reference: str) -> Tab
                 keys = ["difference", "low", "high", "p", "p_holm", "resolved"]
                 names = {"pool": comparison.pool, "method": method, "benchmark": name}
                 records.append({**names, **dict(zip(keys, numbers, strict=True)), **parts(each)})
-                rows.append([comparison.pool, label(method), name, *texts(numbers)])
-    header = ["pool", "method", "benchmark", f"points over {label(reference)}", "95 % interval", "p", "p, Holm"]
+                rows.append([comparison.pool, display_name(method), name, *texts(numbers)])
+    header = ["pool", "method", "benchmark", f"points over {display_name(reference)}", "95 % interval", "p", "p, Holm"]
     return Table(pd.DataFrame(records), [*header, "resolved"], rows, left=3)
 
 

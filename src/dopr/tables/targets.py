@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from dopr.comparison import Comparison
-from dopr.labels import label
-from dopr.savings import Reach, Saving, reach, saving
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.display_names import display_name
+from dopr.analysis.savings import RolloutsToTarget, SavingRatio, rollouts_to_target, saving_ratio
 from dopr.tables.cells import NONE, bracket, reach_record, rollouts_text, saving_record, saving_text, seeds_text
 from dopr.tables.typeset import Table
 
@@ -30,26 +30,28 @@ def target_table(
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
-            reaches = {method: reach(comparison.curve(method), target) for method in comparison.evaluations}
+            reaches = {
+                method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations
+            }
             against = reaches[reference]
             for method, at in reaches.items():
                 charged = at.after(profile_rollouts[comparison.pool]) if method in history_methods else at
                 names = {"pool": comparison.pool, "target": target, "method": method}
                 records.append(names | _record(against, at, charged))
-                rows.append([comparison.pool, f"{target:g}", label(method), *_texts(against, at, charged)])
-    saved = f"saving over {label(reference)}"
+                rows.append([comparison.pool, f"{target:g}", display_name(method), *_texts(against, at, charged)])
+    saved = f"saving over {display_name(reference)}"
     header = ["pool", "target", "method", "rollouts", "95 % interval", "seeds", saved]
     return Table(pd.DataFrame(records), [*header, "with profile", "saving, with profile"], rows, left=3)
 
 
-def _versus(against: Reach, at: Reach) -> Saving:
+def _versus(against: RolloutsToTarget, at: RolloutsToTarget) -> SavingRatio:
     """The saving; exactly 1 for the reference itself, however many of its replicates are censored."""
     if at is against:
-        return Saving(1.0, "", 1.0, 1.0, at.share_reached)
-    return saving(against, at)
+        return SavingRatio(1.0, "", 1.0, 1.0, at.share_reached)
+    return saving_ratio(against, at)
 
 
-def _record(against: Reach, at: Reach, charged: Reach) -> dict[str, Any]:
+def _record(against: RolloutsToTarget, at: RolloutsToTarget, charged: RolloutsToTarget) -> dict[str, Any]:
     return {
         **reach_record(at),
         "share_reached": at.share_reached,
@@ -59,7 +61,7 @@ def _record(against: Reach, at: Reach, charged: Reach) -> dict[str, Any]:
     }
 
 
-def _texts(against: Reach, at: Reach, charged: Reach) -> list[str]:
+def _texts(against: RolloutsToTarget, at: RolloutsToTarget, charged: RolloutsToTarget) -> list[str]:
     spread = bracket(*at.interval, 0) if at.share_reached else NONE
     savings = [NONE if reached is against else saving_text(_versus(against, reached)) for reached in (at, charged)]
     return [rollouts_text(at), spread, seeds_text(at), savings[0], rollouts_text(charged), savings[1]]

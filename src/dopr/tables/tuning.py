@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from dopr.statistics import crossing
+from dopr.analysis.statistics import first_crossing
 
 
 def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
     for path in completions:
         method, _, rate = path.parts[-3].partition("@")
         curve = accuracy_curve(path)
-        reached = {f"to {target:.2f}": float(crossing(curve.index, curve, target)) for target in targets}
+        reached = {f"to {target:.2f}": float(first_crossing(curve.index, curve, target)) for target in targets}
         missed = sum(np.isnan(value) for value in reached.values())
         spent = {name: curve.index[-1] if np.isnan(value) else value for name, value in reached.items()}
         rows.append({"method": method, "rate": float(rate), **spent, "final": curve.iloc[-1], "missed": missed})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dopr.selection.parts.drawing import OptionError
-from dopr.selection.selector import Memoryless
+from dopr.selection.selector import StatelessSelector
 
 
-class FixedSet(Memoryless):
+class FixedSet(StatelessSelector):
     """The prompts of `chosen` in turn; with fewer of them than a step takes, they repeat as copies."""
 
     chosen: Sequence[str]

@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dopr.selection.parts.drawing import Floats, Places
-from dopr.selection.parts.volatility import Pseudo, deviation, thompson
+from dopr.selection.parts.volatility import Prior, deviation, thompson
 
 PSEUDO = 1.0
 
 
-class Shared:
+class SharedVolatility:
     """Kernel-weighted counts. vectors: unit vectors, [prompts, dimensions]; group: rollouts that count as a visit."""
 
     def __init__(
-        self, prior: Pseudo, vectors: NDArray[np.float32], bandwidth: float, forgetting: float, group: int
+        self, prior: Prior, vectors: NDArray[np.float32], bandwidth: float, forgetting: float, group: int
     ) -> None:
         self.prior, self.vectors, self.group = prior, vectors, group
         self.bandwidth, self.forgetting = bandwidth, forgetting

@@ -29,7 +29,7 @@ HIGHEST = 0.5  # standard deviation of a fair coin
 Histories = Sequence[tuple[float, ...]]
 
 
-class Estimate:
+class VolatilityEstimate:
     """Volatility and number of visits of `prompts` prompts."""
 
     def __init__(self, prompts: int) -> None:
@@ -78,12 +78,12 @@ class Estimate:
             array[places] = state[name]
 
 
-class Counts(Estimate):
+class Counts(VolatilityEstimate):
     """Successes and trials, joined by those of a prior; `pseudo` of each kind besides."""
 
     pseudo = 0.0
 
-    def __init__(self, prior: Pseudo) -> None:
+    def __init__(self, prior: Prior) -> None:
         super().__init__(len(prior.trials))
         self.prior = prior
         self.successes, self.trials = np.zeros(len(prior.trials)), np.zeros(len(prior.trials))
@@ -110,7 +110,7 @@ class Counts(Estimate):
 class Window(Counts):
     """Counts over the last `window` visits."""
 
-    def __init__(self, prior: Pseudo, window: int) -> None:
+    def __init__(self, prior: Prior, window: int) -> None:
         super().__init__(prior)
         self.window = window
         self.recent: dict[int, list[list[float]]] = {}
@@ -138,7 +138,7 @@ class Beta(Counts):
 
     pseudo = 1.0
 
-    def __init__(self, prior: Pseudo, forgetting: float) -> None:
+    def __init__(self, prior: Prior, forgetting: float) -> None:
         super().__init__(prior)
         self.forgetting = forgetting
 
@@ -149,7 +149,7 @@ class Beta(Counts):
         self.refresh(place)
 
 
-class MovingAverage(Estimate):
+class MovingAverage(VolatilityEstimate):
     """Root of a moving average, in which a new visit weighs `rate`."""
 
     def __init__(self, histories: Histories, rate: float) -> None:
@@ -175,7 +175,7 @@ class MovingAverage(Estimate):
         return {"values": self.values, "variances": self.variances}
 
 
-class History(Estimate):
+class History(VolatilityEstimate):
     """Population standard deviation of all group accuracies, from their count, sum and sum of squares."""
 
     def __init__(self, histories: Histories) -> None:
@@ -200,7 +200,7 @@ class History(Estimate):
         return {"values": self.values, "moments": self.moments}
 
 
-class Nothing(Estimate):
+class ConstantVolatility(VolatilityEstimate):
     """Visits are counted, and their rewards are not looked at."""
 
     def __init__(self, prompts: int) -> None:
@@ -211,7 +211,7 @@ class Nothing(Estimate):
         """Nothing is learned."""
 
 
-class Pseudo:
+class Prior:
     """Pseudo-rewards of each prompt: `weight` of them, at its mean accuracy in the profile; none if never visited."""
 
     def __init__(self, histories: Histories, weight: float) -> None:

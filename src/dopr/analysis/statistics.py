@@ -1,0 +1,101 @@
+"""Numbers and their uncertainty: pass@k, the first crossing of a target, percentile intervals, and weights that redraw
+questions within each benchmark. dopr.analysis.bootstrap makes curves with replicates of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dopr.errors import UserError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Numbers = float | FloatArray
+
+LEVEL = 0.95
+
+
+def pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> FloatArray:
+    """The unbiased estimate 1 - C(n - c, k) / C(n, k) of the chance that one of k samples is correct.
+
+    Args:
+        n: samples drawn, for every question or for each; broadcast with `correct`.
+        correct: how many of them were correct, c; any shape of integers from 0 to n.
+        k: samples allowed.
+
+    Raises:
+        UserError: k is not within 1..n, or a count is not within 0..n.
+    """
+    counts, drawn = np.broadcast_arrays(np.asarray(correct, dtype=np.int64), np.asarray(n, dtype=np.int64))
+    if not 1 <= k <= int(np.min(n)):
+        raise UserError(f"pass@{k} needs 1 <= k <= n, but there are n = {np.min(n)} samples")
+    if (counts < 0).any() or (counts > drawn).any():
+        raise UserError(f"correct counts must lie within 0..{np.max(n)}")
+    values = np.empty(counts.shape)
+    for size in np.unique(drawn).tolist():
+        by_count = [1 - math.comb(size - c, k) / math.comb(size, k) for c in range(size + 1)]
+        values[drawn == size] = np.asarray(by_count)[counts[drawn == size]]
+    return values
+
+
+def first_crossing(x: ArrayLike, y: ArrayLike, target: float) -> FloatArray:
+    """The first x at which a piecewise-linear curve reaches `target`; nan if it never does.
+
+    Args:
+        x: increasing positions, shape (points,); interpolation is linear in x.
+        y: one curve or many, shape (..., points).
+        target: the height to reach. A curve that starts there has its crossing at x[0].
+
+    Returns:
+        Shape (...), in units of x.
+    """
+    positions, curves = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    reached = curves >= target
+    after = reached.argmax(axis=-1)
+    before = np.maximum(after - 1, 0)
+    low, high = (np.take_along_axis(curves, i[..., None], axis=-1)[..., 0] for i in (before, after))
+    rise = np.where(reached.any(axis=-1) & (after > 0), high - low, 1.0)
+    found = positions[before] + (positions[after] - positions[before]) * (target - low) / rise
+    return np.where(reached.any(axis=-1), found, np.nan)
+
+
+def interval(samples: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:
+    """The percentile interval along the first axis, as (low, high).
+
+    The ends are order statistics, rounded outwards, so that infinite samples give an infinite end and no nan.
+    """
+    tail = (1 - level) / 2
+    low = np.quantile(samples, tail, axis=0, method="lower")
+    high = np.quantile(samples, 1 - tail, axis=0, method="higher")
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+
+
+def even_weights(benchmark: ArrayLike) -> FloatArray:
+    """Weights, shape (questions,), that turn answers into the mean over benchmarks of the mean over questions.
+
+    Args:
+        benchmark: the benchmark of each question, as an integer, shape (questions,).
+    """
+    _, inverse, sizes = np.unique(np.asarray(benchmark), return_inverse=True, return_counts=True)
+    return 1.0 / (sizes[inverse] * len(sizes))
+
+
+def question_weights(benchmark: ArrayLike, replicates: int, seed: int) -> FloatArray:
+    """even_weights of questions drawn with replacement within each benchmark; shape (replicates, questions)."""
+    labels = np.asarray(benchmark)
+    names, sizes = np.unique(labels, return_counts=True)
+    rng = np.random.default_rng(seed)
+    weights = np.empty((replicates, labels.size))
+    for name, size in zip(names, sizes.tolist(), strict=True):
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=replicates)
+        weights[:, labels == name] = drawn / (size * len(names))
+    return weights
+
+
+def redraw_weights(count: int, replicates: int, seed: int) -> FloatArray:
+    """Weights of `count` equal things drawn with replacement; shape (replicates, count), rows sum to 1."""
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    return np.asarray(drawn / count, dtype=np.float64)

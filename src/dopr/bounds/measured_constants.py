@@ -1,0 +1,165 @@
+"""The constants of dopr.bounds, measured in this experiment, each with a 95 % bootstrap interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dopr.analysis.comparison import Comparison
+from dopr.analysis.results import Results
+from dopr.analysis.statistics import FloatArray, even_weights, interval, redraw_weights
+from dopr.bounds.bound import Bound, Constants
+from dopr.bounds.change_of_measure import binary_kl
+from dopr.bounds.estimates import coverage, first_visits, measured_informative_share, variance_moments
+from dopr.bounds.gradient_error import GradientVariance, of_moments
+from dopr.bounds.relative_budget import relative_budget
+from dopr.records import derive_seed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, replicates: FloatArray) -> Measured:
+        """From the point estimate and its replicates, shape (replicates,)."""
+        low, high = interval(replicates)
+        return cls(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class MeasuredConstants:
+    """What bounds stand on, as estimated and in each bootstrap replicate; and the final accuracy in the same order.
+
+    accuracy: of the mean over seeds. accuracies: shape (replicates,).
+    """
+
+    point: Constants
+    replicates: tuple[Constants, ...]
+    accuracy: float
+    accuracies: FloatArray
+
+    def curve(self, bound: Bound, accuracy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """A bound at some accuracies, and its interval: three of shape (points,)."""
+        low, high = interval(np.stack([bound(each, accuracy) for each in self.replicates]))
+        return bound(self.point, accuracy), low, high
+
+    def reached(self, bound: Bound) -> Measured:
+        """A bound at the final accuracy, which varies with the constants."""
+        pairs = zip(self.replicates, self.accuracies.tolist(), strict=True)
+        replicates = np.array([bound(each, np.array([accuracy]))[0] for each, accuracy in pairs])
+        return Measured.of(bound(self.point, np.array([self.accuracy]))[0], replicates)
+
+
+def measure(results: Results, comparison: Comparison, method: str, delta: float) -> MeasuredConstants:
+    """The constants of a method's runs on one pool.
+
+    Questions and seeds are redrawn as in every other interval; the starting policy's accuracy and C are over the same
+    questions in each replicate.
+    """
+    curve, evaluation = comparison.curve(method), comparison.evaluations[method]
+    settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
+    weight = settings["recipe"]["loss"]["kl"]
+    fixed = {
+        "inverse_kl": 1 / weight if weight else float("inf"),
+        "delta": delta,
+        "prompts": float(len(results.prompts(comparison.pool))),
+    }
+    covers = _coverage(comparison, method, comparison.questions).tolist()
+    point = _constants(curve.mean[0], curve.mean[-1], base_coverage(comparison, method).value, fixed)
+    first, last = curve.replicates[:, 0].tolist(), curve.replicates[:, -1].tolist()
+    replicates = tuple(_constants(*each, fixed) for each in zip(first, last, covers, strict=True))
+    return MeasuredConstants(point, replicates, float(curve.mean[-1]), curve.replicates[:, -1])
+
+
+def _constants(base: float, trained: float, cover: float, fixed: Mapping[str, float]) -> Constants:
+    return Constants(base=float(base), coverage=cover, divergence=float(binary_kl(trained, base)), **fixed)
+
+
+def base_coverage(comparison: Comparison, method: str) -> Measured:
+    """C of the base policy over the benchmarks' questions, from the first checkpoint of every seed of `method`.
+
+    The samples of all seeds are of one policy, so they are pooled. The interval is over questions.
+    """
+    even = even_weights(comparison.evaluations[method].benchmark)
+    return Measured.of(float(_coverage(comparison, method, even)), _coverage(comparison, method, comparison.questions))
+
+
+def _coverage(comparison: Comparison, method: str, weights: FloatArray) -> FloatArray:
+    evaluation = comparison.evaluations[method]
+    return coverage(evaluation.correct[:, 0].sum(axis=0), evaluation.samples * len(evaluation.seeds), weights)
+
+
+def solvable_share(comparison: Comparison, method: str) -> float:
+    """Share of the benchmarks' questions that the base policy solved at least once: those behind base_coverage."""
+    evaluation = comparison.evaluations[method]
+    solved = evaluation.correct[:, 0].sum(axis=0) > 0
+    return float(solved @ even_weights(evaluation.benchmark))
+
+
+def base_budget(results: Results, comparison: Comparison, method: str) -> Measured:
+    """xi of the base policy on the benchmarks' questions: the token limit of training over E[T].
+
+    The source's T is the tokens until the first correct solution. We take wrong completions to be followed by new
+    ones, so that E[T] = mean tokens of a completion / share of correct ones (Wald); with completions cut off at the
+    limit that holds whatever their distribution. The interval is over questions.
+    """
+    evaluation = comparison.evaluations[method]
+    frames = [results.texts(pool, method, s, 0) for pool, s in zip(evaluation.pools, evaluation.seeds, strict=True)]
+    tokens = pd.concat(frames).groupby(["benchmark", "prompt"])["completion_tokens"].mean().to_numpy(dtype=np.float64)
+    rates = (evaluation.correct[:, 0] / evaluation.samples).mean(axis=0)
+    settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
+    horizon = settings["rollout"]["max_new_tokens"]
+
+    def xi(weights: FloatArray) -> float:
+        solved = float(weights @ rates)
+        return relative_budget(horizon, float(weights @ tokens) / solved) if solved else 0.0
+
+    replicates = np.array([xi(weights) for weights in comparison.questions])
+    return Measured.of(xi(even_weights(evaluation.benchmark)), replicates)
+
+
+def group_size(ledger: pd.DataFrame) -> int:
+    """Rollouts a group of a run, from its ledger: samples are counted from 0 in each group."""
+    return int(ledger["sample"].max()) + 1
+
+
+def spent_per_informative_group(metrics: pd.DataFrame, group: int) -> float:
+    """Rollouts a run spent for each group with mixed rewards, over all its training; inf if there was none."""
+    groups = metrics["rollouts"].diff().fillna(metrics["rollouts"]) / group
+    informative = float((metrics["signal"] * groups).sum())
+    return float(metrics["rollouts"].iloc[-1]) / informative if informative else float("inf")
+
+
+def pool_informative_share(history: Mapping[str, Sequence[float]], drawn: int, group: int, replicates: int) -> Measured:
+    """Mean over a pool's prompts of q(p, G), from their first visits in the profile; the interval is over prompts.
+
+    Args:
+        history: prompt id -> accuracy of each visit. drawn: rollouts behind each of those accuracies.
+        group: G, at most `drawn`.
+    """
+    shares = measured_informative_share(first_visits(history, drawn), drawn, group)
+    weights = redraw_weights(len(shares), replicates, derive_seed("bootstrap", "prompts", group))
+    return Measured.of(float(shares.mean()), weights @ shares)
+
+
+def pool_gradient(
+    history: Mapping[str, Sequence[float]], drawn: int, replicates: int
+) -> tuple[tuple[float, GradientVariance], list[tuple[float, GradientVariance]]]:
+    """Mean and variance of the gradient along the success logit over a pool, from first visits: the estimate, and its
+    bootstrap replicates over prompts. Arguments as in pool_informative_share.
+
+    Raises:
+        UserError: the profile's groups have fewer than four rollouts.
+    """
+    first, second = variance_moments(first_visits(history, drawn), drawn)
+    weights = redraw_weights(len(first), replicates, derive_seed("bootstrap", "prompts", "gradient"))
+    pairs = zip((weights @ first).tolist(), (weights @ second).tolist(), strict=True)
+    return of_moments(float(first.mean()), float(second.mean())), [of_moments(*pair) for pair in pairs]

@@ -1,0 +1,140 @@
+r"""Finding the final answer of a completion.
+
+boxed    the last complete \boxed{} (\fbox{} and \framebox{} too). Braces are matched, escaped ones are text. Without
+         braces, \boxed 5 holds what follows it, if that starts like mathematics
+stated   without a box, what follows the last "answer is" or "answer:", up to the end of the sentence or formula
+any      without either, the last number
+qwen     as Qwen2.5-Math's evaluation code does it (parser.py, extract_answer): Minerva's "final answer is $5$. I hope";
+         else what is in the last box, closed or not; else all that follows "he answer is" or "final answer is"; else
+         the last number, of a fraction its denominator
+exact    the whole completion, without white space around it
+gsm8k    what stands after the last ####, to the end of its line; an amount as a plain number
+"""
+
+from __future__ import annotations
+
+import re
+
+from dopr.config.grading import Extraction
+
+TOKEN = re.compile(r"\\+(?P<box>boxed|fbox|framebox)(?![a-zA-Z])\s*(?P<open>\{)?|\\.|[{}]", re.DOTALL)
+BARE = re.compile(r"\$?\s*(?P<answer>(?=[-+\d.\\(])[^\s{}$;]*(?:\{[^{}\s]*\}[^\s{}$;]*)*)")
+STATED = re.compile(r"\banswer\s*(?:is|:|=)\s*:?", re.IGNORECASE)
+FORMULA = re.compile(r"\s*(?:\*\*)?\s*(?:\$\$?(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
+SENTENCE = re.compile(r"\s*(.*?)(?:\.?\s*(?:\n|$)|\.\s)", re.DOTALL)
+NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+MARK = "####"
+AMOUNT = re.compile(r"-?\s*(?:\\?\$)?\s*-?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)\.?")
+QWEN_MINERVA = re.compile(r"final answer is \$(.*?)\$\. I hope", re.DOTALL)
+QWEN_NUMBER = re.compile(r"-?\d*\.?\d+")
+BETWEEN = re.compile(r"[\s$,;.]*(?:\b(?:and|or)\b)?[\s$,;]*")
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last complete \boxed{...}, stripped; None when there is none. Linear in the text's length."""
+    found = boxes(text)
+    return found[-1][1] if found else None
+
+
+def joined_boxes(text: str) -> str | None:
+    r"""The contents of the last boxes with nothing but `,`, `and` or `or` between them, as one list; None without two.
+
+    What a solution with several answers ends in: `so \boxed{1} or \boxed{2}`.
+    """
+    found = boxes(text)
+    chain = found[-1:]
+    for box in reversed(found[:-1]):
+        if box[2] > chain[0][0] or not BETWEEN.fullmatch(text, box[2], chain[0][0]):
+            break
+        chain.insert(0, box)
+    return ", ".join(dict.fromkeys(content for _, content, _ in chain)) if len(chain) > 1 else None
+
+
+def boxes(text: str) -> list[tuple[int, str, int]]:
+    """Start, content and end of every complete box, by start."""
+    found: list[tuple[int, str, int]] = []
+    opened: list[tuple[int, int] | None] = []  # of each brace: its box's start and the content's, or None
+    for token in TOKEN.finditer(text):
+        if token["box"] and token["open"]:
+            opened.append((token.start(), token.end()))
+        elif token["box"]:
+            bare = BARE.match(text, token.end())
+            if bare:
+                found.append((token.start(), bare["answer"], bare.end()))
+        elif token[0] == "{":
+            opened.append(None)
+        elif token[0] == "}" and opened:
+            box = opened.pop()
+            if box:
+                found.append((box[0], text[box[1] : token.start()].strip(), token.end()))
+    return sorted(found)
+
+
+def stated(text: str) -> str | None:
+    """What the last "answer is" or "answer:" is followed by; None if nothing is."""
+    marks = list(STATED.finditer(text))
+    if not marks:
+        return None
+    start = marks[-1].end()
+    formula = FORMULA.match(text, start)
+    if formula:
+        return next(group for group in formula.groups() if group is not None).strip()
+    sentence = SENTENCE.match(text, start)
+    return sentence[1].strip(" *") or None if sentence else None
+
+
+def last_number(text: str) -> str | None:
+    """The last number written in the text."""
+    found = NUMBER.findall(text)
+    return found[-1] if found else None
+
+
+def qwen_answer(text: str) -> str | None:
+    """What Qwen2.5-Math's evaluation code takes for the answer, on one line."""
+    minerva = QWEN_MINERVA.search(text)
+    if minerva:
+        answer = minerva[1]
+    elif "boxed" in text:
+        rest = text.rpartition("boxed")[2]
+        answer = inside(rest) if rest.startswith("{") else rest.partition("$")[0]
+    else:
+        mark = next((mark for mark in ("he answer is", "final answer is") if mark in text), None)
+        numbers = QWEN_NUMBER.findall(text.replace(",", ""))
+        if mark is None and not numbers:
+            return None
+        answer = text.rpartition(mark)[2] if mark else numbers[-1]
+    return re.sub(r"\n\s*", "", answer.strip()).removeprefix(":").removesuffix(".").removesuffix("/").strip()
+
+
+def inside(text: str) -> str:
+    """What is between the brace that a text begins with and the one that closes it, or the end."""
+    depth = 0
+    for i, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return text[1:i]
+    return text[1:]
+
+
+def marked(text: str) -> str | None:
+    """What stands after the last ####, to the end of its line, an amount as a plain number; None if nothing does."""
+    _, mark, rest = text.rpartition(MARK)
+    found = rest.partition("\n")[0].strip() if mark else ""
+    amount = AMOUNT.fullmatch(found)
+    return "-" * ("-" in found) + amount[1].replace(",", "") if amount else found or None
+
+
+def final_answer(text: str, extraction: Extraction) -> str | None:
+    """The answer of a completion, looked for as `extraction` says; None when there is none."""
+    if extraction == "exact":
+        return text.strip() or None
+    if extraction == "gsm8k":
+        return marked(text)
+    if extraction == "qwen":
+        return qwen_answer(text)
+    answer = last_boxed(text)
+    if answer is None and extraction != "boxed":
+        answer = stated(text)
+    if answer is None and extraction == "any":
+        answer = last_number(text)
+    return answer

@@ -1,0 +1,38 @@
+"""The grading profiles by name, and the version that every output carries."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from dopr.config.grading import Extraction, ProfileName
+
+if TYPE_CHECKING:  # so that their code counts in fingerprints; only workers load them, with math-verify
+    from dopr.grading import deepscaler, mathematics, qwen_eval  # noqa: F401
+
+RULES_VERSION = 4  # ours; raise it whenever a verdict may change
+PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
+MODULES: dict[ProfileName, str] = {
+    "math_verify": "dopr.grading.mathematics",
+    "qwen_eval": "dopr.grading.qwen_eval",
+    "deepscaler": "dopr.grading.deepscaler",
+}
+EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "qwen", "deepscaler": "boxed"}
+STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # two integers: equal or wrong
+JOINED_BOXES: frozenset[ProfileName] = frozenset({"math_verify"})  # several in a row are one list, if one is asked for
+WITHOUT_BOXES: frozenset[Extraction] = frozenset({"exact", "gsm8k"})  # that look for none
+Rule = Callable[[str, str], str]
+
+
+def load(profile: ProfileName) -> Rule:
+    """A profile's `grade(reference, answer)`; imports math-verify, which takes half a second."""
+    rule: Rule = importlib.import_module(MODULES[profile]).grade
+    return rule
+
+
+def grader_version(profile: ProfileName, extraction: Extraction | None = None) -> str:
+    """The rules and packages that verdicts come from, in one line."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{profile}/{extraction or EXTRACTION[profile]}, rules {RULES_VERSION}, {packages}"

@@ -1,0 +1,107 @@
+r"""The shape of an answer: a list, a set, a tuple or interval, a union, a matrix, or one expression.
+
+Shapes decide what order means. 1, 2 and `1 \text{ or } 2` and {1, 2} and 1 \pm 2 are collections: order means nothing.
+(1, 2), [1, 2) and the rows of a matrix keep it. Only the top level of brackets is split, so that f(x, y) stays whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from dopr.grading.tidy import squeezed, tidy
+from dopr.grading.units import without_name
+
+Kind = Literal["one", "collection", "tuple", "union", "matrix"]
+MATRIX = re.compile(r"(?P<factor>)\\begin\{pmatrix\}(?P<cells>(?:(?!\\begin).)*?)\\end\{pmatrix\}")
+WORD_COMMA = re.compile(r",?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z}])|\\&)\s*")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+OPEN, CLOSE = "([{", ")]}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """parts: strings of shape `one`, or further shapes; brackets: of a tuple, as `(]`; text: all of it."""
+
+    kind: Kind
+    text: str
+    parts: tuple[Shape, ...] = ()
+    brackets: str = ""
+
+
+@lru_cache(maxsize=8192)
+def shape(text: str) -> Shape:
+    """The shape of a text as written in an answer."""
+    return _shape(tidy(text))
+
+
+def _shape(text: str) -> Shape:
+    text = text.strip()
+    inner = without_name(WORD_COMMA.sub(" , ", text))
+    unions = split(inner, (r"\cup",))
+    if len(unions) > 1:
+        return Shape("union", text, tuple(map(_shape, unions)))
+    matrix = MATRIX.fullmatch(inner)
+    if matrix:
+        return Shape("matrix", text, tuple(_row(row) for row in re.split(r"\\\\", matrix["cells"]) if row.strip()))
+    brackets, content = unwrapped(inner)
+    if brackets == "{}":
+        return Shape("collection", text, _collected(content))
+    if len(brackets) == 2 and len(split(content)) > 1:
+        return Shape("tuple", text, tuple(_shape(part) for part in split(content)), brackets)
+    if brackets == "()":
+        return _shape(content)
+    if THOUSANDS.fullmatch(squeezed(inner)) and ", " not in inner:
+        return Shape("one", squeezed(inner).replace(",", ""))
+    parts = split(inner)
+    if len(parts) > 1 or r"\pm" in inner or r"\mp" in inner:
+        return Shape("collection", text, _collected(inner))
+    return Shape("one", text)
+
+
+def _row(row: str) -> Shape:
+    return Shape("tuple", row, tuple(_shape(cell) for cell in row.split("&")), "[]")
+
+
+def _collected(text: str) -> tuple[Shape, ...]:
+    parts: list[Shape] = []
+    for part in split(text):
+        if r"\pm" in part or r"\mp" in part:
+            parts += [_shape(part.replace(r"\pm", a).replace(r"\mp", b)) for a, b in (("+", "-"), ("-", "+"))]
+        elif part:
+            parts.append(_shape(part))
+    return tuple(parts)
+
+
+def unwrapped(text: str) -> tuple[str, str]:
+    r"""The brackets around the whole text, with \{ \} as {}, and what is in them; "" where there are none."""
+    start, end = (2, 2) if text.startswith(r"\{") and text.endswith(r"\}") else (1, 1)
+    if (
+        len(text) <= start + end
+        or text[start - 1] not in OPEN
+        or text[-1] not in CLOSE
+        or (start == 1 and text[0] == "{")
+    ):
+        return "", text
+    depth = 0
+    for i in range(start - 1, len(text) - 1):
+        depth += (text[i] in OPEN) - (text[i] in CLOSE)
+        if depth == 0:
+            return "", text
+    return text[start - 1] + text[-1], text[start:-end]
+
+
+def split(text: str, separators: tuple[str, ...] = (",", ";")) -> list[str]:
+    """The parts between separators outside all brackets."""
+    parts, depth, begin, i = [], 0, 0, 0
+    while i < len(text):
+        depth += (text[i] in OPEN) - (text[i] in CLOSE)
+        found = next((s for s in separators if depth == 0 and text.startswith(s, i)), None)
+        if found:
+            parts.append(text[begin:i].strip())
+            begin = i = i + len(found)
+        else:
+            i += 1
+    return [*parts, text[begin:].strip()]

@@ -1,0 +1,49 @@
+"""Load networks by transformers, from safetensors, without code that came with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
+
+from dopr.files import DataError
+from dopr.models.attention import PACKED, is_plain
+from dopr.models.fast_matmul import use_fast_matmul
+from dopr.models.model_folder import weight_files
+
+
+def load_network(folder: Path, dtype: str, device: str = "cpu", attention: str | None = None) -> PreTrainedModel:
+    """Load the network of a folder.
+
+    Args:
+        dtype: float32 or bfloat16, whatever its weights are stored in.
+        attention: transformers' attn_implementation; None is sdpa where the kind of model has it.
+
+    Raises:
+        DataError: the folder holds no checkpoint, or a damaged one, or one that transformers cannot load.
+    """
+    weight_files(folder)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        packs = attention in (None, "sdpa") and is_plain(config.get_text_config())
+        network, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=getattr(torch, dtype),
+            attn_implementation=PACKED if packs else attention,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise DataError(f"{folder}: not a usable checkpoint ({' '.join(str(error).split())[:300]})") from None
+    if report["missing_keys"]:
+        raise DataError(f"{folder}: the checkpoint lacks {min(report['missing_keys'])}; get the whole of it")
+    network.to(device).eval()
+    use_fast_matmul(network)
+    return network

@@ -1,0 +1,40 @@
+"""Historical-variance profiling: what a GRPO run on the whole pool shows about each prompt."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from dopr.files import write_atomically
+from dopr.records import Prompt
+from dopr.selection.parts.historical_variance import rank
+
+
+def history_of(ledger: pa.Table, group_size: int, pool: Mapping[str, Prompt]) -> dict[str, list[float]]:
+    """Accuracy of every visit of every prompt, in order, for all of the pool in file order.
+
+    A visit is a group: `group_size` consecutive rows of the ledger.
+    """
+    history: dict[str, list[float]] = {prompt: [] for prompt in pool}
+    prompts = ledger.column("prompt").to_pylist()[::group_size]
+    rewards = ledger.column("reward").to_numpy().reshape(-1, group_size).mean(axis=1)
+    for prompt, accuracy in zip(prompts, rewards.tolist(), strict=True):
+        history[prompt].append(accuracy)
+    return history
+
+
+def write_ranking(path: Path, history: Mapping[str, list[float]], pool: Mapping[str, Prompt]) -> None:
+    """rank, prompt, family, variance, mean, visits; the highest historical variance first."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["rank", "prompt", "family", "variance", "mean", "visits"])
+            for row in rank(history):
+                numbers = [f"{row.variance:.6f}", f"{row.mean:.6f}", row.visits]
+                rows.writerow([row.rank, row.prompt, pool[row.prompt].family, *numbers])
+
+    write_atomically(path, write)

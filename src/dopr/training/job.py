@@ -1,0 +1,182 @@
+"""A training or profiling job from its files: everything the loop needs is opened here, and closed again."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dopr.config.grading import Verify
+from dopr.config.recipe import Recipe
+from dopr.config.schema import SamplingParams
+from dopr.data.encoding import check_prompts
+from dopr.files import read_json, read_prompts, write_atomically
+from dopr.grading.grader import Grader
+from dopr.models import checkpoint_io
+from dopr.models.model_folder import read_tokenizer, weight_files
+from dopr.models.network import Policy
+from dopr.records import Phase
+from dopr.rollout.open import open_engine
+from dopr.runtime.distributed import barrier, is_main_process, process_group
+from dopr.runtime.progress import Progress
+from dopr.runtime.provenance import describe, write
+from dopr.runtime.run_state import RunState
+from dopr.runtime.stopwatch import Stopwatch
+from dopr.runtime.tracking import Tracker
+from dopr.selection.selector import Setup, make_selector
+from dopr.training.ledger import Ledger
+from dopr.training.prompt_features import prompt_features
+from dopr.training.train import Metrics, Run, train
+
+IDLE = 25  # steps in a row without an update that a progress line speaks of
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Inputs and outputs of one run. history: None where the selector reads none. settings: see
+    dopr.workflow.rule_params."""
+
+    name: str
+    phase: Phase
+    seed: int
+    settings: dict[str, Any]
+    pool: Path
+    base: Path
+    history: Path | None
+    state: Path
+    tracking: Path
+    output: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The training recipe."""
+        return Recipe(**self.settings["recipe"])
+
+    def inputs(self) -> dict[str, Path]:
+        """The files whose content decides the result."""
+        weights = weight_files(self.base)
+        files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
+        return {**files, "history": self.history} if self.history else files
+
+    def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:
+        """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
+
+        gpus: held meanwhile, for their seconds to be counted.
+
+        Raises:
+            UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
+        """
+        state = RunState(self.state)
+        if not is_main_process():
+            barrier()  # until the first process has claimed the state
+            train(self._open(state, grader, None, device, gpus))
+            return
+        description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
+        with state.held():
+            state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
+            barrier()
+            tracker = Tracker(self.tracking, self.name, description)
+            run = self._open(state, grader, tracker, device, gpus)
+            watch = train(run)
+            self._write(run, watch)
+            write(self.output, description)
+            tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
+
+    def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
+        """tracker: None in the processes that only help; they report nothing."""
+        recipe, settings, sampling = self.recipe, self.settings, SamplingParams(**self.settings["rollout"])
+        pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
+        history = read_json(self.history) if self.history else {}
+        history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+        check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
+        tokenizer = read_tokenizer(self.base)
+        load = partial(checkpoint_io.load, self.base, recipe.dtype, device, settings["attn_implementation"])
+        features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
+        setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
+        policy = load()
+        return Run(
+            name=self.name,
+            phase=self.phase,
+            seed=self.seed,
+            recipe=recipe,
+            sampling=sampling,
+            pool=pool,
+            policy=policy,
+            tokenizer=tokenizer,
+            engine=open_engine(sampling, self.base, policy.network),
+            selector=make_selector(recipe.selector, setup, recipe.options),
+            grader=grader,
+            state=state,
+            save_policy=self._save_policy,
+            snapshot_steps=frozenset(settings["snapshot_steps"]),
+            checkpoint_every=settings["checkpoint_every"],
+            gpus=gpus,
+            report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
+            on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
+        )
+
+    def _save_policy(self, policy: Policy, folder: Path) -> None:
+        parts = checkpoint_io.collected(policy)  # from all processes
+        if is_main_process():
+            write_atomically(folder, lambda temporary: checkpoint_io.save(policy, temporary, self.base, parts))
+
+    def _write(self, run: Run, watch: Stopwatch) -> None:
+        last = run.recipe.steps
+        Ledger(run.state.folder / "ledger", run.name, last).write(self.output / "ledger.parquet")
+        write_metrics(self.output / "metrics.csv", run.metrics)
+        watch.write(self.output / "seconds.csv")
+        if run.snapshot_steps:
+            # Links, not moves: were this process killed now, the next one would still find its snapshots.
+            write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
+
+
+def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", gpus: float = 0.0) -> bool:
+    """Run jobs with equal settings on a device, one after another; the grader has `workers` processes.
+
+    gpus: held meanwhile, for their seconds to be counted.
+
+    Returns whether this process is the one that wrote the results.
+
+    Raises:
+        UserError: see TrainingJob.run.
+    """
+    jobs = list(jobs)
+    with process_group(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
+        for job in jobs:
+            job.run(grader, device, gpus)
+        return is_main_process()
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """A copy of a folder of checkpoints that shares its files' content."""
+    for path in sorted(source.glob("step-*/**/*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)
+
+
+def report(progress: Progress, row: Metrics, watch: Stopwatch) -> None:
+    """A progress line for a finished step."""
+    step = int(row["step"])
+    speed = row["tokens"] / max(1e-9, watch.laps[-1][2])
+    text = f"{int(row['rollouts'])} rollouts, reward {row['reward']:.2f}, {speed / 1000:.1f}k tokens/s"
+    if row["idle"] >= IDLE:
+        text += f", no signal for {int(row['idle'])} steps"
+    progress.report(step, text, watch.seconds_left(progress.steps))
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """One row a step, nine significant digits, so that equal runs give equal bytes."""
+
+    def write_rows(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
+            table.writeheader()
+            table.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in rows)
+
+    write_atomically(path, write_rows)

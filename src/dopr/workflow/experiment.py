@@ -1,0 +1,279 @@
+"""What the Snakefile knows of the experiment: its jobs, its runs, and the housekeeping around them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from dopr.config.config_files import ConfigFiles
+from dopr.config.schema import Config
+from dopr.data.public import at_hand
+from dopr.data.sources import mirror_of
+from dopr.errors import UserError
+from dopr.files import write_text
+from dopr.models.gguf.place import locate
+from dopr.workflow.preflight import check_packages, check_states, open_config
+from dopr.workflow.rule_params import RuleParams
+
+STATE = Path("results/state")
+EVALUATED = Path("results/evaluate")
+RECORD = "acc_step_500.json"
+LOCK = Path(".snakemake/dopr.lock")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The checked configuration, its jobs, and the file that jobs read it from: named by its content, so that a later
+    change cannot reach a job of this run."""
+
+    config: Config
+    rule_params: RuleParams
+    config_path: Path
+
+    @property
+    def complexity_pools(self) -> list[str]:
+        """The pools of the sample-complexity figure."""
+        return self.config.complexity.pools
+
+    def base_named(self, name: str) -> str:
+        """The starting policy whose folder has a name."""
+        base = self.config.base
+        given = base.local if base.local and not base.converted else None
+        return given or f"results/base/{name}"
+
+    @property
+    def gguf_file(self) -> str:
+        """The GGUF file that the starting policy is read from."""
+        return str(locate(self.config.base.model or ""))
+
+    def compared_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the comparison."""
+        for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
+
+    @property
+    def model(self) -> str:
+        """The starting policy's name on the hub, of a paper's overlay; else nothing is comparable with the papers."""
+        base = self.config.base
+        return base.model if self.config.ablation and base.model and not base.converted else ""
+
+    def comparable_on_disk(self) -> list[str]:
+        """Completions to be shown beside published numbers: absolute, so that no rule remakes them."""
+        runs = self.compared_runs() if self.model else []
+        return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
+
+    def comparable_options(self) -> str:
+        """The options that name the starting policy and those runs."""
+        runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
+        return options({"--model": [self.model], "--runs": runs}) if runs else ""
+
+    @property
+    def costs(self) -> list[str]:
+        """What accuracy is drawn against; where jobs ask for GPUs, their seconds and not the processor's."""
+        return ["rollouts", "tokens", "gpu_seconds" if self.config.hardware.gpus else "cpu_seconds", "wall_seconds"]
+
+    def saving_options(self) -> str:
+        """The reference that savings are measured against, and the targets until which."""
+        return options({"--reference": [self.config.reference], "--targets": self.config.evaluate.targets})
+
+    def record_at_hand(self) -> list[str]:
+        """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
+        path = at_hand(RECORD, mirror_of(self.config.data))
+        return [str(path)] if path else []
+
+    def acquiring(self) -> list[str]:
+        """The methods whose selector logs volatility and exploration."""
+        return [method for method in self.config.methods if self.rule_params.recipe(method).selector == "dopr"]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether every run of the comparison and of the sample-complexity figure was evaluated."""
+        runs = [*self.compared_runs(), *self.complexity_runs()]
+        return all((EVALUATED / run / "completions.parquet").is_file() for run in runs)
+
+    @property
+    def profiled_pools(self) -> list[str]:
+        """The pools that are profiled: all or none, as a method of the comparison or the bounds read their history."""
+        bounds = bool(self.complexity_pools) and not self.config.ablation
+        read = bounds or any(map(self.rule_params.needs_history, self.config.methods))
+        return self.config.pools if read else []
+
+    @property
+    def profiled(self) -> bool:
+        """Whether every pool is that should be."""
+        return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.profiled_pools)
+
+    def validated_runs(self) -> list[str]:
+        """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
+        return list(self.compared_runs()) if self.config.evaluate.checkpoint == "best_on_validation" else []
+
+    def complexity_prompts(self) -> list[str]:
+        """PROMPTS=METHOD of each point of the sample-complexity figure."""
+        return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
+
+    def bound_options(self, axis: Literal["rollout", "prompt"]) -> str:
+        """The option that names the bounds of an axis; quoted, as names hold question marks."""
+        bounds = self.config.complexity.bounds
+        names = bounds.rollouts if axis == "rollout" else bounds.prompts
+        return options({f"--{axis}-bounds": [shlex.quote(name) for name in names]})
+
+    def complexity_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the sample-complexity figure."""
+        methods = self.config.complexity.methods.values()
+        for pool, method, seed in product(self.complexity_pools, methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
+
+    def seed_batches(self) -> Iterator[list[str]]:
+        """The seeds that share a job, of the comparison and of the learning-rate search."""
+        extra = [seed for seed in self.config.tune.seeds if seed not in self.config.seeds]
+        for seeds in (self.config.seeds, extra):
+            for batch in batched(seeds, self.config.seeds_per_job):
+                yield [str(seed) for seed in batch]
+
+    def compared_options(self) -> str:
+        """The options that name the comparison."""
+        config = self.config
+        return options({"--pools": config.pools, "--methods": config.methods, "--seeds": config.seeds})
+
+    def ratio_runs(self) -> Iterator[str]:
+        """POOL/METHOD/SEED of every run of the comparison by reuse and selection."""
+        pools = [pool for members in self.config.ratio.panels.values() for pool in members]
+        for pool, method, seed in product(pools, self.config.methods, self.config.seeds):
+            yield f"{pool}/{method}/{seed}"
+
+    def ratio_options(self) -> str:
+        """The options of the comparison by reuse and selection."""
+        config = self.config
+        named: dict[str, Sequence[object]] = {
+            "--panels": [
+                f"{name.replace(' ', '_')}={','.join(members)}" for name, members in config.ratio.panels.items()
+            ],
+            "--methods": config.methods,
+            "--seeds": config.seeds,
+            "--reference": [config.reference],
+            "--controls": [f"{method}={self._control(method)}" for method in config.methods],
+            "--drawn": config.ratio.drawn or config.methods,
+            "--targets": config.evaluate.targets,
+        }
+        return options(named)
+
+    def _control(self, method: str) -> str:
+        ratio = self.config.ratio
+        return ratio.control_reuse if self.rule_params.recipe(method).reuse else ratio.control
+
+    def table_options(self) -> str:
+        """The tables' options beyond pools, methods and seeds."""
+        evaluate, groups = self.config.evaluate, self.config.data.benchmarks
+        named: dict[str, Sequence[object]] = {
+            "--reference": [self.config.reference],
+            "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
+            "--targets": evaluate.targets,
+            "--pass-at": evaluate.pass_at,
+            "--checkpoint": [evaluate.checkpoint],
+            "--history-methods": [method for method in self.config.methods if self.rule_params.needs_history(method)],
+        }
+        return options(named)
+
+    def tuning_runs(self) -> Iterator[str]:
+        """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
+        tune = self.config.tune
+        pools = tune.pools or self.config.pools
+        for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
+            yield f"{pool}/{method}@{rate}/{seed}"
+
+    def start(self, jobs_run_here: bool) -> None:
+        """Prepare for the first job: write the configuration for the jobs and lock this folder against another run.
+
+        A dry run does not come here, so it writes nothing and may plan for another machine.
+
+        Args:
+            jobs_run_here: Jobs run in this environment, and not in one of envs/, whose packages cannot be looked for
+                from here.
+
+        Raises:
+            SystemExit: After one line, if a package is missing or another Snakemake runs in this folder.
+        """
+        try:
+            if jobs_run_here:
+                check_packages(self.config)
+            take_lock()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        write_text(self.config_path, self.config.model_dump_json(indent=1))
+
+    def sweep(self) -> None:
+        """Delete other configurations, and the working state of runs whose outputs are complete."""
+        for path in self.config_path.parent.iterdir():
+            if path != self.config_path:
+                path.unlink()
+        for finished in sorted(STATE.glob("**/job.json")):
+            output = Path("results") / finished.parent.relative_to(STATE) / "provenance.json"
+            if output.is_file() and output.stat().st_mtime >= finished.stat().st_mtime:
+                shutil.rmtree(finished.parent)
+
+
+def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) -> Experiment:
+    """Check a configuration before any job; a mistake in it is one line and exit code 1.
+
+    Args:
+        raw: What Snakemake merged.
+        files: The files it was merged from.
+        main: Whether this process runs the workflow, and not one job of it on a node of a cluster.
+    """
+    try:
+        config = open_config(raw, files, main)
+        jobs = RuleParams(config)
+        check_states(config, jobs, STATE)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    return Experiment(config, jobs, named_config(config))
+
+
+def options(named: Mapping[str, Sequence[object]]) -> str:
+    """Command-line options with their values."""
+    return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in named.items())
+
+
+def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Consecutive slices of at most `size` values."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def named_config(config: Config) -> Path:
+    """Name the resolved configuration's file by its hash, and tell the jobs that name.
+
+    They get it from their environment: as a parameter or input of the rules, any change would rerun them all.
+    """
+    text = config.model_dump_json(indent=1)
+    path = Path("results/configs") / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    os.environ["DOPR_CONFIG"] = str(path)
+    return path
+
+
+def take_lock() -> None:
+    """Lock this folder until this process ends.
+
+    Snakemake's own lock outlives a killed Snakemake, and the next run would ask the user to unlock; profiles/ turn it
+    off.
+
+    Raises:
+        UserError: Another process holds the lock.
+    """
+    LOCK.parent.mkdir(exist_ok=True)
+    descriptor = os.open(LOCK, os.O_CREAT | os.O_WRONLY)  # a number: nothing closes it before the process ends
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError("another Snakemake runs in this folder: wait for it, or stop it") from None

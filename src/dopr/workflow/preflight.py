@@ -1,0 +1,264 @@
+"""Checks made before any job starts: whatever can be known to fail later, fails now, in one line."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dopr.bounds.bound import find_bound
+from dopr.config.config_files import BASE, ConfigFiles
+from dopr.config.schema import HUB, Config, WarmStart
+from dopr.data.families import EMBEDDED, KNOWN, find
+from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
+from dopr.data.splits import families_of, held_out, prompt_pool, questions_of
+from dopr.data.templates import OWN, make_template
+from dopr.errors import ConfigError, UserError
+from dopr.files import DataError, read_json
+from dopr.models.gguf.place import locate
+from dopr.models.kinds import check_config
+from dopr.models.model_folder import check_folder, context_of, read_shape
+from dopr.plugins import load_function
+from dopr.runtime.run_state import check_same_job
+from dopr.selection.selector import check_options
+from dopr.workflow.rule_params import RuleParams
+
+
+def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: bool = True) -> Config:
+    """The configuration, checked against everything a job will need.
+
+    files: those it was merged from. main: see dopr.workflow.experiment.open_experiment; processes that are not the main
+    one check what is quickly checked.
+
+    Raises:
+        ConfigError: it cannot be run; names the file, the key, the value and the fix.
+    """
+    config = Config.parse(raw, files)
+    with (files or ConfigFiles({BASE: raw})).naming():
+        check_selectors(config)
+        check_rewards(config)
+        check_families(config)
+        check_warm_start(config)
+        check_data(config)
+        check_base(config)
+        if main:
+            check_base_kind(config)
+        check_evaluation_tokens(config)
+        check_engine(config)
+        check_bounds(config)
+        check_methods(config)
+    return config
+
+
+def check_selectors(config: Config) -> None:
+    """Every recipe's selector exists and takes its options."""
+    for name, recipe in config.recipes.items():
+        try:
+            check_options(recipe.selector, recipe.options)
+        except ValueError as error:
+            raise ConfigError(f"recipes.{name}: {error}") from None
+
+
+def check_rewards(config: Config) -> None:
+    """Reward functions of the user's own can be loaded."""
+    trained = [(f"recipes.{name}.reward.function", recipe.reward.function) for name, recipe in config.recipes.items()]
+    evaluated = [("evaluate.reward", name) for name in config.evaluate.functions(config.evaluated).values()]
+    for key, function in trained + evaluated:
+        if function:
+            try:
+                load_function(function)
+            except UserError as error:
+                raise ConfigError(f"{key}: {error}") from None
+
+
+def check_families(config: Config) -> None:
+    """Every task family named anywhere exists."""
+    named = {"data.benchmarks": families_of(config.data)}
+    for name, pool in config.data.pools.items():
+        named[f"data.pools.{name}.families"] = [*pool.families, pool.zero_signal_family]
+    if config.base.model is None:
+        named |= warm_start_families(config.base.warm_start)
+    for key, families in named.items():
+        for family in families:
+            try:
+                find(family, EMBEDDED if key.startswith("base.") else KNOWN)
+            except ValueError as error:
+                sources = (
+                    f"; known sources are {', '.join(sources_of(config.data))}" if key == "data.benchmarks" else ""
+                )
+                raise ConfigError(f"{key}: {error}{sources}") from None
+
+
+def warm_start_families(warm_start: WarmStart) -> dict[str, list[str]]:
+    """The task families that the embedded policy's making names, by key."""
+    return {
+        "base.warm_start.gate_family": [warm_start.gate_family],
+        "base.warm_start.skill_families": list(warm_start.skill_families),
+        "base.warm_start.habit_families": list(warm_start.habit_families),
+    }
+
+
+def check_warm_start(config: Config) -> None:
+    """The embedded policy, where it is the one in use, can be made and can read its prompts."""
+    warm_start = config.base.warm_start
+    if config.base.model is not None:
+        return
+    styled = [*warm_start.habit_styles]
+    for family in warm_start.habit_families:
+        if family.rstrip("123456789") not in styled:
+            raise ConfigError(f"base.warm_start.habit_styles: has no entry for {family}; add one")
+    if warm_start.hidden_size % (2 * warm_start.heads):
+        raise ConfigError(
+            f"base.warm_start.heads: {warm_start.heads} heads do not divide hidden_size "
+            f"{warm_start.hidden_size} into even parts"
+        )
+    if config.rollout.max_new_tokens >= warm_start.max_length:
+        raise ConfigError(
+            f"rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit "
+            f"base.warm_start.max_length {warm_start.max_length}"
+        )
+    if warm_start.gate_family not in families_of(config.data):
+        raise ConfigError(f"base.warm_start.gate_family: {warm_start.gate_family!r} is no benchmark")
+    if config.prompt.template != "plain":
+        raise ConfigError(
+            f"prompt.template: the embedded policy reads plain prompts, not {config.prompt.template}; give base.model"
+        )
+
+
+def check_data(config: Config) -> None:
+    """Families have as many questions as are asked for; sources and the template exist, and so do local files."""
+    data = config.data
+    try:
+        test, validation = held_out(data)
+        for name, pool in data.pools.items():
+            if pool.source is None:
+                prompt_pool(name, pool, data.seed, questions_of(test, validation))
+        if config.prompt.template != OWN:
+            make_template(config.prompt, None)
+        for name in used_sources(data):
+            check_source(name, source_named(data, name), mirror_of(data))
+    except DataError as error:
+        raise ConfigError(f"{error}") from None
+    except ValueError as error:
+        raise ConfigError(f"data: {error}") from None
+
+
+def check_base(config: Config) -> None:
+    """A given model is a folder with a checkpoint of a supported kind, or a GGUF file; whether what is in such a file
+    is supported, the converting job says, and of a model on the hub, the fetching job."""
+    base = config.base
+    if base.model is None or base.fetched:
+        return
+    if base.converted:
+        locate(base.model)
+        return
+    folder = Path(base.model)
+    if not folder.is_dir() and HUB.match(base.model):
+        raise ConfigError(
+            f"base.model: there is no folder {folder}; a model of the hub needs base.revision, its commit"
+        )
+    try:
+        check_folder(folder)
+    except DataError as error:
+        raise ConfigError(f"base.model: {error}") from None
+    context = context_of(read_shape(folder))
+    if context is not None and context <= config.rollout.max_new_tokens:
+        raise ConfigError(
+            f"rollout.max_new_tokens: {config.rollout.max_new_tokens} does not fit the context of {context} of {folder}"
+        )
+
+
+def check_base_kind(config: Config) -> None:
+    """A given model is of a kind that transformers can load; of one on the hub, the fetching job says."""
+    if config.base.model and not config.base.fetched and not config.base.converted:
+        check_config(Path(config.base.model) / "config.json", "base.model")
+
+
+def check_evaluation_tokens(config: Config) -> None:
+    """What is generated in evaluation fits the starting policy's context."""
+    context: int | None = config.base.warm_start.max_length
+    if config.base.fetched or config.base.converted:
+        return
+    if config.base.model is not None:
+        context = context_of(read_shape(Path(config.base.model)))
+    if context is not None and config.evaluation_tokens >= context:
+        raise ConfigError(
+            f"evaluate.max_new_tokens: {config.evaluation_tokens} does not fit the model's context of "
+            f"{context}; lower it (the profile {config.evaluate.profile!r} may have set it)"
+        )
+
+
+def check_engine(config: Config) -> None:
+    """vLLM is opened once in a process, so each run has one of its own; it alone splits layers among processes."""
+    processes, together = config.hardware.processes, config.rollout.tensor_parallel
+    if together > 1 and config.rollout.engine != "vllm":
+        raise ConfigError(
+            f"rollout.tensor_parallel: {together} processes share a vllm, not a torch engine; set it to "
+            "1, or rollout.engine to vllm"
+        )
+    if processes % together:
+        raise ConfigError(
+            f"rollout.tensor_parallel: {together} does not divide the {processes} processes that train "
+            "together; change it or hardware.processes"
+        )
+    offloading = [name for name, recipe in config.recipes.items() if recipe.offload_optimizer]
+    if processes > 1 and offloading:
+        raise ConfigError(
+            f"recipes.{offloading[0]}.offload_optimizer: it is for one process, not for {processes}, which share the "
+            "optimiser already; set it to false"
+        )
+    if config.rollout.engine != "vllm":
+        return
+    if config.seeds_per_job > 1:
+        raise ConfigError(
+            f"seeds_per_job: {config.seeds_per_job} runs in one process cannot each open vllm; set it to 1"
+        )
+
+
+def check_packages(config: Config) -> None:
+    """What engine and adapters need is installed, where they are asked for."""
+    if config.rollout.engine == "vllm" and find_spec("vllm") is None:
+        raise ConfigError(
+            "rollout.engine: vllm is not installed here: pip install 'dopr[vllm]' on a GPU, or `make vllm` on a CPU "
+            "(docs/vllm.md); or set rollout.engine to torch"
+        )
+    for name, recipe in config.recipes.items():
+        if recipe.lora and find_spec("peft") is None:
+            raise ConfigError(f"recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'")
+
+
+def check_bounds(config: Config) -> None:
+    """Every bound of the sample-complexity figure can be loaded and takes its options."""
+    bounds = config.complexity.bounds
+    for key, names in {"rollouts": bounds.rollouts, "prompts": bounds.prompts}.items():
+        for name in names:
+            try:
+                find_bound(name)
+            except UserError as error:
+                raise ConfigError(f"complexity.bounds.{key}: {error}") from None
+
+
+def check_methods(config: Config) -> None:
+    """Every point of the sample-complexity figure is a method, where there is one."""
+    jobs = RuleParams(config)
+    for count, method in config.complexity.methods.items() if config.complexity.pools else ():
+        try:
+            jobs.recipe(method)
+        except ConfigError as error:
+            raise ConfigError(f"complexity.methods.{count}: {error}") from None
+
+
+def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
+    """Unfinished runs were started with this configuration: the recipe and limits, seed by seed.
+
+    Raises:
+        CheckpointError: one was not; names the folder and the key.
+    """
+    for found in sorted(folder.glob("*/**/job.json")):
+        stage, _, *method = found.parent.relative_to(folder).parts
+        job = read_json(found)
+        if stage != "profile" and not jobs.knows(method[0]):
+            continue  # of a method that was taken out of the configuration since
+        settings = jobs.profile() if stage == "profile" else jobs.train(method[0])
+        keys = settings.keys() - {"code"}
+        check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})

@@ -1,0 +1,160 @@
+"""What each rule is told: the part of the configuration its job depends on, and the hash of the code it runs.
+
+These are the rules' parameters. Snakemake reruns a job when they change, so a job depends on exactly what is here.
+Method names are looked up in `recipes`; two forms are derived: `top_N`, the complexity recipe on the N highest-ranked
+prompts, and `NAME@RATE`, a recipe with another learning rate (for tuning).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dopr.bounds.bound import place_of
+from dopr.config.config_files import ConfigFiles
+from dopr.config.recipe import Recipe
+from dopr.config.schema import Config
+from dopr.data.templates import OWN, make_template
+from dopr.errors import ConfigError, suggestion
+from dopr.files import read_json, sha256
+from dopr.models.gguf.place import locate
+from dopr.plugins import own_code
+from dopr.selection.selector import module_of, uses_history
+from dopr.workflow.code_hash import code_hash
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+TOP = re.compile(r"top_(\d+)$")
+Settings = dict[str, Any]
+
+
+class RuleParams:
+    """Parameters of every rule, for one configuration and the scripts in `scripts`."""
+
+    def __init__(self, config: Config, scripts: Path = SCRIPTS) -> None:
+        self.config = config
+        self.scripts = scripts
+
+    @classmethod
+    def load(cls, path: Path) -> RuleParams:
+        """The jobs of a resolved configuration."""
+        raw = read_json(path)
+        return cls(Config.parse(raw, ConfigFiles({str(path): raw})))
+
+    def recipe(self, method: str) -> Recipe:
+        """The recipe a method name stands for.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        name, _, rate = method.partition("@")
+        recipes = self.config.recipes
+        if top := TOP.match(name):
+            changes: Settings = {"selector": "one_shot", "options": {"top": int(top[1])}}
+            return recipes[self.config.complexity.recipe].model_copy(update=changes)
+        if name not in recipes:
+            raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
+        return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
+
+    def knows(self, method: str) -> bool:
+        """Whether a method name stands for a recipe."""
+        name = method.partition("@")[0]
+        return name in self.config.recipes or TOP.match(name) is not None
+
+    def needs_history(self, method: str) -> bool:
+        """Whether a method's selector reads the profile's history."""
+        recipe = self.recipe(method)
+        return uses_history(recipe.selector, recipe.options)
+
+    def data(self) -> Settings:
+        """Benchmarks and pools, how prompts are written, and the model they must fit."""
+        config = self.config
+        fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
+        return self._settings("data", data=config.data.model_dump(mode="json"), prompt=self._prompt(), fit=fit)
+
+    def base(self, seed: int) -> Settings:
+        """The starting policy of a warm-start seed."""
+        warm_start = self.config.base.warm_start.model_copy(update={"seed": seed}).model_dump(mode="json")
+        return self._settings("base", warm_start=warm_start, verify=self._verify())
+
+    def fetch(self) -> Settings:
+        """The download of a model of the hub, and the questions it must fit."""
+        base = self.config.base
+        return self._settings("fetch", model=base.model, revision=base.revision, fit=self._fit())
+
+    def convert(self) -> Settings:
+        """The model folder made of a GGUF file, known by its content."""
+        return self._settings("convert", gguf=sha256(locate(self.config.base.model or "")))
+
+    def profile(self) -> Settings:
+        """The profiling run: the same training loop with the profile's recipe and no snapshots."""
+        return self._training("profile_prompts", self.config.recipes[self.config.profile], [])
+
+    def train(self, method: str) -> Settings:
+        """A training run."""
+        return self._training("train", self.recipe(method), self.config.evaluated_rollouts)
+
+    def evaluate(self) -> Settings:
+        """The evaluation of any checkpoint."""
+        config = self.config
+        samples, temperature = config.evaluate.by_benchmark(config.evaluated)
+        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "prompt": self._prompt()}
+        engine = {
+            "engine": config.rollout.engine,
+            "kv_cache_gb": config.rollout.kv_cache_gb,
+            "enforce_eager": config.rollout.enforce_eager,
+            "attn_implementation": config.base.attn_implementation,
+        }
+        rewards = {
+            benchmark: {"function": name, "sha256": own_code(name)}
+            for benchmark, name in config.evaluate.functions(config.evaluated).items()
+        }
+        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, **engine, rewards=rewards)
+
+    def tune(self) -> Settings:
+        """The learning-rate search's summary."""
+        return self._settings("tune", targets=self.config.evaluate.targets)
+
+    def code(self, script: str) -> str:
+        """The code hash of a rule whose settings are plain options."""
+        return code_hash(self.scripts / f"{script}.py")
+
+    def bounds(self, script: str) -> Settings:
+        """The code of a rule that draws or lists bounds, with that of each bound: a module, or a file of one's own."""
+        bounds = self.config.complexity.bounds
+        places = [place_of(name) for name in [*bounds.rollouts, *bounds.prompts]]
+        own = {place: code for place in places if (code := own_code(place))}
+        return self._settings(script, *(place.rpartition(":")[0] for place in places if place not in own), **own)
+
+    def _training(self, script: str, recipe: Recipe, snapshots: list[int]) -> Settings:
+        config, own = self.config, own_code(recipe.reward.function or "")
+        reach = [rollouts for rollouts in snapshots if rollouts <= recipe.steps * recipe.rollouts_per_step]
+        steps = {-(-rollouts // recipe.rollouts_per_step) for rollouts in reach} | {recipe.steps}
+        return self._settings(
+            script,
+            module_of(recipe.selector),
+            **({"reward_file": own} if own else {}),
+            recipe=recipe.model_dump(mode="json"),
+            rollout=config.rollout.model_dump(mode="json"),
+            verify=self._verify(),
+            prompt=self._prompt(),
+            attn_implementation=config.base.attn_implementation,
+            checkpoint_every=config.checkpoint_every,
+            snapshot_steps=sorted(steps) if snapshots else [],
+        )
+
+    def _fit(self) -> Settings:
+        return {"max_new_tokens": self.config.rollout.max_new_tokens}
+
+    def _prompt(self) -> Settings:
+        """How prompts are written, with the template's hash; that of a model's own is known to the data job alone."""
+        style = self.config.prompt
+        found = {} if style.template == OWN else make_template(style, None).describe()
+        return {**style.model_dump(mode="json"), **found}
+
+    def _verify(self) -> Settings:
+        """The grader without its number of workers, which changes no verdict."""
+        return self.config.verify.model_dump(mode="json", exclude={"workers"})
+
+    def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
+        return {**values, "code": code_hash(self.scripts / f"{script}.py", *modules)}

@@ -1,0 +1,127 @@
+"""The code hash: what changes it, and for which rule, on a copy of the package that is edited for real."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from dopr.workflow import code_hash as module
+from dopr.workflow.code_hash import PACKAGE, closure, code_hash
+from dopr.workflow.rule_params import SCRIPTS, RuleParams
+
+STAGES = ("data", "base", "profile", "train", "evaluate")
+
+
+def codes(jobs: RuleParams, method: str) -> dict[str, str]:
+    """The hash of each stage."""
+    told = {"train": method, "base": 0}  # what a stage's jobs differ by
+    return {stage: getattr(jobs, stage)(*[told[stage]] if stage in told else [])["code"] for stage in STAGES}
+
+
+@pytest.fixture
+def edited(config, tmp_path, monkeypatch):
+    """The stages whose hash differs in a copy of the package and scripts in which one file is edited."""
+
+    def stages(name: str, added: str = "", old: str = "", new: str = "", method: str = "grpo") -> set[str]:
+        before = codes(RuleParams(config), method)
+        shutil.copytree(PACKAGE, tmp_path / "dopr", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(SCRIPTS, tmp_path / "scripts")
+        text = (tmp_path / name).read_text()
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new, 1) + added)
+        monkeypatch.setattr(module, "PACKAGE", tmp_path / "dopr")
+        after = codes(RuleParams(config, tmp_path / "scripts"), method)
+        return {stage for stage in STAGES if before[stage] != after[stage]}
+
+    return stages
+
+
+CODE = "\nUNUSED = 1\n"
+
+
+def test_every_stage_has_a_hash_of_its_own(config):
+    found = codes(RuleParams(config), "grpo")
+    assert len(set(found.values())) == len(STAGES)
+    assert all(len(value) == 16 and set(value) <= set("0123456789abcdef") for value in found.values())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"name": "dopr/training/train.py", "added": "\n# a comment\n"},
+        {"name": "dopr/training/train.py", "old": '"""The training loop', "new": '"""Another docstring'},
+        {"name": "dopr/training/train.py", "old": '    """Sample, grade and reward', "new": '    """Another docstring'},
+        {"name": "dopr/training/train.py", "old": "    recipe, watch = ", "new": "    recipe, watch =   "},
+        {"name": "dopr/selection/dopr.py", "old": '    """The `count` best', "new": '    """Another docstring'},
+        {"name": "scripts/train.py", "added": "\n\n\n# the end\n"},
+    ],
+)
+def test_comments_docstrings_and_layout_change_nothing(edited, edit):
+    assert edited(**edit, method="dopr") == set()
+
+
+@pytest.mark.parametrize(
+    ("edit", "stages"),
+    [
+        ("dopr/training/train.py", {"profile", "train"}),
+        ("dopr/training/loss.py", {"profile", "train"}),
+        ("dopr/selection/uniform.py", {"profile", "train"}),
+        ("dopr/evaluation/evaluate.py", {"evaluate"}),
+        ("dopr/rollout/cache.py", {"base", "profile", "train", "evaluate"}),
+        ("dopr/data/arithmetic.py", {"data", "base"}),
+        ("dopr/data/splits.py", {"data"}),
+        ("dopr/profiling/profile.py", {"profile"}),
+        ("dopr/files.py", set(STAGES)),
+        ("dopr/figures/curves.py", set()),
+        ("dopr/config/schema.py", set()),
+        ("scripts/train.py", {"train"}),
+    ],
+)
+def test_an_edit_changes_the_stages_that_run_the_code_and_no_other(edited, edit, stages):
+    assert edited(edit, CODE) == stages
+
+
+def test_a_changed_number_is_a_change(edited):
+    found = edited("dopr/rollout/torch_engine.py", old="KEEP_SHARE = 0.75", new="KEEP_SHARE = 0.76")
+    assert found == {"base", "profile", "train", "evaluate"}
+
+
+@pytest.mark.parametrize(("method", "stages"), [("dopr", {"train"}), ("grpo", set()), ("one_shot", set())])
+def test_a_selector_changes_only_the_jobs_that_name_it(edited, method, stages):
+    assert edited("dopr/selection/dopr.py", CODE, method=method) == stages
+
+
+def test_what_a_selector_imports_belongs_to_it():
+    history = "dopr.selection.parts.historical_variance"
+    assert history in closure(SCRIPTS / "train.py", "dopr.selection.one_shot")
+    assert history not in closure(SCRIPTS / "train.py", "dopr.selection.uniform")
+
+
+def test_the_closure_follows_imports_that_follow_imports_and_survives_a_circle(tmp_path, monkeypatch):
+    package = tmp_path / "dopr"
+    package.mkdir()
+    for name, text in {
+        "__init__": "",
+        "a": "from dopr.b import x",
+        "b": "import dopr.c",
+        "c": "from dopr import a\nimport os",
+        "d": "",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    (tmp_path / "script.py").write_text("def main():\n    from dopr.a import y\n")
+    monkeypatch.setattr(module, "PACKAGE", package)
+    assert closure(tmp_path / "script.py") == {"dopr", "dopr.a", "dopr.b", "dopr.c"}
+
+
+def test_no_stage_that_trains_or_samples_depends_on_code_that_draws_or_tracks_the_comparison():
+    for script in ("data", "base", "profile_prompts", "train", "evaluate"):
+        found = closure(SCRIPTS / f"{script}.py")
+        assert not {
+            name for name in found if name.startswith(("dopr.figures", "dopr.tables", "dopr.analysis.statistics"))
+        }
+
+
+def test_the_order_of_extra_modules_does_not_matter():
+    modules = ("dopr.selection.dopr", "dopr.selection.uniform")
+    assert code_hash(SCRIPTS / "train.py", *modules) == code_hash(SCRIPTS / "train.py", *modules[::-1])

@@ -1,0 +1,105 @@
+"""Which file a wrong key comes from, when several are merged: the last one that holds it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from dopr.config.config_files import ConfigFiles, holds
+from dopr.config.schema import ConfigError
+from dopr.files import DataError
+from dopr.workflow.preflight import open_config
+from project import ROOT
+
+
+@pytest.fixture
+def files(shipped: dict) -> ConfigFiles:
+    """The shipped configuration under two overlays."""
+    first = {"evaluate": {"samples": 2}, "recipes": {"mine_0.1": {"like": "dopr", "steps": 3}}}
+    return ConfigFiles({"config.yaml": shipped, "first.yaml": first, "second.yaml": {"evaluate": {"samples": 3}}})
+
+
+def refusal(shipped: dict, overlay: dict) -> str:
+    """What is said of a mistake in an overlay, as Snakemake hands it on."""
+    files = ConfigFiles({"config.yaml": shipped, "mine.yaml": overlay})
+    raw = copy.deepcopy(shipped)
+    update_config(raw, overlay)
+    with pytest.raises(ConfigError) as caught:
+        open_config(raw, files)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "named"),
+    [
+        ("evaluate.samples: x", "second.yaml: evaluate.samples: x"),
+        ("evaluate.targets.0: x", "config.yaml: evaluate.targets.0: x"),  # a list lies where its beginning does
+        ("complexity.methods.4: x", "config.yaml: complexity.methods.4: x"),  # its keys are numbers
+        ("recipes.mine_0.1.steps: x", "first.yaml: recipes.mine_0.1.steps: x"),  # its name holds a dot
+        ("recipes.mine_0.1.options.window: x", "config.yaml: recipes.dopr.options.window: x"),
+        ("recipes.mine_0.1.loss.kl: x: y", "config.yaml: train.loss.kl: x: y"),
+        ("recipes.mine_0.1.selectr: x", "first.yaml: recipes.mine_0.1.selectr: x"),  # missing: where it should be
+        ("evaluate.nothing: x", "second.yaml: evaluate.nothing: x"),
+        ("nothing: x", "config.yaml: nothing: x"),
+        ("seeds repeat", "config.yaml: seeds repeat"),
+    ],
+)
+def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigFiles, problem: str, named: str) -> None:
+    assert files.named(problem) == named
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"trian": {}}, "mine.yaml: trian: unknown key; did you mean 'train'?"),
+        ({"train": {"epoch": 2}}, "mine.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
+        ({"rollout": {"temperature": -1}}, "mine.yaml: rollout.temperature: -1 is refused"),
+        ({"recipes": {"dopr": {"options": {"exploraton": 1}}}}, "mine.yaml: recipes.dopr: selector dopr has no option"),
+        ({"pools": ["hard"]}, "config.yaml: complexity.pools: 'easy' is not defined"),
+        ({"base": {"model": "/nowhere"}}, "mine.yaml: base.model: /nowhere is no model folder: config.json is missing"),
+        (
+            {"data": {"sources": {"exam": {"file": "gone.jsonl"}}, "benchmarks": {"mine": ["exam"]}}},
+            "mine.yaml: data.sources.exam.file: gone.jsonl: no such file",
+        ),
+        ({"evaluate": {"reward": "gone.py:f"}}, "mine.yaml: evaluate.reward: 'gone.py:f' cannot be loaded"),
+    ],
+)
+def test_a_mistake_in_an_overlay_is_named_with_the_overlay(shipped: dict, overlay: dict, message: str) -> None:
+    assert refusal(shipped, overlay).startswith(message)
+
+
+def test_files_are_merged_as_snakemake_merges_them(shipped: dict) -> None:
+    overlay = ROOT / "experiments/loss_terms.yaml"
+    raw = copy.deepcopy(shipped)
+    update_config(raw, yaml.safe_load(overlay.read_text()))
+    files = ConfigFiles.read([ROOT / "config.yaml", overlay], {"seeds": [7]})
+    assert files.merged() == {**raw, "seeds": [7]}
+    assert files.named("seeds: x") == "--config: seeds: x"
+
+
+def test_a_file_is_shown_from_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inside").mkdir()
+    for name in ("inside/mine.yaml", "yours.yaml"):
+        (tmp_path / name).write_text("seeds: [1]\n")
+    monkeypatch.chdir(tmp_path / "inside")
+    files = ConfigFiles.read([tmp_path / "inside/mine.yaml", tmp_path / "yours.yaml"])
+    assert list(files.contents) == ["mine.yaml", str(tmp_path / "yours.yaml")]
+
+
+def test_what_is_no_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent.yaml: no such file"):
+        ConfigFiles.read([tmp_path / "absent.yaml"])
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(DataError, match=r"list.yaml: holds no keys and values"):
+        ConfigFiles.read([tmp_path / "list.yaml"])
+
+
+def test_a_key_below_what_is_no_mapping_is_not_held() -> None:
+    assert holds({"a": {"b.c": {"d": None}}}, "a.b.c.d")
+    assert not holds({"a": 3}, "a.b")
+    assert not holds({"ab": 3}, "a")
