@@ -21,6 +21,16 @@ def more(least):
     return lambda wildcards, attempt: least * attempt
 
 
+def counts(code):
+    """An input that names the code a job runs: other code is a reason to run it again, unless finished work is kept."""
+    return code if experiment.config.code_policy == "restart" else ancient(code)
+
+
+def training_code_of(wildcards):
+    """The file with the hash of a method's code."""
+    return experiment.code_path("train", experiment.rule_params.recipe(wildcards.method).selector)
+
+
 def base_of(wildcards):
     """The starting policy of a pool."""
     return experiment.config.base_of(wildcards.pool)
@@ -36,3 +46,18 @@ def history_of(wildcards):
     if experiment.rule_params.needs_history(wildcards.method):
         return [f"results/profile/{wildcards.pool}/history.json"]
     return []
+
+
+def base_files_of(wildcards):
+    """The files of a local model, which may change inside its folder."""
+    return experiment.base_files
+
+
+rule code:
+    output:
+        "results/code/{script}/{selector}.txt",
+    localrule: True
+    params:
+        code=lambda wildcards: experiment.rule_params.code(wildcards.script, wildcards.selector),
+    shell:
+        "echo {params.code} > {output:q}"

@@ -2,6 +2,8 @@ rule evaluate_base:
     input:
         questions="results/data/{split}.jsonl",
         base=lambda wildcards: experiment.base_named(wildcards.base),
+        code=counts(experiment.code_path("evaluate")),
+        weights=base_files_of,
     output:
         "results/base_completions/{base}/{split}.parquet",
     log:
@@ -35,6 +37,7 @@ for batch in experiment.seed_batches():
                 ),
                 questions=f"results/data/{split}.jsonl",
                 base=base_completions_of(split),
+                code=counts(experiment.code_path("evaluate")),
             output:
                 expand(f"results/{folder}/{{{{pool}}}}/{{{{method}}}}/{{seed}}/completions.parquet", seed=batch),
             log:

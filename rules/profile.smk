@@ -3,6 +3,10 @@ rule profile:
         pool="results/data/{pool}.jsonl",
         base=base_of,
         store=ancient("results/store.json"),
+        code=counts(
+            experiment.code_path("profile_prompts", experiment.config.recipes[experiment.config.profile].selector)
+        ),
+        weights=base_files_of,
     output:
         history="results/profile/{pool}/history.json",
         ranking="results/profile/{pool}/ranking.csv",

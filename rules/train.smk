@@ -10,6 +10,8 @@ for batch in experiment.seed_batches():
             base=base_of,
             store=ancient("results/store.json"),
             history=history_of,
+            code=counts(training_code_of),
+            weights=base_files_of,
         output:
             expand(
                 "results/train/{{pool}}/{{method}}/{seed}/{file}",

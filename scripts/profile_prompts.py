@@ -29,7 +29,14 @@ def main() -> None:
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
     jobs = RuleParams.load(args.pop("config"))
-    job = TrainingJob(phase="profile", settings=jobs.profile(), history=None, **args)
+    job = TrainingJob(
+        phase="profile",
+        settings=jobs.profile(),
+        code=jobs.code_hashes("profile_prompts", jobs.config.recipes[jobs.config.profile].selector),
+        on_code_change=jobs.config.code_policy,
+        history=None,
+        **args,
+    )
     with use_gpus(jobs.config.hardware) as device:
         first = run_all([job], jobs.config.verify.workers, device, jobs.config.hardware.held(device))
     if not first:

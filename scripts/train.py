@@ -34,6 +34,8 @@ def main() -> None:
             phase="train",
             seed=seed,
             settings=settings,
+            code=jobs.code_hashes("train", settings["recipe"]["selector"]),
+            on_code_change=jobs.config.code_policy,
             pool=args.pool,
             base=args.base,
             history=args.history,

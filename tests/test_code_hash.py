@@ -13,10 +13,16 @@ from dopr.workflow.rule_params import SCRIPTS, RuleParams
 STAGES = ("data", "base", "profile", "train", "evaluate")
 
 
-def codes(jobs: RuleParams, method: str) -> dict[str, str]:
+def codes(params: RuleParams, method: str) -> dict[str, str]:
     """The hash of each stage."""
-    told = {"train": method, "base": 0}  # what a stage's jobs differ by
-    return {stage: getattr(jobs, stage)(*[told[stage]] if stage in told else [])["code"] for stage in STAGES}
+    profile, train = params.config.recipes[params.config.profile].selector, params.recipe(method).selector
+    return {
+        "data": params.data()["code"],
+        "base": params.base(0)["code"],
+        "profile": params.code("profile_prompts", profile),
+        "train": params.code("train", train),
+        "evaluate": params.code("evaluate"),
+    }
 
 
 @pytest.fixture
@@ -74,7 +80,8 @@ def test_comments_docstrings_and_layout_change_nothing(edited, edit):
         ("dopr/profiling/profile.py", {"profile"}),
         ("dopr/files.py", set(STAGES)),
         ("dopr/figures/curves.py", set()),
-        ("dopr/config/schema.py", set()),
+        ("dopr/config/recipe.py", {"base", "profile", "train", "evaluate"}),
+        ("dopr/workflow/rule_params.py", set()),
         ("scripts/train.py", {"train"}),
     ],
 )

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dopr.workflow.experiment import LOCK
-from project import SMOKE, Project, edit, kill, wait_for
+from project import SMOKE, Project, edit, kill, rules_in, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -66,19 +66,31 @@ def test_the_report_holds_every_figure_and_table(finished: Project) -> None:
         ("figures/profile.py", "EXTRA = 1", {"profile_figure"}, {"train", "tables", "curves"}),
         ("selection/random_one.py", "EXTRA = 1", {"train", "evaluate"}, {"profile", "base"}),
         ("selection/max_variance.py", "EXTRA = 1", set(), {"train", "evaluate"}),
-        ("train.py", "EXTRA = 1", {"profile", "train"}, {"base", "data"}),
-        ("evaluate.py", "EXTRA = 1", {"evaluate"}, {"train", "profile"}),
-        ("train.py", "# A comment.", set(), {"train", "profile"}),
+        ("training/train.py", "EXTRA = 1", {"profile", "train"}, {"base", "data"}),
+        ("evaluation/evaluate.py", "EXTRA = 1", {"evaluate"}, {"train", "profile"}),
+        ("training/train.py", "# A comment.", set(), {"train", "profile"}),
     ],
 )
 def test_an_edit_reruns_the_stages_that_use_it_and_no_other(
     edited: Project, name: str, added: str, rerun: set[str], untouched: set[str]
 ) -> None:
-    with (edited.folder / "src/dopr" / name).open("a") as file:
-        file.write(f"\n{added}\n")
+    path = edited.folder / "src/dopr" / name
+    path.write_text(f"{path.read_text()}\n{added}\n")
     planned = edited.planned(*SMOKE)
     assert rerun <= planned
     assert not untouched & planned
+
+
+@pytest.mark.parametrize("policy", ["stop", "continue"])
+def test_finished_runs_of_other_code_are_kept_where_they_must_not_be_lost(edited: Project, policy: str) -> None:
+    path = edited.folder / "src/dopr/training/train.py"
+    path.write_text(f"{path.read_text()}\nEXTRA = 1\n")
+    code, output = edited.snakemake("-n", "--quiet", "progress", *SMOKE, "--config", f"on_code_change={policy}")
+    assert code == 0, output
+    assert rules_in(output) <= {"code"}
+    assert re.search(
+        r"^kept: 16 finished runs of other code, such as results/train/easy/grpo/0; ", output, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(

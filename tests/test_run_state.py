@@ -12,7 +12,9 @@ import torch
 from dopr.files import read_json
 from dopr.runtime.run_state import CheckpointError, RunState, check_same_job, flatten
 
-JOB = {"recipe": {"clip": 0.2, "betas": [0.9, 0.99], "reuse": None}, "seed": 3, "code": "aa"}
+JOB = {"recipe": {"clip": 0.2, "betas": [0.9, 0.99], "reuse": None}, "seed": 3}
+CODE = {"dopr.a": "1", "dopr.b": "2"}
+OTHER = {"dopr.a": "1", "dopr.b": "3", "dopr.c": "4"}
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def names(state: RunState) -> list[str]:
 
 def progress(state: RunState) -> None:
     """What a stopped run leaves: a checkpoint, a part of the ledger and a snapshot."""
-    state.claim(JOB)
+    state.claim(JOB, CODE, "stop")
     state.save(4, {"metrics": [1.0]})
     (state.folder / "ledger").mkdir()
     (state.folder / "ledger" / "00000004.parquet").write_bytes(b"rows")
@@ -81,7 +83,7 @@ def test_of_two_checkpoints_the_newer_one_counts(state):
 def test_the_same_job_goes_on_with_what_is_there(state):
     progress(state)
     before = names(state)
-    state.claim(JOB)
+    state.claim(JOB, CODE, "stop")
     assert names(state) == before
     assert state.load() == (4, {"metrics": [1.0]})
 
@@ -90,7 +92,7 @@ def test_another_configuration_is_refused_with_the_key_and_both_values_and_nothi
     progress(state)
     before = names(state)
     with pytest.raises(CheckpointError) as caught:
-        state.claim({**JOB, "recipe": {**JOB["recipe"], "clip": 0.3}})
+        state.claim({**JOB, "recipe": {**JOB["recipe"], "clip": 0.3}}, CODE, "restart")
     message = str(caught.value)
     assert message.startswith(f"{state.folder}: this checkpoint was written with recipe.clip = 0.2, now it is 0.3; ")
     assert "delete the folder to start over" in message
@@ -101,17 +103,46 @@ def test_another_configuration_is_refused_with_the_key_and_both_values_and_nothi
 
 def test_other_code_starts_over_and_says_so(state, capsys):
     progress(state)
-    state.claim({**JOB, "code": "bb"})
-    assert names(state) == ["job.json"]
-    assert read_json(state.folder / "job.json")["code"] == "bb"
+    assert state.claim(JOB, OTHER, "restart") == []
+    assert names(state) == ["code.json", "job.json"]
+    assert read_json(state.folder / "code.json") == {"modules": OTHER, "changes": []}
     assert "the code changed since this run was stopped; it starts over" in capsys.readouterr().err
 
 
 def test_another_configuration_with_other_code_is_still_refused(state):
     progress(state)
     with pytest.raises(CheckpointError, match="seed = 3, now it is 4"):
-        state.claim({**JOB, "seed": 4, "code": "bb"})
+        state.claim({**JOB, "seed": 4}, OTHER, "restart")
     assert state.load() == (4, {"metrics": [1.0]})
+
+
+def test_other_code_may_be_refused_with_the_modules_and_both_ways_on(state):
+    progress(state)
+    before = names(state)
+    with pytest.raises(CheckpointError) as caught:
+        state.claim(JOB, OTHER, "stop")
+    assert str(caught.value) == (
+        f"{state.folder}: the code of dopr.b, dopr.c changed since this run was stopped after step 4; "
+        "--config on_code_change=continue goes on from there, on_code_change=restart starts over"
+    )
+    assert names(state) == before
+    assert state.claim(JOB, CODE, "stop") == []
+
+
+def test_other_code_may_go_on_and_it_is_noted_for_good(state):
+    progress(state)
+    noted = [{"step": 4, "modules": ["dopr.b", "dopr.c"]}]
+    assert state.claim(JOB, OTHER, "continue") == noted
+    assert state.load() == (4, {"metrics": [1.0]})
+    assert state.claim(JOB, OTHER, "stop") == noted
+    state.save(6, {"metrics": []})
+    assert state.claim(JOB, CODE, "continue") == [*noted, {"step": 6, "modules": ["dopr.b", "dopr.c"]}]
+
+
+@pytest.mark.parametrize("policy", ["restart", "stop", "continue"])
+def test_before_the_first_checkpoint_there_is_nothing_to_lose(state, policy):
+    state.claim(JOB, CODE, policy)
+    assert state.claim(JOB, OTHER, policy) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +171,7 @@ def test_the_leftovers_of_killed_writes_are_swept(state):
     half = state.folder / ".step-00000008.4711.part"
     half.mkdir()
     (half / "state.pt").write_bytes(b"half")
-    state.claim(JOB)
+    state.claim(JOB, CODE, "stop")
     assert not half.exists()
     assert state.load() == (4, {"metrics": [1.0]})
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +98,9 @@ def sha256(path: Path) -> str:
     """The hash of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(hashes: Mapping[str, str]) -> str:
+    """Return one hash of several, by name; 16 hex digits."""
+    text = "".join(f"{name}\0{value}\n" for name, value in hashes.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

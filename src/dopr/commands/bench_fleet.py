@@ -74,6 +74,8 @@ class Plan:
             phase="train",
             seed=int(seed),
             settings={**settings, "snapshot_steps": [steps]},
+            code={},
+            on_code_change="restart",
             pool=self.folder / "pool.jsonl",
             base=self.folder / "base",
             history=None,

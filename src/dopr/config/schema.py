@@ -157,6 +157,7 @@ class Config(Section):
     rollout: SamplingParams
     verify: Verify
     checkpoint_every: PositiveInt
+    on_code_change: Literal["restart", "stop", "continue"] | None = None
     profile: str
     recipes: dict[str, Recipe]
     complexity: Complexity
@@ -225,6 +226,11 @@ class Config(Section):
         """After how many training rollouts checkpoints are evaluated, for all methods; each run's last one is, too."""
         most = max(recipe.steps * recipe.rollouts_per_step for recipe in map(self.recipes.__getitem__, self.methods))
         return self.evaluate.rollouts or sorted({-(-most // parts) for parts in (1, 2, 4, 8, 16)})
+
+    @property
+    def code_policy(self) -> Literal["restart", "stop", "continue"]:
+        """What happens to work that other code did; the small policy's, which costs minutes, is done again."""
+        return self.on_code_change or ("stop" if self.base.model else "restart")
 
     @property
     def evaluation_tokens(self) -> int:

@@ -4,6 +4,7 @@ It lives outside the declared outputs, which Snakemake deletes before it reruns 
 
     results/state/STAGE/POOL/METHOD/SEED/
         job.json            what is being run; a checkpoint of another job is refused
+        code.json           the hash of each module that runs it, and where they changed
         step-00000120/      policy, optimiser, selector, replay, metrics; replaced whole, the newest one counts
         ledger/             parts, one per checkpoint
         snapshots/          policies kept for evaluation
@@ -22,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
 
-CODE = "code"  # the key of job.json that may change: other code starts over, another configuration is refused
+CodePolicy = Literal["restart", "stop", "continue"]  # see config.yaml, on_code_change
 
 
 class CheckpointError(UserError):
@@ -57,23 +58,68 @@ class RunState:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def claim(self, job: dict[str, Any]) -> None:
+    def claim(self, job: dict[str, Any], code: dict[str, str], policy: CodePolicy) -> list[dict[str, Any]]:
         """Make this the working state of `job`: keep what is there if it is the same job's.
 
+        Args:
+            job: What is run.
+            code: The hash of each module that runs it, by name.
+            policy: What to do with a checkpoint of other code.
+
+        Returns:
+            Where this run went on with other code: after which step, and the modules that changed.
+
         Raises:
-            CheckpointError: it belongs to another configuration; names the first key that differs.
+            CheckpointError: The state belongs to another configuration, or to other code that may not go on with it.
         """
         for leftover in list(self.folder.rglob(".*.part")):  # of a write that was killed
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         path = self.folder / "job.json"
         if path.is_file():
-            found = read_json(path)
-            check_same_job(self.folder, found, job)
-            if found.get(CODE) != job.get(CODE):
-                print(f"{self.folder}: the code changed since this run was stopped; it starts over", file=sys.stderr)
-                for progress in self.folder.glob("*/"):
-                    shutil.rmtree(progress)
+            check_same_job(self.folder, read_json(path), job)
+        if policy == "stop":
+            self.check_code(code)
+        changed = self.changed_code(code)
+        changes: list[dict[str, Any]] = self._code().get("changes", [])
+        if changed and policy == "restart":
+            print(f"{self.folder}: the code changed since this run was stopped; it starts over", file=sys.stderr)
+            for progress in self.folder.glob("*/"):
+                shutil.rmtree(progress)
+            changes = []
+        elif changed:
+            changes = [*changes, {"step": self.steps_done, "modules": changed}]
         write_json(path, job)
+        write_json(self.folder / "code.json", {"modules": code, "changes": changes})
+        return changes
+
+    def check_code(self, code: dict[str, str]) -> None:
+        """Refuse a checkpoint that other code wrote.
+
+        Raises:
+            CheckpointError: There is one; names the modules that changed and how to go on or start over.
+        """
+        if changed := self.changed_code(code):
+            raise CheckpointError(
+                f"{self.folder}: the code of {', '.join(changed)} changed since this run was stopped after step "
+                f"{self.steps_done}; --config on_code_change=continue goes on from there, on_code_change=restart "
+                "starts over"
+            )
+
+    def changed_code(self, code: dict[str, str]) -> list[str]:
+        """Return the modules that differ from those that wrote the checkpoint; none if there is no checkpoint."""
+        before = self._code().get("modules", {}) if self.steps_done else code
+        return sorted(name for name in before.keys() | code.keys() if before.get(name) != code.get(name))
+
+    @property
+    def steps_done(self) -> int:
+        """The step of the newest checkpoint; 0 without one."""
+        found = sorted(self.folder.glob("step-*"))
+        return int(found[-1].name.removeprefix("step-")) if found else 0
+
+    def _code(self) -> dict[str, Any]:
+        path = self.folder / "code.json"
+        found: dict[str, Any] = read_json(path) if path.is_file() else {}
+        return found
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Keep `state` as the checkpoint after `step` steps, and drop older ones."""
@@ -84,13 +130,12 @@ class RunState:
 
     def load(self) -> tuple[int, dict[str, Any]] | None:
         """The newest checkpoint as (steps done, state), or None when there is none."""
-        found = sorted(self.folder.glob("step-*"))
-        if not found:
+        if not self.steps_done:
             return None
         import torch  # its import takes seconds, and Snakemake, which only compares job.json, needs none of it
 
-        state = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
-        return int(found[-1].name.removeprefix("step-")), state
+        path = self._path(self.steps_done)
+        return self.steps_done, torch.load(path / "state.pt", map_location="cpu", weights_only=True)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -107,14 +152,14 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def check_same_job(folder: Path, found: dict[str, Any], job: dict[str, Any]) -> None:
-    """Compare two job descriptions, nested keys included, but for the code.
+    """Compare two job descriptions, nested keys included.
 
     Raises:
         CheckpointError: they differ.
     """
     theirs, ours = flatten(found), flatten(job)
     for key in sorted(theirs.keys() | ours.keys()):
-        if key != CODE and theirs.get(key) != ours.get(key):
+        if theirs.get(key) != ours.get(key):
             raise CheckpointError(
                 f"{folder}: this checkpoint was written with {key} = {theirs.get(key)!r}, now it is {ours.get(key)!r}; "
                 f"restore the configuration to go on, or delete the folder to start over"

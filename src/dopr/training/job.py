@@ -14,7 +14,7 @@ from dopr.config.grading import Verify
 from dopr.config.recipe import Recipe
 from dopr.config.schema import SamplingParams
 from dopr.data.encoding import check_prompts
-from dopr.files import read_json, read_prompts, write_atomically
+from dopr.files import digest, read_json, read_prompts, write_atomically
 from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
 from dopr.models.model_folder import read_tokenizer, weight_files
@@ -24,7 +24,7 @@ from dopr.rollout.open import open_engine
 from dopr.runtime.distributed import barrier, is_main_process, process_group
 from dopr.runtime.progress import Progress
 from dopr.runtime.provenance import describe, write
-from dopr.runtime.run_state import RunState
+from dopr.runtime.run_state import CodePolicy, RunState
 from dopr.runtime.stopwatch import Stopwatch
 from dopr.runtime.tracking import Tracker
 from dopr.selection.selector import Setup, make_selector
@@ -44,6 +44,8 @@ class TrainingJob:
     phase: Phase
     seed: int
     settings: dict[str, Any]
+    code: dict[str, str]
+    on_code_change: CodePolicy
     pool: Path
     base: Path
     history: Path | None
@@ -77,7 +79,9 @@ class TrainingJob:
             return
         description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
-            state.claim({**self.settings, "seed": self.seed, "inputs": description["inputs"]})
+            job = {**self.settings, "seed": self.seed, "inputs": description["inputs"]}
+            changes = state.claim(job, self.code, self.on_code_change)
+            description |= {"code": digest(self.code), **({"code_changes": changes} if changes else {})}
             barrier()
             tracker = Tracker(self.tracking, self.name, description)
             run = self._open(state, grader, tracker, device, gpus)

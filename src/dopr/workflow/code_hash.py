@@ -1,11 +1,10 @@
-"""What code a stage runs, as one hash.
+"""What code a stage runs, as a hash of each module and as one hash.
 
-Snakemake sees a rule's command, not the modules behind it. So each rule has as a parameter the hash of its script and
-of every dopr module that script imports, directly or not: editing one reruns the stages that use it and what follows,
-and nothing else. Comments, docstrings and layout do not count. Neither do dopr.config.schema, dopr.config.data,
-dopr.config.recipe and dopr.workflow.rule_params, whose values are parameters of the rules themselves. Selectors are
-imported by name, so a rule adds the one it uses; of one from another package its own module counts, and what that
-imports from dopr.
+Snakemake sees a rule's command, not the modules behind it. So each rule depends on the hash of its script and of every
+dopr module that the script imports, directly or not. Editing one reruns the stages that use it and what follows, and
+nothing else. Comments, docstrings and layout do not count. Neither does dopr.workflow.rule_params, which imports every
+stage's modules: what it returns are parameters of the rules themselves. Selectors are imported by name, so a rule adds
+the one it uses. Of a selector from another package its own module counts, and what that imports from dopr.
 """
 
 from __future__ import annotations
@@ -17,18 +16,23 @@ from functools import cache
 from pathlib import Path
 
 from dopr.errors import UserError
+from dopr.files import digest
 
 PACKAGE = Path(__file__).parents[1]
-LEFT_OUT = {"dopr.config.schema", "dopr.config.data", "dopr.config.recipe", "dopr.workflow.rule_params"}
+LEFT_OUT = {"dopr.workflow.rule_params"}
+
+
+def code_hash(script: Path, *modules: str) -> str:
+    """Return one hash of a script, the named modules, and all they import from dopr; 16 hex digits."""
+    return digest(code_hashes(script, *modules))
 
 
 @cache
-def code_hash(script: Path, *modules: str) -> str:
-    """Hash of a script, the named modules, and all they import from dopr; 16 hex digits."""
-    digest = hashlib.sha256(_content(script).encode())
-    for module in sorted(closure(script, *modules)):
-        digest.update(f"{module}\0{_content(_source(module))}".encode())
-    return digest.hexdigest()[:16]
+def code_hashes(script: Path, *modules: str) -> dict[str, str]:
+    """Return the hash of a script and of each module it runs, by name; the script's name ends with .py."""
+    found = {script.name: _content(script)}
+    found |= {module: _content(_source(module)) for module in sorted(closure(script, *modules))}
+    return {name: hashlib.sha256(content.encode()).hexdigest()[:16] for name, content in found.items()}
 
 
 def closure(script: Path, *modules: str) -> set[str]:

@@ -19,10 +19,10 @@ from dopr.config.schema import Config
 from dopr.data.public import at_hand
 from dopr.data.sources import mirror_of
 from dopr.errors import UserError
-from dopr.files import write_text
+from dopr.files import digest, read_json, write_text
 from dopr.models.gguf.place import locate
 from dopr.workflow.preflight import check_packages, check_states, open_config
-from dopr.workflow.rule_params import RuleParams
+from dopr.workflow.rule_params import NO_SELECTOR, RuleParams
 
 STATE = Path("results/state")
 EVALUATED = Path("results/evaluate")
@@ -51,6 +51,13 @@ class Experiment:
         return given or f"results/base/{name}"
 
     @property
+    def base_files(self) -> list[str]:
+        """The files of a model folder of the user's."""
+        base = self.config.base
+        given = Path(base.local) if base.local and not base.converted else None
+        return sorted(str(path) for path in given.iterdir() if path.is_file()) if given and given.is_dir() else []
+
+    @property
     def gguf_file(self) -> str:
         """The GGUF file that the starting policy is read from."""
         return str(locate(self.config.base.model or ""))
@@ -75,6 +82,27 @@ class Experiment:
         """The options that name the starting policy and those runs."""
         runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
         return options({"--model": [self.model], "--runs": runs}) if runs else ""
+
+    def code_path(self, script: str, selector: str = NO_SELECTOR) -> str:
+        """The file with the hash of the code of a script's jobs."""
+        return f"results/code/{script}/{selector}.txt"
+
+    def warn_of_older_code(self) -> None:
+        """Say on stderr how many finished runs that are kept were made by other code."""
+        older = [run for run in dict.fromkeys([*self.compared_runs(), *self.complexity_runs()]) if self._is_older(run)]
+        if older and self.config.code_policy != "restart":
+            print(
+                f"kept: {len(older)} finished runs of other code, such as results/train/{older[0]}; "
+                "--config on_code_change=restart runs them again",
+                file=sys.stderr,
+            )
+
+    def _is_older(self, run: str) -> bool:
+        path = Path("results/train") / run / "provenance.json"
+        if not path.is_file():
+            return False
+        hashes = self.rule_params.code_hashes("train", self.rule_params.recipe(run.split("/")[1]).selector)
+        return bool(read_json(path).get("code") != digest(hashes))
 
     @property
     def costs(self) -> list[str]:
@@ -237,7 +265,10 @@ def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) 
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    return Experiment(config, jobs, named_config(config))
+    experiment = Experiment(config, jobs, named_config(config))
+    if main:
+        experiment.warn_of_older_code()
+    return experiment
 
 
 def options(named: Mapping[str, Sequence[object]]) -> str:

@@ -19,7 +19,7 @@ from dopr.models.gguf.place import locate
 from dopr.models.kinds import check_config
 from dopr.models.model_folder import check_folder, context_of, read_shape
 from dopr.plugins import load_function
-from dopr.runtime.run_state import check_same_job
+from dopr.runtime.run_state import RunState, check_same_job
 from dopr.selection.selector import check_options
 from dopr.workflow.rule_params import RuleParams
 
@@ -249,10 +249,10 @@ def check_methods(config: Config) -> None:
 
 
 def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
-    """Unfinished runs were started with this configuration: the recipe and limits, seed by seed.
+    """Unfinished runs were started with this configuration, and, where other code may not go on with them, this code.
 
     Raises:
-        CheckpointError: one was not; names the folder and the key.
+        CheckpointError: one was not; names the folder and the key or the modules.
     """
     for found in sorted(folder.glob("*/**/job.json")):
         stage, _, *method = found.parent.relative_to(folder).parts
@@ -260,5 +260,8 @@ def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
         if stage != "profile" and not jobs.knows(method[0]):
             continue  # of a method that was taken out of the configuration since
         settings = jobs.profile() if stage == "profile" else jobs.train(method[0])
-        keys = settings.keys() - {"code"}
-        check_same_job(found.parent, {key: job.get(key) for key in keys}, {key: settings[key] for key in keys})
+        check_same_job(found.parent, {key: job.get(key) for key in settings}, settings)
+        if config.code_policy == "stop":
+            script = "profile_prompts" if stage == "profile" else "train"
+            code = jobs.code_hashes(script, settings["recipe"]["selector"])
+            RunState(found.parent).check_code(code)

@@ -15,15 +15,17 @@ from dopr.bounds.bound import place_of
 from dopr.config.config_files import ConfigFiles
 from dopr.config.recipe import Recipe
 from dopr.config.schema import Config
+from dopr.data.sources import source_named, used_sources
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, suggestion
-from dopr.files import read_json, sha256
+from dopr.files import digest, read_json, sha256
 from dopr.models.gguf.place import locate
 from dopr.plugins import own_code
 from dopr.selection.selector import module_of, uses_history
-from dopr.workflow.code_hash import code_hash
+from dopr.workflow.code_hash import code_hash, code_hashes
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
+NO_SELECTOR = "none"  # of a stage whose code is the same for every method
 TOP = re.compile(r"top_(\d+)$")
 Settings = dict[str, Any]
 
@@ -70,7 +72,9 @@ class RuleParams:
         """Benchmarks and pools, how prompts are written, and the model they must fit."""
         config = self.config
         fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
-        return self._settings("data", data=config.data.model_dump(mode="json"), prompt=self._prompt(), fit=fit)
+        sources = {name: source_named(config.data, name).model_dump(mode="json") for name in used_sources(config.data)}
+        data = config.data.model_dump(mode="json")
+        return self._settings("data", data=data, sources=sources, prompt=self._prompt(), fit=fit)
 
     def base(self, seed: int) -> Settings:
         """The starting policy of a warm-start seed."""
@@ -88,11 +92,11 @@ class RuleParams:
 
     def profile(self) -> Settings:
         """The profiling run: the same training loop with the profile's recipe and no snapshots."""
-        return self._training("profile_prompts", self.config.recipes[self.config.profile], [])
+        return self._training(self.config.recipes[self.config.profile], [])
 
     def train(self, method: str) -> Settings:
         """A training run."""
-        return self._training("train", self.recipe(method), self.config.evaluated_rollouts)
+        return self._training(self.recipe(method), self.config.evaluated_rollouts)
 
     def evaluate(self) -> Settings:
         """The evaluation of any checkpoint."""
@@ -109,15 +113,20 @@ class RuleParams:
             benchmark: {"function": name, "sha256": own_code(name)}
             for benchmark, name in config.evaluate.functions(config.evaluated).items()
         }
-        return self._settings("evaluate", samples=samples, temperature=temperature, **limits, **engine, rewards=rewards)
+        return {"samples": samples, "temperature": temperature, **limits, **engine, "rewards": rewards}
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""
         return self._settings("tune", targets=self.config.evaluate.targets)
 
-    def code(self, script: str) -> str:
-        """The code hash of a rule whose settings are plain options."""
-        return code_hash(self.scripts / f"{script}.py")
+    def code_hashes(self, script: str, selector: str = NO_SELECTOR) -> dict[str, str]:
+        """Return the hash of each module that a job runs, the selector's included, by name."""
+        modules = [] if selector == NO_SELECTOR else [module_of(selector)]
+        return code_hashes(self.scripts / f"{script}.py", *modules)
+
+    def code(self, script: str, selector: str = NO_SELECTOR) -> str:
+        """Return one hash of the code that a job runs."""
+        return digest(self.code_hashes(script, selector))
 
     def bounds(self, script: str) -> Settings:
         """The code of a rule that draws or lists bounds, with that of each bound: a module, or a file of one's own."""
@@ -126,22 +135,20 @@ class RuleParams:
         own = {place: code for place in places if (code := own_code(place))}
         return self._settings(script, *(place.rpartition(":")[0] for place in places if place not in own), **own)
 
-    def _training(self, script: str, recipe: Recipe, snapshots: list[int]) -> Settings:
+    def _training(self, recipe: Recipe, snapshots: list[int]) -> Settings:
         config, own = self.config, own_code(recipe.reward.function or "")
         reach = [rollouts for rollouts in snapshots if rollouts <= recipe.steps * recipe.rollouts_per_step]
         steps = {-(-rollouts // recipe.rollouts_per_step) for rollouts in reach} | {recipe.steps}
-        return self._settings(
-            script,
-            module_of(recipe.selector),
+        return {
             **({"reward_file": own} if own else {}),
-            recipe=recipe.model_dump(mode="json"),
-            rollout=config.rollout.model_dump(mode="json"),
-            verify=self._verify(),
-            prompt=self._prompt(),
-            attn_implementation=config.base.attn_implementation,
-            checkpoint_every=config.checkpoint_every,
-            snapshot_steps=sorted(steps) if snapshots else [],
-        )
+            "recipe": recipe.model_dump(mode="json"),
+            "rollout": config.rollout.model_dump(mode="json"),
+            "verify": self._verify(),
+            "prompt": self._prompt(),
+            "attn_implementation": config.base.attn_implementation,
+            "checkpoint_every": config.checkpoint_every,
+            "snapshot_steps": sorted(steps) if snapshots else [],
+        }
 
     def _fit(self) -> Settings:
         return {"max_new_tokens": self.config.rollout.max_new_tokens}
