@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import shutil
 from dataclasses import dataclass
@@ -128,15 +129,24 @@ def reference(request, tiny, tmp_path_factory) -> Reference:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which everything was run once."""
-    project = Project.copy(tmp_path_factory.mktemp("finished"))
-    code, output = project.snakemake(*SMOKE)
-    assert code == 0, output
-    return project
+    """A copy in which everything was run once, by the first of the test processes that needs it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "finished"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            folder.mkdir()
+            code, output = Project.copy(folder).snakemake(*SMOKE)
+            assert code == 0, output
+            (folder / "done").touch()
+    assert (folder / "done").exists(), "the run failed in another test process"
+    return Project(folder)
 
 
 @pytest.fixture
 def edited(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished copy, to be changed; times of modification are kept."""
-    shutil.copytree(finished.folder, tmp_path / "edited")
+    without = shutil.ignore_patterns("log", "locks")  # which Snakemake writes when others plan in that folder
+    shutil.copytree(finished.folder, tmp_path / "edited", ignore=without)
     return Project(tmp_path / "edited")

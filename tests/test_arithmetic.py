@@ -11,6 +11,7 @@ import pytest
 
 from dopr.data.arithmetic import MAX_VALUE, Problem, solution
 from dopr.data.families import draw, draw_distinct, draw_mixture
+from dopr.files import DataError
 
 FAMILIES = ["chain1", "chain3", "chain5", "mul1", "mul2", "mul3", "eq1", "eq2", "word1", "word2", "mod1", "big1"]
 STEP = re.compile(r"(-?\d+)(\+|-|\*|/| mod )(\d+)=(-?\d+)")
@@ -163,7 +164,7 @@ def test_distinct_problems_are_distinct_and_leave_out_what_is_excluded():
 
 def test_a_family_is_drawn_to_its_last_question_and_refused_beyond():
     assert len(draw_distinct("mul1", 25, random.Random(0), set())) == 25  # 2..6 times 2..6
-    with pytest.raises(ValueError, match=r"family mul1 has only about 25 free questions, 26 were asked for"):
+    with pytest.raises(DataError, match=r"^data: family mul1 has only about 25 free questions, 26 were asked for"):
         draw_distinct("mul1", 26, random.Random(0), set())
 
 

@@ -242,3 +242,17 @@ def test_a_model_and_data_of_ones_own_are_trained_and_evaluated_by_configuration
     provenance = json.loads(next((project.folder / "results/train").rglob("provenance.json")).read_text())
     assert provenance["settings"]["prompt"]["template"] == "own"
     assert (project.folder / "results/ablations/mine/accuracy.png").is_file()
+
+
+def test_a_benchmark_of_more_questions_than_its_family_has_is_refused(raw: dict) -> None:
+    raw["data"]["benchmarks"]["harder"].append("mul1")  # 25 products
+    raw["data"]["questions"], raw["data"]["validation_questions"] = 20, 6
+    message = r"^data: family mul1 has only about 25 free questions, 26 were asked for: ask for fewer$"
+    with pytest.raises(DataError, match=message):
+        make(raw)
+
+
+def test_a_pool_of_more_prompts_than_its_family_has_is_refused(raw: dict) -> None:
+    raw["data"]["pools"]["easy"].update(size=64, zero_signal=0, families={"mul1": 1})
+    with pytest.raises(DataError, match=r"^data: family mul1 has only about 25 free questions, 64 were asked for"):
+        make(raw)

@@ -71,18 +71,6 @@ def test_the_gate_family_is_a_benchmark(raw):
     assert refusal(raw) == "config.yaml: base.warm_start.gate_family: 'chain9' is no benchmark"
 
 
-def test_a_benchmark_of_more_questions_than_its_family_has_is_refused(raw):
-    raw["data"]["benchmarks"]["harder"].append("mul1")  # 25 products
-    raw["data"]["questions"], raw["data"]["validation_questions"] = 20, 6
-    message = "family mul1 has only about 25 free questions, 26 were asked for: ask for fewer"
-    assert refusal(raw) == f"config.yaml: data: {message}"
-
-
-def test_a_pool_of_more_prompts_than_its_family_has_is_refused(raw):
-    raw["data"]["pools"]["easy"].update(size=64, zero_signal=0, families={"mul1": 1})
-    assert "family mul1 has only about 25 free questions, 64 were asked for" in refusal(raw)
-
-
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_model_folder_without_one_of_its_files_is_refused(raw, tiny, tmp_path, missing):
     shutil.copytree(tiny, tmp_path / "model")

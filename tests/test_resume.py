@@ -11,10 +11,9 @@ import pytest
 from project import SMOKE, Project, edit, kill, wait_for
 
 pytestmark = pytest.mark.slow
-RESULTS = ("data", "base", "profile", "train", "evaluate", "tables", "figures")
-TARGETS = [  # which need every job that trains or evaluates
-    *("results/tables/main.csv", "results/tables/bounds.csv"),
-    *("results/figures/training.png", "results/figures/complexity.png"),
+RESULTS = ("data", "base", "profile", "train", "evaluate")
+TARGETS = [  # which need a job of every stage that trains or evaluates
+    f"results/evaluate/easy/{method}/{seed}/completions.parquet" for method in ("grpo", "dopr") for seed in (0, 1)
 ]
 RUN = [*TARGETS, *SMOKE]
 

@@ -60,8 +60,7 @@ def make_dataset(data: Data, template: Template) -> Dataset:
 
     Raises:
         DataError: a source cannot be read, or holds fewer prompts than a pool asks for, or a prompt does not fit the
-            template.
-        ValueError: a task family has too few questions.
+            template, or a task family has too few questions.
     """
     sources = Sources(data)
     drawn, drawn_validation = held_out(data)

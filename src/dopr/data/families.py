@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from dopr.data import arithmetic, word_problems
 from dopr.data.arithmetic import Maker, Problem
+from dopr.files import DataError
 
 FAMILY = re.compile(r"([a-z]+)([1-9])$")
 EMBEDDED: Mapping[str, Maker] = arithmetic.MAKERS
@@ -46,7 +47,7 @@ def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str
     """`count` problems with distinct questions, none in `excluded`.
 
     Raises:
-        ValueError: the family has too few questions.
+        DataError: The family has too few questions.
     """
     found: dict[str, Problem] = {}
     idle = 0  # draws since the last new question; of N questions the last takes about N
@@ -57,8 +58,8 @@ def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str
             found[problem.question], idle = problem, 0
     if len(found) == count:
         return list(found.values())
-    raise ValueError(
-        f"family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
+    raise DataError(
+        f"data: family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
     )
 
 

@@ -52,7 +52,7 @@ def prompt_pool(name: str, pool: Pool, seed: int, excluded: set[str]) -> list[Pr
     """A shuffled pool of families: the zero-signal share first, the rest by their weights, rounded down in turn.
 
     Raises:
-        ValueError: a family has too few questions.
+        DataError: A family has too few questions.
     """
     assert pool.size is not None  # a pool of families has one
     rng = random.Random(derive_seed(seed, "pool", name))

@@ -30,9 +30,8 @@ def code_hash(script: Path, *modules: str) -> str:
 @cache
 def code_hashes(script: Path, *modules: str) -> dict[str, str]:
     """Return the hash of a script and of each module it runs, by name; the script's name ends with .py."""
-    found = {script.name: _content(script)}
-    found |= {module: _content(_source(module)) for module in sorted(closure(script, *modules))}
-    return {name: hashlib.sha256(content.encode()).hexdigest()[:16] for name, content in found.items()}
+    found = {script.name: _hash(script)}
+    return found | {module: _hash(_source(module)) for module in sorted(closure(script, *modules))}
 
 
 def closure(script: Path, *modules: str) -> set[str]:
@@ -80,10 +79,10 @@ def _imports(path: Path) -> list[str]:
 
 
 @cache
-def _content(path: Path) -> str:
-    """A file's syntax tree without docstrings."""
+def _hash(path: Path) -> str:
+    """Hash a file's syntax tree without docstrings."""
     tree = _tree(path)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]

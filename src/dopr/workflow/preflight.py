@@ -11,7 +11,7 @@ from dopr.config.config_files import BASE, ConfigFiles
 from dopr.config.schema import HUB, Config, WarmStart
 from dopr.data.families import EMBEDDED, KNOWN, find
 from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
-from dopr.data.splits import families_of, held_out, prompt_pool, questions_of
+from dopr.data.splits import families_of
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, UserError
 from dopr.files import DataError, read_json
@@ -126,13 +126,9 @@ def check_warm_start(config: Config) -> None:
 
 
 def check_data(config: Config) -> None:
-    """Families have as many questions as are asked for; sources and the template exist, and so do local files."""
+    """Sources, the template and local files exist; whether a family has enough questions, the data job says."""
     data = config.data
     try:
-        test, validation = held_out(data)
-        for name, pool in data.pools.items():
-            if pool.source is None:
-                prompt_pool(name, pool, data.seed, questions_of(test, validation))
         if config.prompt.template != OWN:
             make_template(config.prompt, None)
         for name in used_sources(data):
