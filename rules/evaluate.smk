@@ -16,7 +16,7 @@ rule evaluate_base:
         runtime=more(HARDWARE.runtime),
         gpu=HARDWARE.gpus_each,
     params:
-        settings=experiment.rule_params.evaluate(),
+        settings=experiment.rule_params.evaluate().describe(),
     shell:
         "python scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
         " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log} >&2)"
@@ -50,7 +50,7 @@ for batch in experiment.seed_batches():
                 runtime=more(HARDWARE.runtime),
                 gpu=HARDWARE.gpus_each,
             params:
-                settings=experiment.rule_params.evaluate(),
+                settings=experiment.rule_params.evaluate().describe(),
                 seeds=batch,
                 folder=f"results/{folder}/{{pool}}/{{method}}",
             shell:

@@ -25,7 +25,7 @@ rule profile:
         gpu=HARDWARE.gpus,
     params:
         launcher=HARDWARE.launcher,
-        settings=experiment.rule_params.profile(),
+        settings=experiment.rule_params.profile().describe(),
         folder=subpath(output.history, parent=True),
     shell:
         "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"

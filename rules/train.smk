@@ -30,7 +30,7 @@ for batch in experiment.seed_batches():
             gpu=HARDWARE.gpus,
         params:
             launcher=HARDWARE.launcher,
-            settings=lambda wildcards: experiment.rule_params.train(wildcards.method),
+            settings=lambda wildcards: experiment.rule_params.train(wildcards.method).describe(),
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
             seeds=batch,
         shell:

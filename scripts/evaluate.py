@@ -27,7 +27,7 @@ def main() -> None:
     jobs = RuleParams.load(args.config)
     with (
         use_gpus(jobs.config.hardware) as device,
-        EvaluationJob(args.name, jobs.evaluate(), args.questions, jobs.config.verify.workers, device) as job,
+        EvaluationJob(args.name, jobs.evaluate(), args.questions, device) as job,
     ):
         if args.model:
             job.evaluate_model(args.model, args.output)

@@ -29,20 +29,21 @@ def main() -> None:
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
     jobs = RuleParams.load(args.pop("config"))
+    params = jobs.profile()
     job = TrainingJob(
         phase="profile",
-        settings=jobs.profile(),
-        code=jobs.code_hashes("profile_prompts", jobs.config.recipes[jobs.config.profile].selector),
+        params=params,
+        code=jobs.code_hashes("profile_prompts", params.recipe.selector),
         on_code_change=jobs.config.code_policy,
         history=None,
         **args,
     )
     with use_gpus(jobs.config.hardware) as device:
-        first = run_all([job], jobs.config.verify.workers, device, jobs.config.hardware.held(device))
+        first = run_all([job], device, jobs.config.hardware.held(device))
     if not first:
         return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
-    history = history_of(pq.read_table(job.output / "ledger.parquet"), job.recipe.group_size, pool)
+    history = history_of(pq.read_table(job.output / "ledger.parquet"), params.recipe.group_size, pool)
     write_json(job.output / "history.json", history)
     write_ranking(job.output / "ranking.csv", history, pool)
 

@@ -27,14 +27,14 @@ def main() -> None:
     args = parser.parse_args()
     use_threads(args.threads)
     jobs = RuleParams.load(args.config)
-    settings = jobs.train(args.method)
+    params = jobs.train(args.method)
     runs = (
         TrainingJob(
             name=f"{args.name}/{seed}",
             phase="train",
             seed=seed,
-            settings=settings,
-            code=jobs.code_hashes("train", settings["recipe"]["selector"]),
+            params=params,
+            code=jobs.code_hashes("train", params.recipe.selector),
             on_code_change=jobs.config.code_policy,
             pool=args.pool,
             base=args.base,
@@ -46,7 +46,7 @@ def main() -> None:
         for seed in args.seeds
     )
     with use_gpus(jobs.config.hardware) as device:
-        run_all(runs, jobs.config.verify.workers, device, jobs.config.hardware.held(device))
+        run_all(runs, device, jobs.config.hardware.held(device))
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ def test_a_reward_of_what_is_no_benchmark_is_refused(raw):
 
 def test_validation_questions_have_settings_of_their_own(raw):
     raw["data"]["validation"] = {"source": "dsr_sub", "size": 20}
-    settings = RuleParams(Config.parse(raw)).evaluate()
-    assert settings["samples"]["dsr_sub"] == 4
+    params = RuleParams(Config.parse(raw)).evaluate()
+    assert params.samples["dsr_sub"] == 4
     raw["evaluate"]["samples"] = dict.fromkeys(
         (name for group in raw["data"]["benchmarks"].values() for name in group), 4
     )

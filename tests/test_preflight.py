@@ -104,7 +104,7 @@ METHODS = ("grpo", "top_4", "dopr@0.0001")
 def leave_unfinished(folder: Path, jobs: RuleParams, *methods: str, **changes: object) -> None:
     """Write what an unfinished run of each method leaves behind."""
     for method in methods:
-        state = {**jobs.train(method), "seed": 0, "inputs": {"pool": "0a", "base": "1b"}, **changes}
+        state = {**jobs.train(method).describe(), "seed": 0, "inputs": {"pool": "0a", "base": "1b"}, **changes}
         write_json(folder / "train/easy" / method / "0/job.json", state)
 
 
@@ -116,11 +116,27 @@ def other_clip(raw: dict) -> Config:
 
 def test_unfinished_runs_of_this_configuration_pass_even_when_the_code_has_changed(config, tmp_path):
     jobs = RuleParams(config)
-    write_json(tmp_path / "profile/easy/job.json", {**jobs.profile(), "seed": 0})
+    write_json(tmp_path / "profile/easy/job.json", {**jobs.profile().describe(), "seed": 0})
     leave_unfinished(tmp_path, jobs, *METHODS)
+    for method in METHODS:
+        folder = tmp_path / "train/easy" / method / "0"
+        (folder / "step-00000004").mkdir()
+        write_json(folder / "code.json", {"modules": {"dopr.training.train": "another"}, "changes": []})
     check_states(config, jobs, tmp_path)
-    leave_unfinished(tmp_path, jobs, *METHODS, code="another")
+
+
+def test_where_other_code_must_ask_first_it_is_refused_before_any_job(raw, tmp_path):
+    config = Config.parse({**raw, "on_code_change": "stop"})
+    jobs = RuleParams(config)
+    leave_unfinished(tmp_path, jobs, "grpo")
+    folder = tmp_path / "train/easy/grpo/0"
+    (folder / "step-00000004").mkdir()
+    code = jobs.code_hashes("train", "uniform")
+    write_json(folder / "code.json", {"modules": code, "changes": []})
     check_states(config, jobs, tmp_path)
+    write_json(folder / "code.json", {"modules": {**code, "dopr.training.loss": "another"}, "changes": []})
+    with pytest.raises(CheckpointError, match=r"grpo/0: the code of dopr\.training\.loss changed .* after step 4; "):
+        check_states(config, jobs, tmp_path)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -139,7 +155,7 @@ def test_an_unfinished_run_of_another_configuration_is_named_with_the_key_and_bo
 
 
 def test_an_unfinished_profile_of_another_configuration_is_refused(raw, config, tmp_path):
-    write_json(tmp_path / "profile/easy/job.json", RuleParams(config).profile())
+    write_json(tmp_path / "profile/easy/job.json", RuleParams(config).profile().describe())
     changed = other_clip(raw)
     with pytest.raises(CheckpointError, match=r"profile/easy: .* recipe\.loss\.clip_high = .*, now it is 0\.375"):
         check_states(changed, RuleParams(changed), tmp_path)

@@ -224,7 +224,7 @@ def test_another_content_of_the_file_is_another_run(tmp_path, raw):
     found = []
     for value in (0, 1):
         file.write_text(f"def f(prompt, text):\n    return {value}\n")
-        found.append(RuleParams(Config.parse(raw)).train("grpo")["reward_file"])
+        found.append(RuleParams(Config.parse(raw)).train("grpo").reward_file)
     assert found[0] != found[1]
 
 
@@ -234,7 +234,7 @@ def test_another_content_of_the_file_is_another_evaluation(tmp_path, raw):
     found = []
     for value in (0, 1):
         file.write_text(f"def f(prompt, text):\n    return {value}\n")
-        found.append(RuleParams(Config.parse(raw)).evaluate()["rewards"])
+        found.append(RuleParams(Config.parse(raw)).evaluate().rewards)
     assert [list(rewards) for rewards in found] == [["chain3"], ["chain3"]]
     assert found[0]["chain3"]["sha256"] != found[1]["chain3"]["sha256"]
 

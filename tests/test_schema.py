@@ -190,7 +190,7 @@ def test_checkpoints_are_evaluated_at_the_largest_budget_and_its_halves_where_no
     place(raw, "evaluate.rollouts", None)
     config = Config.parse(raw)
     assert config.evaluated_rollouts == [320, 640, 1280, 2560, 5120]
-    steps = {method: RuleParams(config).train(method)["snapshot_steps"] for method in config.methods}
+    steps = {method: list(RuleParams(config).train(method).snapshot_steps) for method in config.methods}
     assert steps == {"grpo": [3, 5, 10, 20, 40], "dopr": [40, 80, 160, 256], "grpo_reuse": [20, 32]}
     place(raw, "evaluate.rollouts", [64])
     assert Config.parse(raw).evaluated_rollouts == [64]

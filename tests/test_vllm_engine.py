@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from dopr.config.recipe import Lora
 from dopr.config.schema import SamplingParams
 from dopr.evaluation.job import EvaluationJob
+from dopr.evaluation.params import EvaluationParams
 from dopr.files import write_prompts
 from dopr.models import checkpoint_io
 from dopr.models.lora import PolicyWeights, add_adapters, without_adapters
@@ -273,18 +274,18 @@ def test_heads_it_has_no_kernel_for_are_refused_in_one_line(tiny):
 def test_an_evaluation_samples_in_the_type_the_checkpoint_is_stored_in(folder, tmp_path, limits):
     """Left to choose, vLLM takes bfloat16 for a float32 checkpoint."""
     write_prompts(tmp_path / "questions.jsonl", [make_prompt()])
-    settings = {
-        "samples": {"chain1": 1},
-        "temperature": {"chain1": 1.0},
-        "max_new_tokens": 4,
-        "verify": limits.model_dump(exclude={"workers"}),
-        "prompt": {},
-        "engine": "vllm",
-        "kv_cache_gb": 0.25,
-        "enforce_eager": None,
-        "attn_implementation": None,
-    }
-    with EvaluationJob("x", settings, tmp_path / "questions.jsonl") as job:
+    sampling = {"engine": "vllm", "kv_cache_gb": 0.25, "temperature": 1.0, "max_new_tokens": 4}
+    params = EvaluationParams(
+        samples={"chain1": 1},
+        temperature={"chain1": 1.0},
+        max_new_tokens=4,
+        rollout=SamplingParams(**sampling),
+        verify=limits,
+        prompt={},
+        attn_implementation=None,
+        rewards={},
+    )
+    with EvaluationJob("x", params, tmp_path / "questions.jsonl") as job:
         assert job._engine_on(folder)._llm.llm_engine.model_config.dtype == torch.float32
 
 

@@ -67,13 +67,13 @@ class Plan:
         from dopr.training.job import TrainingJob
 
         method, seed = self.name(number).split("/")
-        settings = RuleParams(self.config).train(method)
-        settings["recipe"] |= {"steps": steps, "reward": Reward(kind="random").model_dump()}
+        params = RuleParams(self.config).train(method)
+        recipe = params.recipe.model_copy(update={"steps": steps, "reward": Reward(kind="random")})
         return TrainingJob(
             name=self.name(number),
             phase="train",
             seed=int(seed),
-            settings={**settings, "snapshot_steps": [steps]},
+            params=params.model_copy(update={"recipe": recipe, "snapshot_steps": (steps,)}),
             code={},
             on_code_change="restart",
             pool=self.folder / "pool.jsonl",

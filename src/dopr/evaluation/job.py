@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dopr.config.grading import Verify
 from dopr.evaluation.completions import write_completions
 from dopr.evaluation.evaluate import (
     EvaluationCost,
@@ -21,6 +19,7 @@ from dopr.evaluation.evaluate import (
     evaluate,
     unparsed_warning,
 )
+from dopr.evaluation.params import EvaluationParams
 from dopr.files import DataError, read_prompts
 from dopr.grading.grader import Grader
 from dopr.models.model_folder import read_tokenizer
@@ -34,25 +33,23 @@ from dopr.runtime.stopwatch import Stopwatch
 class EvaluationJob:
     """What to evaluate on, and how, with the grader that does it. Use as a context manager."""
 
-    def __init__(
-        self, name: str, settings: dict[str, Any], questions: Path, workers: int = 1, device: str = "cpu"
-    ) -> None:
-        """`settings`: see dopr.workflow.rule_params; `workers` grade; completions are drawn on `device`.
+    def __init__(self, name: str, params: EvaluationParams, questions: Path, device: str = "cpu") -> None:
+        """Read the questions; completions are sampled on `device`.
 
         Raises:
             UserError: the questions are missing or damaged, some have no answer, or a reward function cannot be loaded.
         """
-        self.name, self.prompt, self.device = name, settings["prompt"], device
-        self.settings = settings
+        self.name, self.params, self.device = name, params, device
         self._engine: Engine | None = None
         self.questions = read_prompts(questions)
-        self.rewards = settings["rewards"]
         self.protocol = EvaluationSettings(
-            **{key: settings[key] for key in ("samples", "temperature", "max_new_tokens")},
-            rewards={benchmark: load_function(reward["function"]) for benchmark, reward in self.rewards.items()},
+            params.samples,
+            params.temperature,
+            params.max_new_tokens,
+            {benchmark: load_function(reward["function"]) for benchmark, reward in params.rewards.items()},
         )
         check_questions(self.questions, self.protocol, str(questions))
-        self.grader = Grader(Verify(**settings["verify"], workers=workers))
+        self.grader = Grader(params.verify)
 
     def __enter__(self) -> EvaluationJob:
         self.grader.__enter__()
@@ -83,7 +80,7 @@ class EvaluationJob:
         self._write([pq.read_table(base), rows], output)
 
     def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
-        write_completions(tables, self.grader, output, self.prompt, self.rewards)
+        write_completions(tables, self.grader, output, self.params.prompt, self.params.rewards)
 
     def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, EvaluationCost]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
@@ -98,7 +95,7 @@ class EvaluationJob:
     def _engine_on(self, folder: Path) -> Engine:
         """The engine with the weights of a folder, opened once: a second vLLM fails once the first is dropped."""
         if self._engine is None:
-            self._engine = open_on_folder(self.settings, folder, self.device)
+            self._engine = open_on_folder(self.params.rollout, self.params.attn_implementation, folder, self.device)
         else:
             self._engine.load_folder(folder)
         return self._engine

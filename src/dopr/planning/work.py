@@ -85,7 +85,7 @@ def batches(experiment: Experiment, runs: list[str]) -> int:
 
 def snapshots(experiment: Experiment, runs: list[str]) -> int:
     """Policies that some runs keep for evaluation."""
-    return sum(len(experiment.rule_params.train(run.split("/")[1])["snapshot_steps"]) for run in runs)
+    return sum(len(experiment.rule_params.train(run.split("/")[1]).snapshot_steps) for run in runs)
 
 
 def by_method(runs: list[str]) -> dict[str, list[str]]:

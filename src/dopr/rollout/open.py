@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -36,16 +34,12 @@ def open_engine(sampling: SamplingParams, folder: Path, network: PreTrainedModel
     return DataParallel(engine, sampling.tensor_parallel) if world_size() > 1 else engine
 
 
-def open_on_folder(settings: Mapping[str, Any], folder: Path, device: str) -> Engine:
-    """Open an engine that samples from model folders, in the type they are stored in.
-
-    Args:
-        settings: engine, kv_cache_gb, enforce_eager and attn_implementation, as in the configuration.
-    """
+def open_on_folder(sampling: SamplingParams, attn_implementation: str | None, folder: Path, device: str) -> Engine:
+    """Open an engine that samples from model folders, in the type they are stored in."""
     shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
     dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
-    if settings["engine"] == "torch":
-        return TorchEngine.from_folder(folder, dtype, device, settings["attn_implementation"])
+    if sampling.engine == "torch":
+        return TorchEngine.from_folder(folder, dtype, device, attn_implementation)
     from dopr.rollout.vllm_engine import VllmEngine
 
-    return VllmEngine(folder, dtype, settings["kv_cache_gb"], settings["enforce_eager"])
+    return VllmEngine(folder, dtype, sampling.kv_cache_gb, sampling.enforce_eager)

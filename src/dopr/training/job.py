@@ -8,11 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from dopr.config.grading import Verify
-from dopr.config.recipe import Recipe
-from dopr.config.schema import SamplingParams
 from dopr.data.encoding import check_prompts
 from dopr.files import digest, read_json, read_prompts, write_atomically
 from dopr.grading.grader import Grader
@@ -29,6 +25,7 @@ from dopr.runtime.stopwatch import Stopwatch
 from dopr.runtime.tracking import Tracker
 from dopr.selection.selector import Setup, make_selector
 from dopr.training.ledger import Ledger
+from dopr.training.params import TrainingParams
 from dopr.training.prompt_features import prompt_features
 from dopr.training.train import Metrics, Run, train
 
@@ -37,13 +34,12 @@ IDLE = 25  # steps in a row without an update that a progress line speaks of
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Inputs and outputs of one run. history: None where the selector reads none. settings: see
-    dopr.workflow.rule_params."""
+    """Inputs and outputs of one run. history: None where the selector reads none. code: the hash of each module."""
 
     name: str
     phase: Phase
     seed: int
-    settings: dict[str, Any]
+    params: TrainingParams
     code: dict[str, str]
     on_code_change: CodePolicy
     pool: Path
@@ -52,11 +48,6 @@ class TrainingJob:
     state: Path
     tracking: Path
     output: Path
-
-    @property
-    def recipe(self) -> Recipe:
-        """The training recipe."""
-        return Recipe(**self.settings["recipe"])
 
     def inputs(self) -> dict[str, Path]:
         """The files whose content decides the result."""
@@ -77,9 +68,9 @@ class TrainingJob:
             barrier()  # until the first process has claimed the state
             train(self._open(state, grader, None, device, gpus))
             return
-        description = describe(self.settings, self.seed, self.inputs(), device) | {"grader": grader.version}
+        description = describe(self.params.describe(), self.seed, self.inputs(), device) | {"grader": grader.version}
         with state.held():
-            job = {**self.settings, "seed": self.seed, "inputs": description["inputs"]}
+            job = {**self.params.describe(), "seed": self.seed, "inputs": description["inputs"]}
             changes = state.claim(job, self.code, self.on_code_change)
             description |= {"code": digest(self.code), **({"code_changes": changes} if changes else {})}
             barrier()
@@ -92,13 +83,13 @@ class TrainingJob:
 
     def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
         """tracker: None in the processes that only help; they report nothing."""
-        recipe, settings, sampling = self.recipe, self.settings, SamplingParams(**self.settings["rollout"])
+        recipe, sampling = self.params.recipe, self.params.rollout
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
         history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
-        check_prompts(list(pool.values()), self.base, settings["rollout"]["max_new_tokens"])
+        check_prompts(list(pool.values()), self.base, sampling.max_new_tokens)
         tokenizer = read_tokenizer(self.base)
-        load = partial(checkpoint_io.load, self.base, recipe.dtype, device, settings["attn_implementation"])
+        load = partial(checkpoint_io.load, self.base, recipe.dtype, device, self.params.attn_implementation)
         features = partial(prompt_features, prompts=list(pool.values()), load=load, tokenizer=tokenizer)
         setup = Setup(tuple(pool), self.seed, recipe.prompts_per_step, recipe.group_size, history, features)
         policy = load()
@@ -116,8 +107,8 @@ class TrainingJob:
             grader=grader,
             state=state,
             save_policy=self._save_policy,
-            snapshot_steps=frozenset(settings["snapshot_steps"]),
-            checkpoint_every=settings["checkpoint_every"],
+            snapshot_steps=frozenset(self.params.snapshot_steps),
+            checkpoint_every=self.params.checkpoint_every,
             gpus=gpus,
             report=partial(report, Progress(self.name, recipe.steps)) if tracker else lambda row, watch: None,
             on_checkpoint=partial(tracker.log, patient=True) if tracker else lambda rows: None,
@@ -138,8 +129,8 @@ class TrainingJob:
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
-def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", gpus: float = 0.0) -> bool:
-    """Run jobs with equal settings on a device, one after another; the grader has `workers` processes.
+def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0) -> bool:
+    """Run jobs with equal parameters on a device, one after another, with one grader.
 
     gpus: held meanwhile, for their seconds to be counted.
 
@@ -149,7 +140,7 @@ def run_all(jobs: Iterable[TrainingJob], workers: int = 1, device: str = "cpu", 
         UserError: see TrainingJob.run.
     """
     jobs = list(jobs)
-    with process_group(device), Grader(Verify(**jobs[0].settings["verify"], workers=workers)) as grader:
+    with process_group(device), Grader(jobs[0].params.verify) as grader:
         for job in jobs:
             job.run(grader, device, gpus)
         return is_main_process()

@@ -255,9 +255,10 @@ def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
         job = read_json(found)
         if stage != "profile" and not jobs.knows(method[0]):
             continue  # of a method that was taken out of the configuration since
-        settings = jobs.profile() if stage == "profile" else jobs.train(method[0])
+        params = jobs.profile() if stage == "profile" else jobs.train(method[0])
+        settings = params.describe()
         check_same_job(found.parent, {key: job.get(key) for key in settings}, settings)
         if config.code_policy == "stop":
             script = "profile_prompts" if stage == "profile" else "train"
-            code = jobs.code_hashes(script, settings["recipe"]["selector"])
+            code = jobs.code_hashes(script, params.recipe.selector)
             RunState(found.parent).check_code(code)

@@ -18,10 +18,12 @@ from dopr.config.schema import Config
 from dopr.data.sources import source_named, used_sources
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, suggestion
+from dopr.evaluation.params import EvaluationParams
 from dopr.files import digest, read_json, sha256
 from dopr.models.gguf.place import locate
 from dopr.plugins import own_code
 from dopr.selection.selector import module_of, uses_history
+from dopr.training.params import TrainingParams
 from dopr.workflow.code_hash import code_hash, code_hashes
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -90,30 +92,29 @@ class RuleParams:
         """The model folder made of a GGUF file, known by its content."""
         return self._settings("convert", gguf=sha256(locate(self.config.base.model or "")))
 
-    def profile(self) -> Settings:
-        """The profiling run: the same training loop with the profile's recipe and no snapshots."""
+    def profile(self) -> TrainingParams:
+        """Return what the profiling run depends on: the training loop with the profile's recipe and no snapshots."""
         return self._training(self.config.recipes[self.config.profile], [])
 
-    def train(self, method: str) -> Settings:
-        """A training run."""
+    def train(self, method: str) -> TrainingParams:
+        """Return what a method's training runs depend on."""
         return self._training(self.recipe(method), self.config.evaluated_rollouts)
 
-    def evaluate(self) -> Settings:
-        """The evaluation of any checkpoint."""
+    def evaluate(self) -> EvaluationParams:
+        """Return what the evaluation of any checkpoint depends on."""
         config = self.config
         samples, temperature = config.evaluate.by_benchmark(config.evaluated)
-        limits = {"max_new_tokens": config.evaluation_tokens, "verify": self._verify(), "prompt": self._prompt()}
-        engine = {
-            "engine": config.rollout.engine,
-            "kv_cache_gb": config.rollout.kv_cache_gb,
-            "enforce_eager": config.rollout.enforce_eager,
-            "attn_implementation": config.base.attn_implementation,
-        }
-        rewards = {
-            benchmark: {"function": name, "sha256": own_code(name)}
-            for benchmark, name in config.evaluate.functions(config.evaluated).items()
-        }
-        return {"samples": samples, "temperature": temperature, **limits, **engine, "rewards": rewards}
+        functions = config.evaluate.functions(config.evaluated).items()
+        return EvaluationParams(
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=config.evaluation_tokens,
+            rollout=config.rollout,
+            verify=config.verify,
+            prompt=self._prompt(),
+            attn_implementation=config.base.attn_implementation,
+            rewards={benchmark: {"function": name, "sha256": own_code(name)} for benchmark, name in functions},
+        )
 
     def tune(self) -> Settings:
         """The learning-rate search's summary."""
@@ -135,20 +136,20 @@ class RuleParams:
         own = {place: code for place in places if (code := own_code(place))}
         return self._settings(script, *(place.rpartition(":")[0] for place in places if place not in own), **own)
 
-    def _training(self, recipe: Recipe, snapshots: list[int]) -> Settings:
-        config, own = self.config, own_code(recipe.reward.function or "")
+    def _training(self, recipe: Recipe, snapshots: list[int]) -> TrainingParams:
+        config = self.config
         reach = [rollouts for rollouts in snapshots if rollouts <= recipe.steps * recipe.rollouts_per_step]
         steps = {-(-rollouts // recipe.rollouts_per_step) for rollouts in reach} | {recipe.steps}
-        return {
-            **({"reward_file": own} if own else {}),
-            "recipe": recipe.model_dump(mode="json"),
-            "rollout": config.rollout.model_dump(mode="json"),
-            "verify": self._verify(),
-            "prompt": self._prompt(),
-            "attn_implementation": config.base.attn_implementation,
-            "checkpoint_every": config.checkpoint_every,
-            "snapshot_steps": sorted(steps) if snapshots else [],
-        }
+        return TrainingParams(
+            recipe=recipe,
+            rollout=config.rollout,
+            verify=config.verify,
+            prompt=self._prompt(),
+            attn_implementation=config.base.attn_implementation,
+            checkpoint_every=config.checkpoint_every,
+            snapshot_steps=tuple(sorted(steps)) if snapshots else (),
+            reward_file=own_code(recipe.reward.function or "") or None,
+        )
 
     def _fit(self) -> Settings:
         return {"max_new_tokens": self.config.rollout.max_new_tokens}
