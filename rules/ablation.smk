@@ -22,12 +22,10 @@ rule ablation:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.rule_params.code("plot_ablation"),
-        compared=experiment.compared_options(),
-        bootstrap=experiment.config.evaluate.bootstrap,
+        settings=experiment.rule_params.figure("ablation"),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_ablation.py {params.compared} --bootstrap {params.bootstrap} --output {params.path} 2> >(tee {log} >&2)"
+        "python scripts/figure.py ablation --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 # A paper's overlay has printed numbers to stand beside.
@@ -53,12 +51,12 @@ if experiment.model:
             mem_mb=more(2000),
             runtime=more(10),
         params:
-            code=[experiment.rule_params.code(script) for script in ("own_numbers", "published_tables")],
+            code=[experiment.rule_params.code("own_numbers"), experiment.rule_params.published("table")],
             model=experiment.model,
             runs=list(experiment.compared_runs()),
             bootstrap=experiment.config.evaluate.bootstrap,
             folder=f"results/ablations/{experiment.config.ablation}",
         shell:
-            "(python scripts/own_numbers.py --model {params.model} --runs {params.runs} --bootstrap {params.bootstrap}"
-            " --output {output.ours} && python scripts/published_tables.py --ours {output.ours} --output {params.folder})"
-            " 2> >(tee {log} >&2)"
+            "(python scripts/own_numbers.py --model {params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
+            " --output {output.ours:q} && python scripts/table.py published --ours {output.ours:q} --output {params.folder:q})"
+            " 2> >(tee {log:q} >&2)"

@@ -16,7 +16,7 @@ if experiment.config.base.fetched:
         params:
             settings=experiment.rule_params.fetch(),
         shell:
-            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log} >&2)"
+            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log:q} >&2)"
 
 elif experiment.config.base.converted:
 
@@ -37,7 +37,7 @@ elif experiment.config.base.converted:
         params:
             settings=experiment.rule_params.convert(),
         shell:
-            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input} --output {output} 2> >(tee {log} >&2)"
+            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input} --output {output} 2> >(tee {log:q} >&2)"
 
 else:
 
@@ -59,4 +59,4 @@ else:
         shell:
             "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
             " --state results/state/base/{wildcards.base}"
-            " --output {output} 2> >(tee {log} >&2)"
+            " --output {output} 2> >(tee {log:q} >&2)"

@@ -15,7 +15,7 @@ rule data:
     params:
         settings=experiment.rule_params.data(),
     shell:
-        "python scripts/data.py --config $DOPR_CONFIG --output results/data 2> >(tee {log} >&2)"
+        "python scripts/data.py --config $DOPR_CONFIG --output results/data 2> >(tee {log:q} >&2)"
 
 
 rule store:
@@ -32,4 +32,4 @@ rule store:
     params:
         code=experiment.rule_params.code("store"),
     shell:
-        "python scripts/store.py --database results/mlflow.db --output {output} 2> >(tee {log} >&2)"
+        "python scripts/store.py --database results/mlflow.db --output {output} 2> >(tee {log:q} >&2)"

@@ -19,7 +19,7 @@ rule evaluate_base:
         settings=experiment.rule_params.evaluate().describe(),
     shell:
         "python scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
-        " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log} >&2)"
+        " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log:q} >&2)"
 
 
 # Checkpoints on the test questions, and, for tuning, on the validation questions.
@@ -56,4 +56,4 @@ for batch in experiment.seed_batches():
             shell:
                 "python scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
                 " --runs results/train/{wildcards.pool}/{wildcards.method} --seeds {params.seeds}"
-                " --questions {input.questions} --base {input.base} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"
+                " --questions {input.questions} --base {input.base} --threads {threads} --output {params.folder} 2> >(tee {log:q} >&2)"

@@ -30,4 +30,4 @@ rule profile:
     shell:
         "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
         " --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
-        " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log} >&2)"
+        " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log:q} >&2)"

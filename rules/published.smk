@@ -38,10 +38,12 @@ rule own_numbers:
         runtime=more(10),
     params:
         code=experiment.rule_params.code("own_numbers"),
-        runs=experiment.comparable_options(),
+        model=experiment.model,
+        runs=experiment.comparable_runs(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python scripts/own_numbers.py {params.runs} --bootstrap {params.bootstrap} --output {output} 2> >(tee {log} >&2)"
+        "python scripts/own_numbers.py --model {params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
+        " --output {output:q} 2> >(tee {log:q} >&2)"
 
 
 for figure in PUBLISHED_FIGURES:
@@ -70,11 +72,11 @@ for figure in PUBLISHED_FIGURES:
             mem_mb=more(1000),
             runtime=more(10),
         params:
-            code=experiment.rule_params.code("plot_published"),
-            figure=figure,
+            code=experiment.rule_params.published("figure"),
+            figure=f"published/{figure}",
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
-            "python scripts/plot_published.py {params.figure} --ours {input.ours} --output {params.path} 2> >(tee {log} >&2)"
+            "python scripts/figure.py {params.figure} --ours {input.ours:q} --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 rule published_tables:
@@ -108,9 +110,9 @@ rule published_tables:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        code=experiment.rule_params.code("published_tables"),
+        code=experiment.rule_params.published("table"),
     shell:
-        "python scripts/published_tables.py --ours {input.ours} --output results/tables 2> >(tee {log} >&2)"
+        "python scripts/table.py published --ours {input.ours:q} --output results/tables 2> >(tee {log:q} >&2)"
 
 
 rule record:
@@ -134,10 +136,10 @@ rule record:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        code=experiment.rule_params.code("plot_record"),
+        code=experiment.rule_params.record(),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python scripts/plot_record.py {input} --output {params.path} 2> >(tee {log} >&2)"
+        "python -m dopr.cli ranking {input:q} --output {params.path:q} > /dev/null 2> >(tee {log:q} >&2)"
 
 
 rule published:

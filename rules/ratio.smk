@@ -21,8 +21,7 @@ rule ratio:
         mem_mb=more(2000),
         runtime=more(10),
     params:
-        code=experiment.rule_params.code("ratio"),
-        options=experiment.ratio_options(),
-        bootstrap=experiment.config.evaluate.bootstrap,
+        settings=[experiment.rule_params.figure("ratio"), experiment.rule_params.table("ratio")],
     shell:
-        "python scripts/ratio.py {params.options} --bootstrap {params.bootstrap} 2> >(tee {log} >&2)"
+        "(python scripts/table.py ratio --config $DOPR_CONFIG --output results/tables"
+        " && python scripts/figure.py ratio --config $DOPR_CONFIG --output results/figures/ratio) 2> >(tee {log:q} >&2)"

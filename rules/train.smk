@@ -38,4 +38,4 @@ for batch in experiment.seed_batches():
             " --method {wildcards.method} --seeds {params.seeds} --pool {input.pool} --base {input.base}"
             " {params.history} --tracking {input.store} --threads {threads}"
             " --state results/state/train/{wildcards.pool}/{wildcards.method}"
-            " --output results/train/{wildcards.pool}/{wildcards.method} 2> >(tee {log} >&2)"
+            " --output results/train/{wildcards.pool}/{wildcards.method} 2> >(tee {log:q} >&2)"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
+from dopr.config.schema import Config
 from dopr.files import write_json, write_prompts
 from dopr.records import Prompt, derive_seed
 from dopr.selection.parts.historical_variance import rank
@@ -43,6 +46,20 @@ METHODS = {
 CHECKPOINTS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 3840, 5120, 7680)
 FAMILIES = ("chain2", "mul2", "eq1", "big1")
 BENCHMARKS = ("chain3", "chain5", "word2")
+
+
+def config_file(path: Path, **changes: Any) -> Path:
+    """Write the resolved configuration of results made here: the shipped one with top-level keys replaced.
+
+    The keys `evaluate` and `complexity` change single keys.
+    """
+    raw = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
+    raw["data"]["benchmarks"] = {"near": ["chain3", "chain5"], "far": ["word2"]}
+    raw["evaluate"]["bootstrap"] = 50
+    for key, value in changes.items():
+        raw[key] = {**raw[key], **value} if key in ("evaluate", "complexity") else value
+    path.write_text(Config.parse(raw).model_dump_json())
+    return path
 
 
 def make_results(

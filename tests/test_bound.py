@@ -15,10 +15,9 @@ from dopr.bounds.bound import Constants, built_in, find_bound
 from dopr.bounds.published import published_constants, published_points
 from dopr.config.schema import Config, ConfigError
 from dopr.errors import UserError
-from dopr.workflow.experiment import Experiment
 from dopr.workflow.preflight import check_bounds
 from dopr.workflow.rule_params import RuleParams
-from fixture_results import make_results
+from fixture_results import config_file, make_results
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 CONSTANTS = Constants(base=0.25, coverage=4, divergence=0.5, inverse_kl=math.inf, delta=0.05, prompts=100)
@@ -79,14 +78,11 @@ def test_a_bound_that_gives_nonsense_is_named(tmp_path):
 
 def test_one_line_of_configuration_reaches_the_figure(raw, tmp_path):
     raw["complexity"]["bounds"]["prompts"] = [MINE]  # the line
-    config = Config.parse(raw)
-    check_bounds(config)
-    option = Experiment(config, RuleParams(config), tmp_path).bound_options("prompt")
-    assert option == f"--prompt-bounds {MINE}"
-
+    check_bounds(Config.parse(raw))
     root = make_results(tmp_path / "results", methods=("grpo", "one_shot"), seeds=(0, 1))
-    runs = ["--results", root, "--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"]
-    command = [sys.executable, SCRIPTS / "plot_complexity.py", *runs, "--bootstrap", "50", *option.split()]
+    complexity = {"pools": ["easy"], "methods": {1: "one_shot", "all": "grpo"}, "bounds": raw["complexity"]["bounds"]}
+    config = config_file(tmp_path / "config.json", methods=["grpo"], seeds=[0, 1], complexity=complexity)
+    command = [sys.executable, SCRIPTS / "figure.py", "complexity", "--config", config, "--results", root]
     done = subprocess.run([*command, "--output", tmp_path / "figure"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     frame = pd.read_csv(tmp_path / "figure.csv")
@@ -106,7 +102,7 @@ def test_another_content_of_the_file_draws_the_figure_again_and_trains_nothing(r
     for factor in (1, 2):
         file.write_text(f"def least(constants, accuracy):\n    return {factor} * accuracy\n")
         jobs = RuleParams(Config.parse(raw))
-        found.append((jobs.bounds("plot_complexity"), jobs.train("grpo"), jobs.code("plot_profile")))
+        found.append((jobs.figure("complexity"), jobs.train("grpo"), jobs.figure("profile_easy")))
     assert found[0][0] != found[1][0]
     assert found[0][1:] == found[1][1:]
 
@@ -116,15 +112,6 @@ def test_a_bound_in_the_configuration_that_cannot_be_found_costs_one_line(raw):
     message = "^complexity.bounds.rollouts: 'sharpenin' is no bound; did you mean 'sharpening'?"
     with pytest.raises(ConfigError, match=message):
         check_bounds(Config.parse(raw))
-
-
-def test_question_marks_are_quoted_for_the_shell(config):
-    option = Experiment(config, RuleParams(config), Path()).bound_options("rollout")
-    done = subprocess.run(["bash", "-c", f"printf '%s\n' {option}"], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[:-1] == ["--rollout-bounds", *config.complexity.bounds.rollouts]
-
-
-# --- published points ---
 
 
 def test_published_points_are_those_of_the_paper():
@@ -157,8 +144,9 @@ def test_published_rollouts_are_steps_of_1024():
 
 
 def test_without_any_run_the_program_draws_what_was_published(tmp_path):
-    options = ["--pools", "--prompts", "--rollout-bounds", "change_of_measure", "--seeds", "0"]
-    command = [sys.executable, SCRIPTS / "plot_complexity.py", *options, "--output", tmp_path / "figure"]
+    complexity = {"pools": [], "bounds": {"rollouts": ["change_of_measure"], "prompts": []}}
+    config = config_file(tmp_path / "config.json", complexity=complexity)
+    command = [sys.executable, SCRIPTS / "figure.py", "complexity", "--config", config, "--output", tmp_path / "figure"]
     subprocess.run(command, check=True)
     frame = pd.read_csv(tmp_path / "figure.csv")
     assert set(frame["source"]) == {"published"}

@@ -34,7 +34,7 @@ from dopr.figures import (
     training,
 )
 from dopr.figures.style import COLUMN, looks, new_figure, save
-from fixture_results import make_results
+from fixture_results import config_file, make_results
 
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
 LADDER = [(1, "one_shot"), (4, "top_4"), (None, "grpo")]
@@ -129,20 +129,12 @@ def test_each_figure_is_a_pdf_a_png_and_its_numbers(written):
     figures = {"rollouts", "cpu", *map(name_of, MODULES)}
     assert {name for name in names if name.endswith(".pdf")} == {f"{name}.pdf" for name in figures}
     assert {name for name in names if name.endswith(".png")} == {f"{name}.png" for name in figures}
-    assert {name for name in names if name.endswith(".csv")} == {
-        "cpu.seconds.csv",
-        *(f"{name}.csv" for name in figures - {"cpu"}),
-    }
+    assert {name for name in names if name.endswith(".csv")} == {f"{name}.csv" for name in figures}
 
 
 def test_the_same_input_gives_the_same_bytes(written):
     once, again = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in written)
     assert once == again
-
-
-def test_only_csv_files_named_so_hold_seconds(written):
-    for path in written[0].glob("*.csv"):
-        assert ("seconds" in path.read_text().splitlines()[0]) == path.name.endswith(".seconds.csv")
 
 
 def test_text_in_a_pdf_stays_text(written):
@@ -231,40 +223,34 @@ def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPTS / script, *options], capture_output=True, text=True, check=False)
 
 
-COMMON = ["--methods", *METHODS, "--seeds", "0", "1", "2"]
-PROGRAMS = {
-    "plot_curves.py": ["--pools", "easy", "hard", *COMMON, "--bootstrap", "50"],
-    "plot_measures.py --figure training": ["--pools", "easy", *COMMON],
-    "plot_measures.py --figure responses": ["--pools", "easy", *COMMON],
-    "plot_measures.py --figure acquisition": ["--pools", "easy", "--methods", "dopr", "--seeds", "0", "1"],
-    "plot_performance.py": ["--pools", "easy", "hard", *COMMON, "--bootstrap", "50"],
-    "plot_profile.py": ["--pool", "easy"],
-    "plot_selection.py": ["--pools", "easy", *COMMON],
-    "plot_complexity.py": [
-        *("--pools", "easy", "--prompts", "1=one_shot", "all=grpo", "--seeds", "0", "1"),
-        *("--rollout-bounds", *ROLLOUT_BOUNDS),
-    ],
-    "plot_replay.py": ["--pool", "easy", "--group-size", "4", "--steps", "20", "--seeds", "2"],
-    "plot_informative.py": ["--pools", "easy", *COMMON],
-}
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    complexity = {"pools": ["easy"], "methods": {1: "one_shot", "all": "grpo"}, "bounds": {"rollouts": ROLLOUT_BOUNDS}}
+    path = tmp_path_factory.mktemp("config") / "config.json"
+    return config_file(path, pools=["easy", "hard"], methods=METHODS, seeds=SEEDS, complexity=complexity)
 
 
-@pytest.mark.parametrize("script", PROGRAMS)
-def test_each_program_writes_its_figure_and_names_what_is_missing(script, root, tmp_path):
-    output = ["--output", str(tmp_path / "figure")]
-    done = run(*script.split(), "--results", str(root), *PROGRAMS[script], *output)
+FIGURES = [
+    *("accuracy_vs_rollouts", "accuracy_vs_cpu_seconds", "performance_profile", "training", "responses", "acquisition"),
+    *("informative", "complexity", "selection_easy", "profile_easy", "replay_easy"),
+]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_program_writes_each_figure_and_names_what_is_missing(figure, root, config, tmp_path):
+    options = [figure, "--config", str(config), "--output", str(tmp_path / "figure")]
+    done = run("figure.py", *options, "--results", str(root))
     assert done.returncode == 0, done.stderr
     assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".png", ".csv"}
-    done = run(*script.split(), "--results", str(tmp_path / "nowhere"), *PROGRAMS[script], *output)
+    done = run("figure.py", *options, "--results", str(tmp_path / "nowhere"))
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'}")
     assert "no such file" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_the_axis_of_curves_is_an_option(root, tmp_path):
-    options = [*PROGRAMS["plot_curves.py"], "--axis", "cpu_seconds", "--output", str(tmp_path / "cpu")]
-    done = run("plot_curves.py", "--results", str(root), *options)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "cpu.seconds.csv").is_file()
-    assert not (tmp_path / "cpu.csv").exists()
+def test_a_figure_that_does_not_exist_costs_one_line(config, tmp_path):
+    done = run("figure.py", "trainig", "--config", str(config), "--output", str(tmp_path / "figure"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no figure 'trainig'; did you mean 'training'?; known are ")
+    assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ from dopr.figures.published import FIGURES, collect, draw
 from dopr.figures.style import COLUMN, PAGE, save
 from dopr.tables.claims import claimed, claims_table
 from dopr.tables.published import NOT_RUN, conflict_table, published_table
-from fixture_results import BENCHMARKS, make_results
+from fixture_results import BENCHMARKS, config_file, make_results
 
 ROOT = Path(__file__).parents[1]
 MODEL = "Qwen/Qwen2.5-Math-1.5B"
@@ -198,7 +198,7 @@ def test_every_figure_has_a_rule():
 
 def test_the_program_writes_its_figure(tmp_path, ours):
     ours.to_csv(tmp_path / "ours.csv", index=False)
-    command = [sys.executable, ROOT / "scripts/plot_published.py", "accuracy", "--output", tmp_path / "figure"]
+    command = [sys.executable, ROOT / "scripts/figure.py", "published/accuracy", "--output", tmp_path / "figure"]
     done = subprocess.run([*command, "--ours", tmp_path / "ours.csv"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ours" in set(pd.read_csv(tmp_path / "figure.csv")["status"])
@@ -282,12 +282,12 @@ def test_measured_savings_are_by_each_cost(tmp_path):
 
 def test_the_programs_write_their_tables(tmp_path, ours):
     ours.to_csv(tmp_path / "ours.csv", index=False)
-    program = [sys.executable, ROOT / "scripts/published_tables.py", "--ours", tmp_path / "ours.csv"]
+    program = [sys.executable, ROOT / "scripts/table.py", "published", "--ours", tmp_path / "ours.csv"]
     subprocess.run([*program, "--output", tmp_path / "tables"], check=True)
     root = make_results(tmp_path / "results", methods=("grpo", "dopr"))
-    program = [sys.executable, ROOT / "scripts/claims.py", "--results", root, "--pools", "easy", "--targets", "0.6"]
-    options = ["--methods", "grpo", "dopr", "--seeds", "0", "1", "--reference", "grpo", "--bootstrap", "20"]
-    subprocess.run([*program, *options, "--output", tmp_path / "tables/claims_seconds"], check=True)
+    config = config_file(tmp_path / "config.json", pools=["easy"], methods=["grpo", "dopr"], seeds=[0, 1])
+    program = [sys.executable, ROOT / "scripts/table.py", "claims", "--config", config, "--results", root]
+    subprocess.run([*program, "--output", tmp_path / "tables"], check=True)
     names = {path.name for path in (tmp_path / "tables").iterdir()}
     tables = ("published", "conflicts", "claims_seconds")
     assert names == {f"{table}.{suffix}" for table in tables for suffix in ("csv", "md", "tex", "html")}

@@ -41,7 +41,7 @@ def test_nothing_is_comparable_before_a_run_or_with_a_model_of_our_own(shipped: 
     paper = experiment(shipped, "one_shot_rlvr.yaml")
     assert paper.model == "Qwen/Qwen2.5-Math-1.5B"
     assert paper.comparable_on_disk() == []
-    assert paper.comparable_options() == ""
+    assert paper.comparable_runs() == []
     make_results(folder / "results", pools=("easy",), methods=("grpo",), seeds=(0,))
     assert experiment(shipped).model == ""
     assert experiment(shipped).comparable_on_disk() == []
@@ -52,7 +52,7 @@ def test_runs_of_a_paper_are_taken_as_they_lie(shipped: dict, folder: Path) -> N
     paper = experiment(shipped, "one_shot_rlvr.yaml")
     (path,) = paper.comparable_on_disk()  # the overlay has seed 0 alone, and no such pool
     assert path == str(folder / "results/evaluate/pi1/grpo/0/completions.parquet")
-    assert paper.comparable_options() == "--model Qwen/Qwen2.5-Math-1.5B --runs pi1/grpo/0"
+    assert paper.comparable_runs() == ["pi1/grpo/0"]
 
 
 def test_an_experiment_is_finished_when_every_run_was_evaluated(shipped: dict, folder: Path) -> None:

@@ -18,7 +18,7 @@ from dopr.analysis.statistics import first_crossing
 from dopr.figures.ratio import ROWS, collect, draw
 from dopr.files import DataError
 from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
-from fixture_results import make_results
+from fixture_results import config_file, make_results
 from project import ROOT
 
 METHODS = ("grpo", "random_one", "dopr", "random_one_reuse", "dopr_reuse")
@@ -110,12 +110,15 @@ def test_the_reference_is_in_both_rows_and_every_other_method_in_one(results, bo
     assert len(draw(frame).axes) == 2
 
 
-def test_the_program_writes_every_table_and_the_figure(results):
-    command = [sys.executable, str(ROOT / "scripts/ratio.py"), "--results", str(results.root), "--bootstrap", "20"]
-    command += ["--panels", "both_pools=easy,hard", "--methods", *METHODS, "--seeds", "0", "1", "--reference", "grpo"]
-    command += ["--controls", *(f"{method}={control}" for method, control in CONTROLS.items())]
-    command += ["--drawn", "grpo", "dopr", "dopr_reuse", "--targets", "0.5"]
-    subprocess.run(command, check=True)
+def test_the_programs_write_every_table_and_the_figure(results, tmp_path):
+    panels = {"panels": {"both pools": ["easy", "hard"]}, "drawn": ["grpo", "dopr", "dopr_reuse"]}
+    changes = {"pools": ["easy", "hard"], "methods": METHODS, "seeds": [0, 1], "ratio": panels}
+    config = config_file(tmp_path / "config.json", **changes, evaluate={"targets": [0.5], "bootstrap": 20})
+    options = ["--config", str(config), "--results", str(results.root)]
+    table = [sys.executable, str(ROOT / "scripts/table.py"), "ratio", "--output", str(results.root / "tables")]
+    subprocess.run([*table, *options], check=True)
+    figure = [sys.executable, str(ROOT / "scripts/figure.py"), "ratio", "--output", str(results.root / "figures/ratio")]
+    subprocess.run([*figure, *options], check=True)
     for name in ("ratio", "ratio_ceilings", "ratio_credit", "ratio_seconds"):
         assert "both pools" in (results.root / f"tables/{name}.md").read_text()
     assert (results.root / "figures/ratio.pdf").read_bytes().startswith(b"%PDF")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import shutil
@@ -23,7 +22,6 @@ from dopr.analysis.savings import rollouts_to_target, saving_ratio
 from dopr.bounds.bound import find_bound
 from dopr.errors import UserError
 from dopr.files import DataError
-from dopr.options import counted, named_list
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
 from dopr.tables.bounds import bounds_table, reading
@@ -35,7 +33,7 @@ from dopr.tables.quality import majority, quality_table
 from dopr.tables.significance import significance_table
 from dopr.tables.targets import target_table
 from dopr.tables.typeset import Table, csv_text
-from fixture_results import BENCHMARKS, make_results
+from fixture_results import BENCHMARKS, config_file, make_results
 
 METHODS = ["grpo", "random_one", "dopr", "dopr_reuse"]
 GROUPS = {"near": ["chain3", "chain5"], "far": ["word2"]}
@@ -286,17 +284,17 @@ def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPTS / script, *options], capture_output=True, text=True, check=False)
 
 
-def table_options(root: Path, output: Path) -> list[str]:
-    inputs = ["--results", str(root), "--pools", "easy", "--methods", *METHODS, "--seeds", "0", "1", "2"]
-    groups = ["--groups", "near=chain3,chain5", "far=word2"]
-    limits = ["--targets", "0.6", "0.7", "--pass-at", "1", "4", "--bootstrap", "100"]
-    return [*inputs, *groups, *limits, "--reference", "grpo", "--history-methods", "dopr", "--output", str(output)]
+@pytest.fixture
+def options(tmp_path) -> list[str]:
+    targets = {"targets": [0.6, 0.7], "pass_at": [1, 4], "bootstrap": 100}
+    path = config_file(tmp_path / "config.json", pools=["easy"], methods=METHODS, seeds=[0, 1, 2], evaluate=targets)
+    return ["--config", str(path)]
 
 
-def test_the_tables_are_the_same_bytes_again(root, tmp_path):
+def test_the_tables_are_the_same_bytes_again(root, options, tmp_path):
     written = []
     for name in ("once", "again"):
-        done = run("tables.py", *table_options(root, tmp_path / name))
+        done = run("table.py", "comparison", *options, "--results", str(root), "--output", str(tmp_path / name))
         assert done.returncode == 0, done.stderr
         written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     names = {f"{table}.{kind}" for table in TABLES for kind in ("csv", "md", "tex", "html")}
@@ -304,18 +302,19 @@ def test_the_tables_are_the_same_bytes_again(root, tmp_path):
     assert written[0] == written[1]
 
 
-def test_the_profile_is_charged_from_its_ledger(root, tmp_path):
-    assert run("tables.py", *table_options(root, tmp_path)).returncode == 0
-    numbers = pd.read_csv(tmp_path / "targets.csv").set_index(["method", "target"])
+def test_the_profile_is_charged_from_its_ledger(root, options, tmp_path):
+    output = tmp_path / "tables"
+    assert run("table.py", "comparison", *options, "--results", str(root), "--output", str(output)).returncode == 0
+    numbers = pd.read_csv(output / "targets.csv").set_index(["method", "target"])
     extra = numbers.loc[("dopr", 0.6), "rollouts_with_profile"] - numbers.loc[("dopr", 0.6), "rollouts"]
     assert extra == pytest.approx(len(pd.read_parquet(root / "profile/easy/ledger.parquet")))
 
 
-def test_missing_input_is_one_line(root, tmp_path):
+def test_missing_input_is_one_line(root, options, tmp_path):
     copy = tmp_path / "results"
     shutil.copytree(root, copy)
     (copy / "evaluate/easy/dopr/2/completions.parquet").unlink()
-    done = run("tables.py", *table_options(copy, tmp_path / "tables"))
+    done = run("table.py", "comparison", *options, "--results", str(copy), "--output", str(tmp_path / "tables"))
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "evaluate/easy/dopr/2/completions.parquet: no such file" in done.stderr
@@ -323,29 +322,11 @@ def test_missing_input_is_one_line(root, tmp_path):
     assert not (tmp_path / "tables").exists()
 
 
-def test_the_bounds_program(root, tmp_path):
-    inputs = ["--results", str(root), "--pools", "easy", "--methods", "grpo", "--seeds", "0", "1", "2"]
-    done = run("bounds.py", *inputs, "--bootstrap", "50", "--output", str(tmp_path / "bounds"))
+def test_the_bounds_program(root, options, tmp_path):
+    output = tmp_path / "tables"
+    done = run("table.py", "bounds", *options, "--results", str(root), "--output", str(output))
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"bounds.csv", "bounds.md", "bounds.tex", "bounds.html"}
-    inputs += ["--rollout-bounds", "change_of_measure"]
-    done = run("bounds.py", *inputs, "--confidence", "0.3", "--output", str(tmp_path / "bounds"))
-    assert (done.returncode, done.stderr[:12]) == (1, "error: delta")
-
-
-def test_numbers_of_prompts_are_counts_or_all():
-    assert counted("16=top_16") == (16, "top_16")
-    assert counted("all=grpo") == (None, "grpo")
-    for text in ("four=top_4", "0=grpo", "-1=grpo", "1.5=grpo"):
-        with pytest.raises(argparse.ArgumentTypeError, match="neither a positive number nor"):
-            counted(text)
-
-
-def test_named_lists_are_refused_without_a_name():
-    assert named_list("near=a,b") == ("near", ["a", "b"])
-    for text in ("a,b", "=a", "near="):
-        with pytest.raises(argparse.ArgumentTypeError, match="NAME=VALUE"):
-            named_list(text)
+    assert {path.name for path in output.iterdir()} == {"bounds.csv", "bounds.md", "bounds.tex", "bounds.html"}
 
 
 # --- differences, aggregates, checkpoints, completions ---

@@ -15,6 +15,7 @@ from dopr.analysis.bootstrap import Curve, resampled_curve, seed_deviations
 from dopr.analysis.results import Results
 from dopr.analysis.scores import Evaluation, load_evaluation, pooled
 from dopr.analysis.statistics import FloatArray, IntArray, even_weights, question_weights
+from dopr.config.schema import Config
 from dopr.files import DataError
 from dopr.records import derive_seed
 
@@ -71,6 +72,20 @@ class Comparison:
             if name not in evaluation.benchmarks:
                 raise DataError(f"benchmark {name!r} was not evaluated; known are {', '.join(evaluation.benchmarks)}")
         return np.isin(evaluation.benchmark, [evaluation.benchmarks.index(name) for name in names])
+
+
+def compare_pools(results: Results, config: Config) -> list[Comparison]:
+    """Load an experiment's comparison, one a pool; see `compare`."""
+    replicates = config.evaluate.bootstrap
+    return [compare(results, pool, config.methods, config.seeds, replicates) for pool in config.pools]
+
+
+def compare_panels(results: Results, config: Config) -> list[Comparison]:
+    """Load the comparison by reuse and selection, one a panel of pools that repeat one experiment; see `compare`."""
+    return [
+        compare(results, name, config.methods, config.seeds, config.evaluate.bootstrap, pools)
+        for name, pools in config.ratio.panels.items()
+    ]
 
 
 def compare(

@@ -24,7 +24,6 @@ from dopr.data.rows import file_rows
 from dopr.files import DataError, read_prompts, write_text
 from dopr.grading.grader import Grader
 from dopr.grading.rules import MODULES
-from dopr.options import named
 
 STORED = "stored"
 NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}
@@ -118,3 +117,15 @@ def agreements(frame: pd.DataFrame, names: list[str]) -> str:
         alone = f"{int((one & ~other).sum()):,} | {int((other & ~one).sum()):,}"
         lines.append(f"| {first}, {second} | {100 * (one == other).mean():.2f} | {alone} |")
     return "\n".join(lines)
+
+
+def named(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` as a pair; for argparse's type=.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no `=`, or a side of it is empty.
+    """
+    name, found, value = text.partition("=")
+    if not (name and found and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value

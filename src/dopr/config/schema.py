@@ -221,6 +221,10 @@ class Config(Section):
         """The method that savings are measured against."""
         return self.evaluate.reference or self.methods[0]
 
+    def control_of(self, method: str) -> str:
+        """Return the method that a method is compared with in `ratio`: the same with random prompts."""
+        return self.ratio.control_reuse if self.recipes[method].reuse else self.ratio.control
+
     @property
     def evaluated_rollouts(self) -> list[int]:
         """After how many training rollouts checkpoints are evaluated, for all methods; each run's last one is, too."""

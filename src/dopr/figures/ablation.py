@@ -14,12 +14,22 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from dopr.analysis.comparison import compare_pools
 from dopr.analysis.display_names import display_name
+from dopr.analysis.results import Results
+from dopr.config.schema import Config
+from dopr.figures.curves import collect
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, log_axis, new_figure
 
 ACROSS = 4  # panels in a row of curves
 ROW, PANEL, EDGE = 0.17, 1.15, 0.85  # heights in inches: of a method's row, of a row of panels, of axes and legend
 BASE: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    frame = collect(results, compare_pools(results, config), "rollouts")
+    return draw(frame), frame
 
 
 def draw(frame: pd.DataFrame) -> Figure:

@@ -8,10 +8,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.measures import binned, collect_measures, draw_measures
 from dopr.files import DataError
 
 MEASURES = {"volatility": "volatility", "exploration": "exploration", "score": "sum"}
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    methods = [method for method in config.methods if config.recipes[method].selector == "dopr"]
+    frame = collect(results, config.pools, methods, config.seeds)
+    return draw(frame), frame
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

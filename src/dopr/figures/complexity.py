@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from dopr.analysis.comparison import Comparison
+from dopr.analysis.comparison import Comparison, compare
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import FloatArray, interval
-from dopr.bounds.bound import Bound
+from dopr.bounds.bound import Bound, find_bound
 from dopr.bounds.measured_constants import measure
-from dopr.bounds.published import published_constants
+from dopr.bounds.published import published_constants, published_points
+from dopr.config.schema import Config
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, letter, log_axis, new_figure
 
 AXES = ("prompts", "rollouts")
@@ -27,6 +28,20 @@ PUBLISHED = "published"
 ACCURACIES = np.concatenate([np.linspace(0.01, 0.99, 197), 1 - np.geomspace(0.0099, 0.0001, 24)])
 BOUND_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 LABELS = {"prompts": "training prompts", "rollouts": "training rollouts"}
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    chosen, replicates = config.complexity, config.evaluate.bootstrap
+    ladder = [(None if count == "all" else int(count), method) for count, method in chosen.methods.items()]
+    methods = [method for _, method in ladder]
+    comparisons = [compare(results, pool, methods, config.seeds, replicates) for pool in chosen.pools]
+    bounds = {
+        "prompts": [find_bound(name) for name in chosen.bounds.prompts],
+        "rollouts": [find_bound(name) for name in chosen.bounds.rollouts],
+    }
+    frame = collect(results, comparisons, ladder, bounds, 1 - chosen.confidence, published_points())
+    return draw(frame), frame
 
 
 def collect(

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dopr.analysis.comparison import Comparison
+from dopr.analysis.comparison import Comparison, compare_pools
 from dopr.analysis.costs import NAMES, Spending, cumulative_cost
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import FloatArray, interval
+from dopr.config.schema import Config
 from dopr.figures.style import GREY, MEAN, log_axis, looks, row_of_pools
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers against the cost `part`."""
+    axis = cast("Spending", part)
+    frame = collect(results, compare_pools(results, config), axis)
+    return draw(frame, axis), frame
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:

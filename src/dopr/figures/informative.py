@@ -16,10 +16,17 @@ from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
 from dopr.bounds.measured_constants import group_size, pool_informative_share, spent_per_informative_group
 from dopr.bounds.signal_share import informative_share, rollouts_per_informative_group
+from dopr.config.schema import Config
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure
 
 LEAST: dict[str, Any] = {"color": "black", "linewidth": 1}
 UNIFORM: dict[str, Any] = {**LEAST, "linestyle": (0, (2, 1))}
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    frame = collect(results, config.pools, config.methods, config.seeds, config.evaluate.bootstrap)
+    return draw(frame), frame
 
 
 def collect(

@@ -10,13 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dopr.analysis.aggregates import by_benchmark, performance_profile, redrawn
-from dopr.analysis.comparison import Comparison
+from dopr.analysis.checkpoint_selection import at_reported, reported, validations
+from dopr.analysis.comparison import Comparison, compare_pools
+from dopr.analysis.results import Results
 from dopr.analysis.statistics import interval
+from dopr.config.schema import Config
 from dopr.figures.style import MEAN, looks, row_of_pools
 from dopr.records import derive_seed
 
 THRESHOLDS = np.linspace(0, 1, 101)
 MARKED = 10  # every so many thresholds a marker
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    comparisons = compare_pools(results, config)
+    validated = validations(results.root, config.evaluate.checkpoint, comparisons, config.evaluate.bootstrap)
+    frame = collect(at_reported(comparisons, reported(comparisons, validated)), config.evaluate.bootstrap)
+    return draw(frame), frame
 
 
 def collect(comparisons: Sequence[Comparison], replicates: int) -> pd.DataFrame:

@@ -11,9 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.style import MARKERS, PAGE, PALETTE, letter, new_figure
 
 EXAMPLES = {"highest variance": PALETTE[2], "middle variance": PALETTE[1], "lowest mean": PALETTE[0]}
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers for the pool `part`."""
+    frame = collect(results, part)
+    return draw(frame), frame
 
 
 def collect(results: Results, pool: str) -> pd.DataFrame:

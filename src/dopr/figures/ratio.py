@@ -7,14 +7,24 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dopr.analysis.comparison import Comparison
+from dopr.analysis.comparison import Comparison, compare_panels
 from dopr.analysis.display_names import counterpart
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.curves import collect as collect_curves
 from dopr.figures.curves import draw_panel
 from dopr.figures.style import PAGE, legend_below, letter, new_figure
 
 ROWS = ("without reuse", "with reuse")
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    comparisons = [
+        comparison.only(config.ratio.drawn or config.methods) for comparison in compare_panels(results, config)
+    ]
+    frame = collect(results, comparisons, config.reference)
+    return draw(frame), frame
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], reference: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.style import GREY, PAGE, PALETTE, letter, new_figure
 from dopr.profiling.accuracy_history import AccuracyHistory
 from dopr.profiling.simulate import SelectorSimulation, compare
@@ -20,6 +21,14 @@ from dopr.selection import dapo, dopr, greso, lim, max_variance, mopps, one_shot
 # Imported, and not found by name, so that an edit of one redraws the figure.
 SELECTORS = (uniform, random_one, dapo, greso, speed, mopps, ucb, max_variance, lim, one_shot, dopr)
 BEST = "best fixed choice"
+STEPS = 256  # that the recorded run is laid over
+SEEDS = 20
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers for the pool `part`."""
+    frame = collect(results, part, config.recipes[config.profile].group_size, STEPS, SEEDS)
+    return draw(frame), frame
 
 
 def collect(results: Results, pool: str, group_size: int, steps: int, seeds: int) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from dopr.analysis.reflection import REFLECTION
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.measures import collect_measures, draw_measures
 from dopr.grading.answers import last_boxed
 
@@ -24,6 +25,12 @@ MEASURES = {
     "reflection": "with reflection",
     "truncated": "cut at the limit",
 }
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    frame = collect(results, config.pools, config.methods, config.seeds)
+    return draw(frame), frame
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
 from dopr.bounds.measured_constants import group_size
+from dopr.config.schema import Config
 from dopr.figures.style import GREY, PAGE, PALETTE, legend_below, letter, log_axis, looks, new_figure
 
 POINTS = 60  # points a curve of panel "gradient", and the rollouts at its first
@@ -21,6 +22,12 @@ SMALLEST = 64
 NAMED = 0.1  # families that take up less of the pool than this have no room for their name
 ACROSS = 5  # panels in a row of scatters
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers for the pool `part`."""
+    frame = collect(results, part, config.methods, config.seeds)
+    return draw(frame), frame
 
 
 def collect(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

@@ -126,14 +126,9 @@ def letter(axes: Iterable[Axes]) -> None:
 
 
 def save(figure: Figure, frame: pd.DataFrame, path: Path) -> None:
-    """Write path.pdf, path.png and the numbers behind; `path` has no suffix.
-
-    The numbers go to path.csv, or to path.seconds.csv if there are measured seconds among them: those alone differ
-    from one run of the experiment to the next.
-    """
-    measured = any("seconds" in str(column) for column in frame.columns)
+    """Write path.pdf, path.png and, to path.csv, the numbers behind; `path` has no suffix."""
     text = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    write_text(path.with_name(path.name + (".seconds.csv" if measured else ".csv")), text)
+    write_text(path.with_name(f"{path.name}.csv"), text)
     for part in figure.findobj(Text):
         part.set_fontfeatures(("-liga",))  # "fi" as one glyph would be a second font of the PDF, and no search finds it
     if engine := figure.get_layout_engine():

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dopr.analysis.results import Results
+from dopr.config.schema import Config
 from dopr.figures.measures import binned, collect_measures, draw_measures
 
 MEASURES = {
@@ -16,6 +17,12 @@ MEASURES = {
     "length": "length (tokens)",
     "grad_norm": "gradient norm",
 }
+
+
+def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
+    """Return the figure of an experiment and its numbers."""
+    frame = collect(results, config.pools, config.methods, config.seeds)
+    return draw(frame), frame
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
@@ -78,11 +77,6 @@ class Experiment:
         runs = self.compared_runs() if self.model else []
         return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
 
-    def comparable_options(self) -> str:
-        """The options that name the starting policy and those runs."""
-        runs = ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
-        return options({"--model": [self.model], "--runs": runs}) if runs else ""
-
     def code_path(self, script: str, selector: str = NO_SELECTOR) -> str:
         """The file with the hash of the code of a script's jobs."""
         return f"results/code/{script}/{selector}.txt"
@@ -109,9 +103,9 @@ class Experiment:
         """What accuracy is drawn against; where jobs ask for GPUs, their seconds and not the processor's."""
         return ["rollouts", "tokens", "gpu_seconds" if self.config.hardware.gpus else "cpu_seconds", "wall_seconds"]
 
-    def saving_options(self) -> str:
-        """The reference that savings are measured against, and the targets until which."""
-        return options({"--reference": [self.config.reference], "--targets": self.config.evaluate.targets})
+    def comparable_runs(self) -> list[str]:
+        """POOL/METHOD/SEED of those runs."""
+        return ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
 
     def record_at_hand(self) -> list[str]:
         """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
@@ -144,16 +138,6 @@ class Experiment:
         """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
         return list(self.compared_runs()) if self.config.evaluate.checkpoint == "best_on_validation" else []
 
-    def complexity_prompts(self) -> list[str]:
-        """PROMPTS=METHOD of each point of the sample-complexity figure."""
-        return [f"{count}={method}" for count, method in self.config.complexity.methods.items()]
-
-    def bound_options(self, axis: Literal["rollout", "prompt"]) -> str:
-        """The option that names the bounds of an axis; quoted, as names hold question marks."""
-        bounds = self.config.complexity.bounds
-        names = bounds.rollouts if axis == "rollout" else bounds.prompts
-        return options({f"--{axis}-bounds": [shlex.quote(name) for name in names]})
-
     def complexity_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the sample-complexity figure."""
         methods = self.config.complexity.methods.values()
@@ -167,49 +151,11 @@ class Experiment:
             for batch in batched(seeds, self.config.seeds_per_job):
                 yield [str(seed) for seed in batch]
 
-    def compared_options(self) -> str:
-        """The options that name the comparison."""
-        config = self.config
-        return options({"--pools": config.pools, "--methods": config.methods, "--seeds": config.seeds})
-
     def ratio_runs(self) -> Iterator[str]:
         """POOL/METHOD/SEED of every run of the comparison by reuse and selection."""
         pools = [pool for members in self.config.ratio.panels.values() for pool in members]
         for pool, method, seed in product(pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
-
-    def ratio_options(self) -> str:
-        """The options of the comparison by reuse and selection."""
-        config = self.config
-        named: dict[str, Sequence[object]] = {
-            "--panels": [
-                f"{name.replace(' ', '_')}={','.join(members)}" for name, members in config.ratio.panels.items()
-            ],
-            "--methods": config.methods,
-            "--seeds": config.seeds,
-            "--reference": [config.reference],
-            "--controls": [f"{method}={self._control(method)}" for method in config.methods],
-            "--drawn": config.ratio.drawn or config.methods,
-            "--targets": config.evaluate.targets,
-        }
-        return options(named)
-
-    def _control(self, method: str) -> str:
-        ratio = self.config.ratio
-        return ratio.control_reuse if self.rule_params.recipe(method).reuse else ratio.control
-
-    def table_options(self) -> str:
-        """The tables' options beyond pools, methods and seeds."""
-        evaluate, groups = self.config.evaluate, self.config.data.benchmarks
-        named: dict[str, Sequence[object]] = {
-            "--reference": [self.config.reference],
-            "--groups": [f"{group}={','.join(members)}" for group, members in groups.items()],
-            "--targets": evaluate.targets,
-            "--pass-at": evaluate.pass_at,
-            "--checkpoint": [evaluate.checkpoint],
-            "--history-methods": [method for method in self.config.methods if self.rule_params.needs_history(method)],
-        }
-        return options(named)
 
     def tuning_runs(self) -> Iterator[str]:
         """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
@@ -269,11 +215,6 @@ def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) 
     if main:
         experiment.warn_of_older_code()
     return experiment
-
-
-def options(named: Mapping[str, Sequence[object]]) -> str:
-    """Command-line options with their values."""
-    return " ".join(f"{option} {' '.join(map(str, values))}" for option, values in named.items())
 
 
 def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -19,6 +19,7 @@ from dopr.data.sources import source_named, used_sources
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, suggestion
 from dopr.evaluation.params import EvaluationParams
+from dopr.figures.catalogue import module_of as module_of_figure
 from dopr.files import digest, read_json, sha256
 from dopr.models.gguf.place import locate
 from dopr.plugins import own_code
@@ -27,6 +28,7 @@ from dopr.training.params import TrainingParams
 from dopr.workflow.code_hash import code_hash, code_hashes
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
+READ_OF_EVALUATE = {"bootstrap", "checkpoint", "targets", "pass_at"}  # by figures and tables
 NO_SELECTOR = "none"  # of a stage whose code is the same for every method
 TOP = re.compile(r"top_(\d+)$")
 Settings = dict[str, Any]
@@ -129,12 +131,44 @@ class RuleParams:
         """Return one hash of the code that a job runs."""
         return digest(self.code_hashes(script, selector))
 
-    def bounds(self, script: str) -> Settings:
-        """The code of a rule that draws or lists bounds, with that of each bound: a module, or a file of one's own."""
+    def figure(self, name: str) -> Settings:
+        """Return what a figure depends on: the comparison, and the code of its own module."""
+        return self._settings("figure", module_of_figure(name)[0], **self._comparison(), **self._bounds_of(name))
+
+    def table(self, name: str) -> Settings:
+        """Return what a group of tables depends on."""
+        return self._settings("table", **self._comparison(), **self._bounds_of(name))
+
+    def published(self, script: str) -> str:
+        """Return the code of a figure or table of what papers print."""
+        return code_hash(self.scripts / f"{script}.py", f"dopr.{script}s.published")
+
+    def record(self) -> str:
+        """Return the code that ranks a recorded history and draws how the ranking forms."""
+        return code_hash(self.scripts / "figure.py", "dopr.commands.ranking")
+
+    def _comparison(self) -> Settings:
+        config = self.config
+        return {
+            **config.model_dump(mode="json", include={"pools", "methods", "seeds", "ratio"}),
+            "benchmarks": config.data.benchmarks,
+            "reference": config.reference,
+            "selectors": {method: config.recipes[method].selector for method in config.methods},
+            "profile_group": config.recipes[config.profile].group_size,
+            "evaluate": config.evaluate.model_dump(mode="json", include=READ_OF_EVALUATE),
+        }
+
+    def _bounds_of(self, name: str) -> Settings:
+        """Return the bounds where they are drawn or listed, with the code of each: a module's, or a user's file's."""
+        if name not in ("complexity", "bounds"):
+            return {}
         bounds = self.config.complexity.bounds
-        places = [place_of(name) for name in [*bounds.rollouts, *bounds.prompts]]
-        own = {place: code for place in places if (code := own_code(place))}
-        return self._settings(script, *(place.rpartition(":")[0] for place in places if place not in own), **own)
+        own = {place: own_code(place) for place in map(place_of, [*bounds.rollouts, *bounds.prompts])}
+        modules = [place.rpartition(":")[0] for place, code in own.items() if not code]
+        return {
+            "complexity": self.config.complexity.model_dump(mode="json"),
+            "bounds": own | code_hashes(self.scripts / "figure.py", *modules),
+        }
 
     def _training(self, recipe: Recipe, snapshots: list[int]) -> TrainingParams:
         config = self.config
