@@ -15,11 +15,11 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from models import SIZES, random_network
 from transformers.utils import logging
 
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.runtime.threads import use_threads
+from models import SIZES, random_network
 
 PROMPTS, SAMPLES, LENGTH, NEW = 16, 8, 25, 64
 

@@ -19,11 +19,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from models import SIZES, random_network
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from dopr.commands.workload import alternating, group, grpo
 from dopr.config.schema import SamplingParams
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
 from dopr.models.attention import PACKED
@@ -31,6 +29,8 @@ from dopr.models.network import Policy
 from dopr.rollout.engine import Sample
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
+from models import SIZES, random_network
+from workload import alternating, group, grpo
 
 PROMPT, COMPLETIONS, NEW = 128, 64, 64
 RATE = 1e-6

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import grader
 from dopr.cli import main
-from dopr.commands.bench_grader import make_stream
+from grader import make_stream
 
 ROWS = [
     {"reference": "0.5", "text": r"\boxed{0.50004}", "verdict": "correct"},  # within qwen_eval's tolerance alone
@@ -95,5 +96,5 @@ def test_the_stream_has_groups_and_half_of_it_is_right():
 
 @pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
 def test_the_benchmark_prints_a_ratio(capsys):
-    main(["bench-grader", "--questions", "5", "--visits", "2", "--turns", "1", "--workers", "1"])
+    grader.main(["--questions", "5", "--visits", "2", "--turns", "1", "--workers", "1"])
     assert capsys.readouterr().out.splitlines()[-1].startswith("ratio: ")

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dopr.cli import main
-from dopr.commands.bench_fleet import FleetError, Plan, check_methods, compare, rollouts, wait_for
+import fleet
 from dopr.config.schema import Config
+from fleet import FleetError, Plan, check_methods, compare, rollouts, wait_for
 
 
 def plan(config: Config, folder: Path) -> Plan:
@@ -36,11 +36,11 @@ def test_rollouts_are_the_ledgers(tmp_path: Path) -> None:
 
 
 def test_a_run_that_differs_from_itself_alone_is_named(config: Config, tmp_path: Path) -> None:
-    for fleet in ("alone", "together"):
+    for folder in ("alone", "together"):
         for name in ("random_one/0", "dopr_cold/0"):
-            (tmp_path / fleet / name).mkdir(parents=True)
+            (tmp_path / folder / name).mkdir(parents=True)
             for file in ("ledger.parquet", "metrics.csv"):
-                (tmp_path / fleet / name / file).write_text(name)
+                (tmp_path / folder / name / file).write_text(name)
     compare(plan(config, tmp_path), 2)
     (tmp_path / "together/dopr_cold/0/metrics.csv").write_text("another")
     compare(plan(config, tmp_path), 1)
@@ -62,7 +62,7 @@ def test_a_process_that_fails_ends_those_that_wait_for_it() -> None:
 
 @pytest.mark.slow
 def test_runs_at_once_give_the_bytes_of_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["bench-fleet", "--at-once", "2", "--steps", "8"])
+    fleet.main(["--at-once", "2", "--steps", "8"])
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.endswith("| yes |")]
     assert [int(row[1]) for row in rows] == [2]
     assert all(float(row[column]) > 0 for row in rows for column in (2, 3, 4))

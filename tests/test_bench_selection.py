@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dopr.cli import main
-from dopr.commands.bench_selection import SELECTORS, directions, measure
+import selection
 from dopr.commands.replay import parse
 from dopr.selection.dopr import Selector
 from dopr.selection.parts.drawing import draw_rates
 from dopr.selection.selector import built_in
+from selection import SELECTORS, directions, measure
 
 DOCS = Path(__file__).parents[1] / "docs" / "selectors.md"
 
 
 def test_every_selector_with_a_choice_to_make_is_measured(capsys: pytest.CaptureFixture[str]):
     assert {parse(text)[0] for text in SELECTORS} == set(built_in()) - {"fixed", "lim", "one_shot"}
-    main(["bench-selection", "--pools", "40", "80", "--steps", "3"])
+    selection.main(["--pools", "40", "80", "--steps", "3"])
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert head == "| selector | 40 prompts, µs | 80 prompts, µs | state, bytes |"
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(SELECTORS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dopr.cli import main
-from dopr.commands import bench_step
-from dopr.commands.bench_step import (
+import step
+from dopr.models import checkpoint_io
+from dopr.rollout.torch_engine import TorchEngine
+from step import (
     ENDS,
     BenchmarkError,
     Case,
@@ -17,8 +18,6 @@ from dopr.commands.bench_step import (
     prompt_numbers,
     prompt_tokens,
 )
-from dopr.models import checkpoint_io
-from dopr.rollout.torch_engine import TorchEngine
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def test_the_model_has_the_size_it_is_said_to_have(folders):
 def test_completions_end_as_the_case_says(folders):
     def lengths(ends):
         prompts = [prompt_tokens(i) for i in range(16)]
-        groups = TorchEngine.from_folder(folders[ends]).generate(prompts, 8, 1.0, bench_step.NEW, seed=0)
+        groups = TorchEngine.from_folder(folders[ends]).generate(prompts, 8, 1.0, step.NEW, seed=0)
         return [len(sample.tokens) for group in groups for sample in group]
 
     assert set(lengths("fixed")) == {64}
@@ -51,14 +50,14 @@ def test_half_the_prompts_of_a_step_have_a_signal_and_a_single_one_always_has():
         numbers = prompt_numbers(at_once)
         odd = [prompt_tokens(next(numbers))[0] % 2 for _ in range(16)]
         assert sum(odd) == (8 if at_once == 16 else 16)
-    assert bench_step.reward((3, 4), (6,), "random") == 0.0
-    assert bench_step.reward((3, 4), (6,), "fixed") == bench_step.reward((3, 4), (7,), "random") == 1.0
+    assert step.reward((3, 4), (6,), "random") == 0.0
+    assert step.reward((3, 4), (6,), "fixed") == step.reward((3, 4), (7,), "random") == 1.0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_our_side_takes_each_step_and_says_how_many_tokens_it_drew(folders, monkeypatch, dtype):
-    monkeypatch.setattr(bench_step, "NEW", 30)  # bfloat16 rows of 64 fail where PyTorch is told to do without AVX-512
-    laps = bench_step.ours(Case(2, 4, "fixed", dtype), folders["fixed"], 2, 0)
+    monkeypatch.setattr(step, "NEW", 30)  # bfloat16 rows of 64 fail where PyTorch is told to do without AVX-512
+    laps = step.ours(Case(2, 4, "fixed", dtype), folders["fixed"], 2, 0)
     assert [lap.tokens for lap in laps] == [2 * 4 * 30] * 2
     assert all(0 < lap.rollout < lap.seconds for lap in laps)
 
@@ -66,7 +65,7 @@ def test_our_side_takes_each_step_and_says_how_many_tokens_it_drew(folders, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["TRL, defaults", "TRL, best"])
 def test_trl_takes_each_step(folders, side):
-    laps = bench_step.theirs(Case(2, 4, "random", "float32"), folders["random"], 2, side)
+    laps = step.theirs(Case(2, 4, "random", "float32"), folders["random"], 2, side)
     assert len(laps) == 2
     assert all(lap.seconds > 0 for lap in laps)
 
@@ -89,6 +88,6 @@ def test_a_shape_that_is_none_is_refused(shape):
 
 
 def test_without_trl_the_command_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(bench_step, "find_spec", lambda name: None)
+    monkeypatch.setattr(step, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="TRL, which is not installed: pip install"):
-        main(["bench-step"])
+        step.main([])

@@ -7,15 +7,14 @@ import re
 
 import pytest
 
-from dopr.cli import main
-from dopr.commands import bench_update
-from dopr.commands.bench_update import make_learner, planned, rollouts, ways
+import update
+from update import make_learner, planned, rollouts, ways
 
 
 @pytest.fixture
 def args() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    bench_update.add_arguments(parser)
+    update.add_arguments(parser)
     return parser.parse_args(["--layers", "2", "--hidden", "32", "--vocabulary", "64", "--completion", "20"])
 
 
@@ -42,7 +41,7 @@ def test_what_is_planned_falls_with_every_key(args: argparse.Namespace) -> None:
 @pytest.mark.slow
 def test_the_table_has_every_way_and_parts_need_less_than_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft")
-    main(["bench-update", "--layers", "4", "--completion", "192"])
+    update.main(["--layers", "4", "--completion", "192"])
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert head == "| update | peak, MB | planned, MB | s |"
     found = {}

@@ -39,6 +39,15 @@ def test_dopr_commands_are_understood(command: str) -> None:
     assert callable(make_parser().parse_args(shlex.split(command)[1:]).run)
 
 
+@pytest.mark.parametrize("command", commands("python"))
+def test_programs_exist_and_have_the_options_they_are_given(command: str) -> None:
+    _, program, *arguments = shlex.split(command)
+    shown = subprocess.run([sys.executable, ROOT / program, "--help"], capture_output=True, text=True, check=True)
+    options = [argument for argument in arguments if argument.startswith("--")]
+    if "snakemake" not in arguments:  # whose options are its own
+        assert all(option in shown.stdout for option in options), command
+
+
 def test_make_is_used_in_the_readme() -> None:
     assert {"make run", "make test"} <= set(commands("make"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dopr.commands.bench_dag import overlay
+from dag import overlay
 from dopr.commands.overhead import overheads
 from dopr.config.inheritance import merge
 from dopr.config.schema import Config

@@ -14,13 +14,6 @@ from dopr.errors import exit_with_one_line
 
 COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
-    "bench-dag": "dopr.commands.bench_dag",
-    "bench-fleet": "dopr.commands.bench_fleet",
-    "bench-grader": "dopr.commands.bench_grader",
-    "bench-selection": "dopr.commands.bench_selection",
-    "bench-step": "dopr.commands.bench_step",
-    "bench-update": "dopr.commands.bench_update",
-    "coverage": "dopr.commands.coverage",
     "forms": "dopr.commands.forms",
     "lock": "dopr.commands.lock",
     "overhead": "dopr.commands.overhead",

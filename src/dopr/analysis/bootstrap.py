@@ -11,7 +11,8 @@ t distribution with n - 1 degrees of freedom, times their standard error: the no
 
 Seeds also differ because each has its own samples of every question. The redrawn questions carry that noise already
 (the mean over seeds has it), so `shrink` takes its share out of the seeds' part, as it is subtracted in an analysis of
-variance: without it, it would count twice. docs/evaluation.md has the coverage, and `dopr coverage` measures it.
+variance: without it, it would count twice. docs/evaluation.md has the coverage, which benchmarks/interval_coverage.py
+measures.
 
 With one run a stratum there is no seeds' part: the interval holds for these runs alone.
 """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from dopr.analysis.interval_coverage import CASES, coverage
 from dopr.commands.replay import positive
+from dopr.errors import exit_with_one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,3 +25,15 @@ def run(args: argparse.Namespace) -> None:
         found = coverage(case, args.experiments, args.replicates)
         shares = [found.accuracy, found.saved, found.difference, found.redrawn_accuracy, found.redrawn_difference]
         print(f"| {case.name} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

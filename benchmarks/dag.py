@@ -12,11 +12,12 @@ import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from dopr.errors import UserError
+from dopr.errors import UserError, exit_with_one_line
 
 SEEDS = (5, 18)
 
@@ -34,10 +35,6 @@ def overlay(seeds: int) -> dict[str, object]:
         "data": {"pools": pools, "benchmarks": {"cross-domain": None}},
         "complexity": {"pools": ["model0"]},
     }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no options."""
 
 
 def run(args: argparse.Namespace) -> None:
@@ -64,3 +61,14 @@ def run(args: argparse.Namespace) -> None:
             f"at most {after.ru_maxrss / 2**20:.2f} GB of memory",
             flush=True,
         )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

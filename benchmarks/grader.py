@@ -20,6 +20,7 @@ from dopr.commands.forms import FORMS, cases, references
 from dopr.commands.replay import positive
 from dopr.config.grading import OFFLINE, Verify
 from dopr.data.public import MIRROR
+from dopr.errors import exit_with_one_line
 from dopr.grading.grader import Grader
 
 Pairs = list[tuple[str, str]]
@@ -93,3 +94,15 @@ def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

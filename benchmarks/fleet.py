@@ -28,7 +28,7 @@ from dopr.commands.plan import read_config
 from dopr.commands.replay import positive
 from dopr.config.recipe import Reward
 from dopr.config.schema import Config
-from dopr.errors import UserError
+from dopr.errors import UserError, exit_with_one_line
 from dopr.files import sha256, write_prompts
 from dopr.workflow.rule_params import RuleParams
 
@@ -208,3 +208,15 @@ def compare(plan: Plan, count: int) -> None:
             name = f"{plan.name(number)}/{file}"
             if sha256(plan.folder / "alone" / name) != sha256(plan.folder / "together" / name):
                 raise FleetError(f"{name} is not what it is alone: runs disturbed each other")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,9 +22,9 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from dopr.commands.workload import alternating, group, grpo
 from dopr.config.recipe import Recipe
 from dopr.config.schema import SamplingParams
+from dopr.errors import exit_with_one_line
 from dopr.models.attention import PACKED
 from dopr.models.network import Policy
 from dopr.planning.cost import memory
@@ -34,6 +34,7 @@ from dopr.records import Rollout
 from dopr.rollout.engine import Sample
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
+from workload import alternating, group, grpo
 
 GROUP = 8
 PLANNED = ("activations", "gradients", "optimiser")
@@ -148,3 +149,15 @@ def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
         group(str(i), prompt, drawn, alternating(GROUP))
         for i, (prompt, drawn) in enumerate(zip(prompts, samples, strict=True))
     ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from dopr.commands.replay import parse, positive
+from dopr.errors import exit_with_one_line
 from dopr.profiling.simulate import simulate
 from dopr.selection.selector import Features, RolloutRequest, Setup, make_selector
 
@@ -89,3 +90,15 @@ def directions(size: int) -> Features:
     vectors = np.random.default_rng(0).standard_normal((size, DIMENSIONS), dtype=np.float32)
     unit: Features = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,10 +27,9 @@ from typing import Any, Literal
 
 import torch
 
-from dopr.commands.workload import group, grpo
 from dopr.config.schema import SamplingParams
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
-from dopr.errors import UserError
+from dopr.errors import UserError, exit_with_one_line
 from dopr.models import checkpoint_io
 from dopr.models.fast_matmul import fast_products
 from dopr.models.model_folder import end_tokens
@@ -38,6 +37,7 @@ from dopr.records import derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
+from workload import group, grpo
 
 WORDS = [chr(0x4E00 + i) for i in range(125)]  # one token each, beside the three special ones
 SHAPE: dict[str, Any] = {
@@ -293,3 +293,15 @@ def lines(case: Case, laps: dict[str, list[Lap]]) -> Iterator[str]:
             f"| {case.dtype} | {case.prompts} x {case.samples} | {case.ends} | {side} | "
             f"{middle:.3f} [{seconds[0]:.3f}-{seconds[-1]:.3f}] | {mine / middle:.2f} | {split} |"
         )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
+
+
+if __name__ == "__main__":
+    main()
