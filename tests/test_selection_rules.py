@@ -12,7 +12,7 @@ import pytest
 from dopr.files import read_json
 from dopr.profiling.simulate import simulate
 from dopr.selection.lim import alignment
-from dopr.selection.parts.drawing import EVERY, OptionError
+from dopr.selection.parts.drawing import ALL_PROMPTS, OptionError
 from dopr.selection.selector import GroupDecision, GroupResult, RolloutRequest, Setup, make_selector
 from test_historical_variance import RECORD, recorded
 
@@ -36,7 +36,7 @@ def test_mopps_updates_its_posterior_by_the_published_rule():
     chooser = selector("mopps", "ab", candidates=2, forgetting=0.5)
     for rewards, expected in (("1110", (4, 2)), ("0000", (2.5, 5.5))):
         chooser.observe(0, group("a", rewards))
-        successes, trials = chooser.posterior.counts(EVERY)
+        successes, trials = chooser.posterior.counts(ALL_PROMPTS)
         assert (successes[0], trials[0] - successes[0]) == expected
         assert (successes[1], trials[1]) == (1, 2)  # never visited
 
@@ -66,14 +66,14 @@ def test_greso_keeps_with_the_published_probability():
     for prompt, rewards in {"a": "1111", "b": "0000"}.items():
         for value in expected[prompt]:
             chooser.observe(0, group(prompt, rewards))
-            assert chooser.keep(prompt) == pytest.approx(value)
+            assert chooser.keep_probability(prompt) == pytest.approx(value)
     chooser.observe(0, group("a", "0000"))  # the fourth in a row, now all wrong
-    assert chooser.keep("a") == pytest.approx(0.8**4)
+    assert chooser.keep_probability("a") == pytest.approx(0.8**4)
     for _ in range(20):
         chooser.observe(0, group("b", "0000"))
-    assert chooser.keep("b") == 0.01  # .8^23 is .0059
+    assert chooser.keep_probability("b") == 0.01  # .8^23 is .0059
     chooser.observe(0, group("b", "1000"))
-    assert chooser.keep("b") == chooser.keep("c") == 1
+    assert chooser.keep_probability("b") == chooser.keep_probability("c") == 1
 
 
 def test_greso_skips_as_often_as_it_says():
@@ -93,7 +93,7 @@ def test_greso_tunes_by_a_hundredth_a_step_from_the_second_epoch_on():
     seen = []
     for step, rewards in enumerate((["1100"] * 4, ["1111", "1100", "1000", "0100"], ["1100"] * 4, ["1100"] * 4)):
         prompts = chooser.select(step)
-        seen.append((round(chooser.chance["easy"], 9), round(chooser.chance["hard"], 9)))
+        seen.append((round(chooser.p["easy"], 9), round(chooser.p["hard"], 9)))
         for prompt, text in zip(prompts, rewards, strict=True):
             chooser.observe(step, group(prompt, text))
     assert seen == [(0.5, 0.5), (0.5, 0.5), (0.49, 0.51), (0.5, 0.52)]
@@ -104,7 +104,7 @@ def test_greso_keeps_its_probabilities_within_bounds():
     for step in range(6):
         for prompt in chooser.select(step):
             chooser.observe(step, group(prompt, "1111"))
-    assert (chooser.chance["easy"], chooser.chance["hard"]) == (0.05, 0.95)
+    assert (chooser.p["easy"], chooser.p["hard"]) == (0.05, 0.95)
 
 
 # --- DAPO ---
@@ -129,7 +129,7 @@ def test_dapo_goes_through_the_pool_in_the_order_of_grpo():
 # --- SPEED ---
 
 
-def place_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int | None:
+def position_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int | None:
     return None if group is None else groups.index(group)
 
 
@@ -155,7 +155,7 @@ def test_speed_by_hand():
     played = list(simulate(selector("speed", "abcdefgh", count=2, screening=2), range(5), draw))
     assert {request.rollouts for step in played for request in step.requests} == {2}
     held: list[Sequence[GroupResult]] = [(), *(step.decision.hold for step in played)]
-    asked = [[place_in(held[i], request.group) for request in step.requests] for i, step in enumerate(played)]
+    asked = [[position_in(held[i], request.group) for request in step.requests] for i, step in enumerate(played)]
     screen, first, second, third, fourth = None, 0, 1, 2, 3
     assert asked == [
         [screen] * 4,
@@ -166,7 +166,7 @@ def test_speed_by_hand():
     ]
     found = [(step.groups, step.decision) for step in played]
     assert [
-        tuple(tuple(place_in(groups, group) for group in part) for part in (decision.train, decision.hold))
+        tuple(tuple(position_in(groups, group) for group in part) for part in (decision.train, decision.hold))
         for groups, decision in found
     ] == [
         ((), (0, 2)),
@@ -201,7 +201,7 @@ def test_ucb_by_hand():
     for prompt, rewards in (("a", "1100"), ("a", "1111"), ("b", "1110")):
         chooser.observe(0, group(prompt, rewards))
     expected = [0.5 + math.sqrt(math.log(3)), 0.75 + math.sqrt(2 * math.log(3)), math.inf]
-    assert chooser.index(EVERY) == pytest.approx(expected)
+    assert chooser.upper_bounds(ALL_PROMPTS) == pytest.approx(expected)
     assert chooser.select(3) == ["c"]  # never visited
     chooser.observe(3, group("c", "0000"))
     assert chooser.select(4) == ["b"]
