@@ -93,12 +93,12 @@ def test_what_a_step_costs_does_not_depend_on_rewards(name, count):
     costs = [
         cost(rewards_of),
         cost(lambda step, request: (0.0,) * request.rollouts),
-        cost(lambda step, request: mixed(request)),
+        cost(lambda step, request: informative(request)),
     ]
     assert costs[0] == costs[1] == costs[2] == [4 * count] * 30
 
 
-def mixed(request: RolloutRequest) -> tuple[float, ...]:
+def informative(request: RolloutRequest) -> tuple[float, ...]:
     return tuple(float(i % 2) for i in range(request.rollouts))
 
 

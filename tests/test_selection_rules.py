@@ -87,7 +87,7 @@ def test_greso_tunes_by_a_hundredth_a_step_from_the_second_epoch_on():
     """Targets: a third of .25 for easy, two thirds for hard. Pool of 4, 4 a step.
 
     step 0, first epoch: nothing is tuned. step 1: 1/4 all right >= .083, so p_easy falls; 0 all wrong < .167, so
-    p_hard rises. step 2: nothing without signal, both rise.
+    p_hard rises. step 2: all groups informative, both rise.
     """
     chooser = selector("greso", "abcd", count=4)
     seen = []
@@ -112,10 +112,10 @@ def test_greso_keeps_its_probabilities_within_bounds():
 
 def test_dapo_holds_informative_groups_until_a_batch_is_there():
     chooser = selector("dapo", "abcd", count=2)
-    mixed, right, wrong = group("a", "1100"), group("b", "1111"), group("c", "0000")
-    assert chooser.decide(0, [right, mixed]) == GroupDecision((), (mixed,))
+    informative, right, wrong = group("a", "1100"), group("b", "1111"), group("c", "0000")
+    assert chooser.decide(0, [right, informative]) == GroupDecision((), (informative,))
     assert chooser.metrics() == {"waiting": 1}
-    assert chooser.decide(1, [mixed, wrong, right]) == GroupDecision((), (mixed,))
+    assert chooser.decide(1, [informative, wrong, right]) == GroupDecision((), (informative,))
     three = [group("a", "1100") for _ in range(3)]  # a third one is more than the batch
     assert chooser.decide(2, three) == GroupDecision(tuple(three[:2]))
     assert chooser.metrics() == {"waiting": 0}
@@ -136,11 +136,11 @@ def position_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int
 def test_speed_by_hand():
     """Two prompts a step, groups of 4, screened by 2: the budget is 8 rollouts. The pool's order is w x y z ...
 
-    step 0: nothing held; 4 screened, w and y are mixed: held.
-    step 1: w and y completed for 4, 2 more screened for 4, none of them mixed; w and y trained on.
-    step 2: nothing held: 4 screened, all mixed.
+    step 0: nothing held; 4 screened, w and y are informative: held.
+    step 1: w and y completed for 4, 2 more screened for 4, none of them informative; w and y trained on.
+    step 2: nothing held: 4 screened, all informative.
     step 3: 4 completed for 8, nothing is left for screening; two trained on, two in the buffer.
-    step 4: nothing to complete, so 4 screened, none mixed; the two of the buffer trained on.
+    step 4: nothing to complete, so 4 screened, none informative; the two of the buffer trained on.
     """
     right = {0: "1011", 1: "11", 2: "1111", 3: "", 4: "0000"}  # of the first rollout of each new group
 
@@ -148,8 +148,8 @@ def test_speed_by_hand():
         if request.group is not None:
             return (1.0,) * request.rollouts
         new[step] += 1
-        mixed = {0: (0, 2), 1: (), 2: (0, 1, 2, 3), 3: (), 4: ()}[step]
-        return (1.0, 0.0) if new[step] - 1 in mixed else (float(right[step][0]),) * 2
+        informative = {0: (0, 2), 1: (), 2: (0, 1, 2, 3), 3: (), 4: ()}[step]
+        return (1.0, 0.0) if new[step] - 1 in informative else (float(right[step][0]),) * 2
 
     new: Counter[int] = Counter()
     played = list(simulate(selector("speed", "abcdefgh", count=2, screening=2), range(5), draw))

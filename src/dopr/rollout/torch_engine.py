@@ -33,7 +33,7 @@ CHECK_EVERY = {"cuda": 16}  # tokens between two counts of the unfinished rows; 
 
 
 class TorchEngine:
-    """Samples from a network until an end token or the token limit."""
+    """An engine that samples from a transformers network until an end token or the token limit."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class VllmError(UserError):
 
 
 class SkippedLayers(logging.Handler):
-    """Collects the layers that vLLM did not reload, without rotary embeddings, which have no weights."""
+    """A log handler that collects the layers vLLM did not reload, except rotary embeddings, which have no weights."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -59,7 +59,7 @@ class SkippedLayers(logging.Handler):
 
 
 class VllmEngine:
-    """Samples with vLLM."""
+    """An engine that samples with vLLM."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Prints `NAME: step STEP/STEPS, TEXT, TIME left`, at most once in EVERY_SECONDS, and at the last step."""
+    """A printer of lines `NAME: step STEP/STEPS, TEXT, TIME left`, at most one per EVERY_SECONDS, and the last step."""
 
     def __init__(self, name: str, steps: int, stream: TextIO = sys.stderr) -> None:
         self.name, self.steps, self.stream = name, steps, stream
