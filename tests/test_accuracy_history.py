@@ -33,7 +33,7 @@ def test_the_expected_number_of_informative_groups():
     assert informative_share(0.375, 2) == pytest.approx(15 / 32)
     assert informative_share(0.0, 8) == informative_share(1.0, 8) == 0
     record = AccuracyHistory({"a": (0.0, 0.75, 0.75, 0.0), "b": (0.5,)}, steps=8)
-    assert record.informative(2, 8).tolist() == pytest.approx([4 * 0.5 + 4 * 15 / 32, 8 * 0.5])
+    assert record.expected_informative(2, 8).tolist() == pytest.approx([4 * 0.5 + 4 * 15 / 32, 8 * 0.5])
 
 
 def test_a_history_in_json_keeps_its_order(tmp_path: Path):

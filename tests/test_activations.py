@@ -19,7 +19,7 @@ from dopr.models.attention import PACKED
 from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.models.lora import add_adapters
 from dopr.models.network import Policy, checkpoint_layers
-from dopr.planning.activations import activations, end_bytes, layer_bytes, logit_bytes
+from dopr.planning.activations import activations, final_norm_bytes, layer_bytes, logit_bytes
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, update_rows
@@ -27,7 +27,17 @@ from dopr.workflow.rule_params import RuleParams
 from fixture_activations import saved_bytes
 from project import ROOT
 
-SHAPE = Shape(parameters=1000, layers=3, heads=2, hidden=10, inner=40, queries=8, keys=4, vocabulary=100, context=64)
+SHAPE = Shape(
+    parameters=1000,
+    layers=3,
+    heads=2,
+    hidden_size=10,
+    intermediate_size=40,
+    query_size=8,
+    key_size=4,
+    vocab_size=100,
+    max_length=64,
+)
 ROWS, LENGTH, PROMPT = 4, 512, 16  # tokens read of each row, of which a prompt
 
 
@@ -44,15 +54,15 @@ def test_a_layer_and_the_logits_of_a_token_by_hand(config: Config) -> None:
     assert layer_bytes(SHAPE, 4) == 4 * 232 + 4 * 24
     assert layer_bytes(SHAPE, 2) == 2 * 232 + 4 * 24
     recipe = config.recipes["grpo"]
-    assert end_bytes(SHAPE, 4) == 3 * 10 * 4
-    assert end_bytes(SHAPE, 2) == 10 * 4 + 2 * 10 * 2
+    assert final_norm_bytes(SHAPE, 4) == 3 * 10 * 4
+    assert final_norm_bytes(SHAPE, 2) == 10 * 4 + 2 * 10 * 2
     assert logit_bytes(recipe, SHAPE) == 3 * 100 * 4
     assert logit_bytes(changed(recipe, entropy=0.1), SHAPE) == 4 * 100 * 4
 
 
 def test_the_keys_bound_the_peak(config: Config) -> None:
     """Eight rows of 10 + 30 tokens: 320 tokens, of which 240 have logits; parts of at most 100 tokens."""
-    recipe, layer, end = config.recipes["grpo"], layer_bytes(SHAPE, 4), end_bytes(SHAPE, 4)
+    recipe, layer, end = config.recipes["grpo"], layer_bytes(SHAPE, 4), final_norm_bytes(SHAPE, 4)
     found = {
         (tokens, checkpointing): activations(
             changed(recipe, micro_batch_tokens=tokens, gradient_checkpointing=checkpointing), SHAPE, 10, 30, 8, 4
@@ -65,7 +75,7 @@ def test_the_keys_bound_the_peak(config: Config) -> None:
     assert found[100, False] == 100 * (3 * layer + end) + 75 * 1200
     assert found[100, True] == 100 * (3 * 40 + end) + 100 * layer
     assert found[20, False] == 40 * (3 * layer + end) + 30 * 1200  # a row of 40 is a part of its own
-    wide = replace(SHAPE, vocabulary=2**20)  # of which 64 tokens have logits at once
+    wide = replace(SHAPE, vocab_size=2**20)  # of which 64 tokens have logits at once
     again = changed(recipe, gradient_checkpointing=True)
     assert activations(again, wide, 10, 30, 8, 4) == 320 * (3 * 40 + end) + 64 * 3 * 2**20 * 4
     assert activations(recipe, wide, 10, 30, 8, 4) == 320 * (3 * layer + end) + 64 * 3 * 2**20 * 4
@@ -179,7 +189,7 @@ def test_adapters_are_as_many_as_the_plan_says() -> None:
     for settings in (Lora(rank=3, alpha=6), Lora(rank=2, alpha=2, targets=["k_proj", "down_proj"])):
         policy, shape = network(2, torch.float32)
         add_adapters(policy.network, settings, 0)
-        assert shape.adapters(settings) == sum(w.numel() for w in policy.parameters() if w.requires_grad)
+        assert shape.adapter_parameters(settings) == sum(w.numel() for w in policy.parameters() if w.requires_grad)
 
 
 # --- the machines of the experiments ---

@@ -13,7 +13,7 @@ import pytest
 import selection
 from dopr.commands.replay import parse
 from dopr.selection.dopr import Selector
-from dopr.selection.parts.drawing import draw_rates
+from dopr.selection.parts.drawing import draw_success_rates
 from dopr.selection.selector import built_in
 from selection import SELECTORS, directions, measure
 
@@ -32,9 +32,9 @@ def test_every_selector_with_a_choice_to_make_is_measured(capsys: pytest.Capture
 def test_state_is_measured_after_the_steps_and_does_not_grow_with_the_pool():
     seconds, few = measure("max_variance", 50, 5)
     assert seconds > 0
-    visited = json.dumps({"places": [10] * 5, "variance": [0.1] * 5})
+    visited = json.dumps({"indices": [10] * 5, "variance": [0.1] * 5})
     assert few >= len(visited)
-    assert measure("dopr", 5000, 5)[1] <= measure("dopr", 50, 5)[1] + 5 * 2 + 40  # longer numbers of places alone
+    assert measure("dopr", 5000, 5)[1] <= measure("dopr", 50, 5)[1] + 5 * 2 + 40  # longer indices alone
 
 
 def test_directions_are_unit_vectors():
@@ -44,7 +44,7 @@ def test_directions_are_unit_vectors():
 def test_rates_are_drawn_from_their_beta_distributions():
     """Beta(1, 1) has mean 1/2 and variance 1/12, Beta(2, 6) mean 1/4 and variance 1/48."""
     successes, failures = np.repeat([1.0, 2.0], 20000), np.repeat([1.0, 6.0], 20000)
-    rates = draw_rates(successes, failures, np.random.default_rng(0)).reshape(2, -1)
+    rates = draw_success_rates(successes, failures, np.random.default_rng(0)).reshape(2, -1)
     assert rates.mean(axis=1) == pytest.approx([1 / 2, 1 / 4], abs=0.01)
     assert rates.var(axis=1) == pytest.approx([1 / 12, 1 / 48], abs=0.002)
 

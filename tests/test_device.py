@@ -108,9 +108,9 @@ def test_a_device_draws_what_the_cpu_draws(reference, monkeypatch, temperature):
     for weight in network.parameters():
         nn.init.zeros_(weight)
     with pretended():
-        engine = TorchEngine(network.to(FAR), end_tokens(reference.folder), own=True)
+        engine = TorchEngine(network.to(FAR), end_tokens(reference.folder), owns_network=True)
         engine.load_weights(PolicyWeights(reference.policy.network))
-        assert far([*engine.network.parameters(), engine.goes_on])
+        assert far([*engine.network.parameters(), engine.is_end_token])
         found = engine.generate(prompts, 3, temperature, 20, seed=4)
     for ours, theirs in zip(found, expected, strict=True):
         for mine, other in zip(ours, theirs, strict=True):

@@ -52,7 +52,7 @@ def test_one_process_is_given_back_what_it_gives():
     assert distributed.full_tensor(weights) is weights
     assert distributed.shard_like(weights, weights) is weights
     distributed.on_shutdown(lambda: 1 / 0)
-    distributed.ENDING.close()
+    distributed.SHUTDOWN.close()
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_of_several_processes_what_was_kept_ends_when_they_part(monkeypatch):
     distributed.on_shutdown(lambda: ended.append(1))
     distributed.on_shutdown(lambda: ended.append(2))
     assert not ended
-    distributed.ENDING.close()
-    distributed.ENDING.close()
+    distributed.SHUTDOWN.close()
+    distributed.SHUTDOWN.close()
     assert ended == [2, 1]
 
 

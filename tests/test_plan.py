@@ -17,7 +17,7 @@ from dopr.errors import UserError
 from dopr.files import DataError, read_json, write_prompts
 from dopr.models import checkpoint_io
 from dopr.planning.cost import COLUMNS, TABLE, Throughput, disk, memory
-from dopr.planning.shape import KNOWN, Shape, embedded, shape_of
+from dopr.planning.shape import KNOWN_SHAPES, Shape, shape_of, warm_start_config
 from dopr.planning.work import Lengths, Work, questions_of_benchmarks, trained_rows, work_of
 from dopr.records import Prompt
 from fixture_gguf import tensors, write
@@ -39,9 +39,9 @@ LENGTHS = Lengths(prompt=10, completion=20)
     ],
 )
 def test_a_listed_model_has_as_many_parameters_as_its_card_says(name: str, parameters: int, cache_bytes: int) -> None:
-    shape = Shape.of(read_json(KNOWN)[name])
+    shape = Shape.of(read_json(KNOWN_SHAPES)[name])
     assert shape.parameters == parameters
-    assert 2 * shape.cache == cache_bytes  # in bfloat16
+    assert 2 * shape.cache_per_token == cache_bytes  # in bfloat16
 
 
 def test_the_size_of_a_folder_is_that_of_its_network(raw: dict, tiny: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_size_of_a_reference_model_is_that_of_transformers(reference) -> Non
 
 
 def test_a_model_that_nothing_is_known_of_is_refused(raw: dict, config: Config) -> None:
-    assert Shape.of(embedded(config.base.warm_start)).context == config.base.warm_start.max_length
+    assert Shape.of(warm_start_config(config.base.warm_start)).max_length == config.base.warm_start.max_length
     raw["base"]["model"] = "someone/something"
     with pytest.raises(UserError, match=r"base.model: nothing is known of the size of someone/something"):
         shape_of(Config.parse(raw))
@@ -86,7 +86,7 @@ def test_rollouts_and_tokens_by_hand(raw: dict) -> None:
     grpo = found["train", "grpo"]
     assert (grpo.jobs, grpo.runs, grpo.rollouts) == (2, 2, 2 * 40 * 16 * 8)
     assert (grpo.prompt_tokens, grpo.completion_tokens) == (10 * grpo.rollouts, 20 * grpo.rollouts)
-    assert grpo.trained == 30 * grpo.rollouts
+    assert grpo.trained_tokens == 30 * grpo.rollouts
     assert found["train", "one_shot"].runs == 2  # for the sample-complexity figure
     assert found["profile", "profile"].rollouts == 96 * 16 * 8
     # Evaluated after 32 to 5120 rollouts, 11 points, of which GRPO with 128 a step has 128 and more, and 32 and 64 in
@@ -171,7 +171,7 @@ def test_hours_come_from_the_nearest_size_scaled_and_the_sequences_at_once(table
     found = Throughput.read(table, "G", 1_000_000_000)  # half of 2 billion: twice as fast
     assert [found.sampling_at(n) for n in (1, 10, 100, 1000, 5000)] == pytest.approx([200, 200, 2000, 20000, 20000])
     assert found.sources == ("mine",)
-    work = Work("train", 1, rollouts=1, at_once=100, completion_tokens=7_200_000, trained=360_000)
+    work = Work("train", 1, rollouts=1, concurrent_samples=100, completion_tokens=7_200_000, trained_tokens=360_000)
     assert found.hours(work) == pytest.approx(1.0 + 1.0)  # 7.2 M at 2000 a second, 0.36 M at 100 a second
     assert Throughput.read(table, "G", 9_000_000_000).sources == ("yours",)
 
@@ -193,7 +193,15 @@ def test_every_row_of_the_table_has_a_source() -> None:
 
 def test_disk_and_memory_by_hand(config: Config) -> None:
     shape = Shape(
-        parameters=1000, layers=1, heads=2, hidden=10, inner=40, queries=8, keys=2, vocabulary=100, context=100
+        parameters=1000,
+        layers=1,
+        heads=2,
+        hidden_size=10,
+        intermediate_size=40,
+        query_size=8,
+        key_size=2,
+        vocab_size=100,
+        max_length=100,
     )
     works = [
         Work("evaluate_base", 1, rollouts=1, completion_tokens=5),
@@ -201,7 +209,7 @@ def test_disk_and_memory_by_hand(config: Config) -> None:
         Work("train", 1, "b", rollouts=10, completion_tokens=7, snapshots=1),
         Work("evaluate", 1, rollouts=2, completion_tokens=10),
     ]
-    found = disk(works, shape, "bfloat16", at_once=2)
+    found = disk(works, shape, "bfloat16", concurrent_runs=2)
     assert found == {"checkpoints": 24_000, "snapshots": 4 * 2000, "completions": 30, "ledgers": 23 * 30}
     recipe = config.recipes["grpo"]  # 128 rollouts a step
     half = recipe.model_copy(update={"dtype": "bfloat16", "loss": recipe.loss.model_copy(update={"kl": 0.1})})

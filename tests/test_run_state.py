@@ -205,7 +205,7 @@ def test_whoever_comes_second_says_that_it_waits(state):
         second = subprocess.Popen(
             [sys.executable, "-c", code, str(state.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        assert "another process is at this run; waiting for it" in second.stderr.readline()
+        assert "another process runs this job; waiting for it" in second.stderr.readline()
         assert second.poll() is None
     out, _ = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, "held\n")

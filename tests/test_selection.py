@@ -57,7 +57,7 @@ def rewards_of(step: int, request: RolloutRequest) -> tuple[float, ...]:
 
 
 def plain(steps: Iterable[SimulatedStep]) -> list:
-    """Simulated steps as values that can be compared; a group is its place, its prompt and its rewards."""
+    """Simulated steps as values that can be compared; a group is its position, its prompt and its rewards."""
     found = []
     for step in steps:
         groups = [(group.prompt, group.rewards) for group in step.groups]
@@ -93,12 +93,12 @@ def test_what_a_step_costs_does_not_depend_on_rewards(name, count):
     costs = [
         cost(rewards_of),
         cost(lambda step, request: (0.0,) * request.rollouts),
-        cost(lambda step, request: mixed(request)),
+        cost(lambda step, request: informative(request)),
     ]
     assert costs[0] == costs[1] == costs[2] == [4 * count] * 30
 
 
-def mixed(request: RolloutRequest) -> tuple[float, ...]:
+def informative(request: RolloutRequest) -> tuple[float, ...]:
     return tuple(float(i % 2) for i in range(request.rollouts))
 
 
@@ -145,8 +145,8 @@ def test_a_choice_that_cannot_be_made_is_refused(name):
 
 def test_uniform_visits_every_prompt_once_an_epoch_in_a_new_order_even_when_epochs_end_within_a_step():
     chooser = selector("uniform", pool=POOL[:10], count=3)
-    places = [prompt for step in range(10) for prompt in chooser.select(step)]
-    epochs = [places[:10], places[10:20], places[20:]]
+    prompts = [prompt for step in range(10) for prompt in chooser.select(step)]
+    epochs = [prompts[:10], prompts[10:20], prompts[20:]]
     assert all(sorted(epoch) == sorted(POOL[:10]) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != list(POOL[:10])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dopr.profiling.simulate import simulate
-from dopr.selection.parts.drawing import EVERY, OptionError
+from dopr.selection.parts.drawing import ALL_PROMPTS, OptionError
 from dopr.selection.selector import GroupDecision, GroupResult, RolloutRequest, Setup, make_selector
 
 
@@ -20,11 +20,11 @@ def selector(name: str, pool: str | tuple[str, ...], seed: int = 0, count: int =
 
 
 def scores(chooser, step: int) -> np.ndarray:
-    return chooser.scores(step, EVERY, np.random.default_rng(0))
+    return chooser.scores(step, ALL_PROMPTS, np.random.default_rng(0))
 
 
 def volatility(chooser, prompt: str, step: int = 0) -> float:
-    return chooser.estimate.volatility(np.array([chooser.places[prompt]]), step)[0]
+    return chooser.estimate.volatility(np.array([chooser.index_of[prompt]]), step)[0]
 
 
 def tell(chooser, step: int, prompt: str, rewards: str, entropy: float = float("nan")) -> None:
@@ -121,7 +121,7 @@ def test_shared_volatility_by_hand():
     tell(chooser, 0, "a", "11111111")
     assert [volatility(chooser, prompt) for prompt in "abc"] == pytest.approx([0.3, 0.3, 0.4017], abs=1e-4)
     # The bonus counts the visit for a and b in full, for c by .3679: sqrt(ln 2 / 2) and sqrt(ln 2 / 1.3679).
-    assert chooser.bonus(1, EVERY) == pytest.approx([0.5887, 0.5887, 0.7118], abs=1e-4)
+    assert chooser.exploration_bonus(1, ALL_PROMPTS) == pytest.approx([0.5887, 0.5887, 0.7118], abs=1e-4)
     assert chooser.select(1) == ["c"]
 
 
@@ -131,7 +131,8 @@ def test_shared_volatility_forgets_by_the_step():
         chooser = selector("dopr", "abc", similarity="text", forgetting=0.5, features=LIKE, candidates=candidates)
         tell(chooser, 0, "a", "11111111")
         tell(chooser, 1, "b", "00000000")  # weighs 1/2 at step 2: p_b = (1 + 2) / (2 + 2 + 4)
-        assert scores(chooser, 1)[1] - chooser.bonus(1, EVERY)[1] == pytest.approx(np.sqrt(5 / 14 * 9 / 14))
+        bonus = chooser.exploration_bonus(1, ALL_PROMPTS)[1]
+        assert scores(chooser, 1)[1] - bonus == pytest.approx(np.sqrt(5 / 14 * 9 / 14))
         assert volatility(chooser, "b", 2) == pytest.approx(np.sqrt(3 / 8 * 5 / 8))
 
 
@@ -151,13 +152,14 @@ def test_shared_volatility_is_the_same_for_candidates_and_for_the_whole_pool(for
     for step in range(0, 60, 3):
         tell(chooser, step, pool[int(rng.integers(40))], "".join(rng.choice(list("01"), 8)))
     few = np.array([7, 3, 39])
-    told = list(zip(chooser.estimate.places, chooser.estimate.steps, chooser.estimate.told, strict=True))
-    for place, value in zip(few, chooser.estimate.volatility(few, 61), strict=True):
-        weights = [forgetting ** (61 - t) * np.exp((vectors[place] @ vectors[j] - 1) / 0.1) for j, t, _ in told]
-        right = 1 + sum(w * s for w, (_, _, (s, _)) in zip(weights, told, strict=True))
-        asked = 2 + sum(w * n for w, (_, _, (_, n)) in zip(weights, told, strict=True))
+    visits = list(zip(chooser.estimate.indices, chooser.estimate.steps, chooser.estimate.outcomes, strict=True))
+    for index, value in zip(few, chooser.estimate.volatility(few, 61), strict=True):
+        weights = [forgetting ** (61 - t) * np.exp((vectors[index] @ vectors[j] - 1) / 0.1) for j, t, _ in visits]
+        right = 1 + sum(w * s for w, (_, _, (s, _)) in zip(weights, visits, strict=True))
+        asked = 2 + sum(w * n for w, (_, _, (_, n)) in zip(weights, visits, strict=True))
         assert value == pytest.approx(np.sqrt(right / asked * (1 - right / asked)), rel=1e-4)
-    assert chooser.estimate.volatility(EVERY, 61)[few] == pytest.approx(chooser.estimate.volatility(few, 61), rel=1e-5)
+    whole_pool = chooser.estimate.volatility(ALL_PROMPTS, 61)
+    assert whole_pool[few] == pytest.approx(chooser.estimate.volatility(few, 61), rel=1e-5)
 
 
 # --- other estimates of volatility ---
@@ -241,13 +243,13 @@ def test_a_temperature_draws_in_proportion_to_the_exponential_of_the_score():
 
 def test_exploration_fades_with_the_entropy_within_its_limits():
     chooser = selector("dopr", "a", entropy=[0.75, 1.5])
-    plain = selector("dopr", "a").bonus(9, EVERY)[0]
+    plain = selector("dopr", "a").exploration_bonus(9, ALL_PROMPTS)[0]
     for entropy, factor in ((2.0, 1.0), (1.8, 0.9), (0.5, 0.75), (9.0, 1.5)):
         for _ in range(16):
             chooser.observe(9, GroupResult("a", (1.0, 0.0), entropy))
-        assert chooser.scale.factor == pytest.approx(factor)
+        assert chooser.entropy_scale.factor == pytest.approx(factor)
     chooser = selector("dopr", "a", entropy=[0.75, 1.5])
-    assert chooser.bonus(9, EVERY)[0] == plain
+    assert chooser.exploration_bonus(9, ALL_PROMPTS)[0] == plain
     with pytest.raises(OptionError, match="needs the policy's entropy, which is nan here"):
         tell(chooser, 0, "a", "10")
 

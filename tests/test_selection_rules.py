@@ -12,7 +12,7 @@ import pytest
 from dopr.files import read_json
 from dopr.profiling.simulate import simulate
 from dopr.selection.lim import alignment
-from dopr.selection.parts.drawing import EVERY, OptionError
+from dopr.selection.parts.drawing import ALL_PROMPTS, OptionError
 from dopr.selection.selector import GroupDecision, GroupResult, RolloutRequest, Setup, make_selector
 from test_historical_variance import RECORD, recorded
 
@@ -36,7 +36,7 @@ def test_mopps_updates_its_posterior_by_the_published_rule():
     chooser = selector("mopps", "ab", candidates=2, forgetting=0.5)
     for rewards, expected in (("1110", (4, 2)), ("0000", (2.5, 5.5))):
         chooser.observe(0, group("a", rewards))
-        successes, trials = chooser.posterior.counts(EVERY)
+        successes, trials = chooser.posterior.counts(ALL_PROMPTS)
         assert (successes[0], trials[0] - successes[0]) == expected
         assert (successes[1], trials[1]) == (1, 2)  # never visited
 
@@ -66,14 +66,14 @@ def test_greso_keeps_with_the_published_probability():
     for prompt, rewards in {"a": "1111", "b": "0000"}.items():
         for value in expected[prompt]:
             chooser.observe(0, group(prompt, rewards))
-            assert chooser.keep(prompt) == pytest.approx(value)
+            assert chooser.keep_probability(prompt) == pytest.approx(value)
     chooser.observe(0, group("a", "0000"))  # the fourth in a row, now all wrong
-    assert chooser.keep("a") == pytest.approx(0.8**4)
+    assert chooser.keep_probability("a") == pytest.approx(0.8**4)
     for _ in range(20):
         chooser.observe(0, group("b", "0000"))
-    assert chooser.keep("b") == 0.01  # .8^23 is .0059
+    assert chooser.keep_probability("b") == 0.01  # .8^23 is .0059
     chooser.observe(0, group("b", "1000"))
-    assert chooser.keep("b") == chooser.keep("c") == 1
+    assert chooser.keep_probability("b") == chooser.keep_probability("c") == 1
 
 
 def test_greso_skips_as_often_as_it_says():
@@ -87,13 +87,13 @@ def test_greso_tunes_by_a_hundredth_a_step_from_the_second_epoch_on():
     """Targets: a third of .25 for easy, two thirds for hard. Pool of 4, 4 a step.
 
     step 0, first epoch: nothing is tuned. step 1: 1/4 all right >= .083, so p_easy falls; 0 all wrong < .167, so
-    p_hard rises. step 2: nothing without signal, both rise.
+    p_hard rises. step 2: all groups informative, both rise.
     """
     chooser = selector("greso", "abcd", count=4)
     seen = []
     for step, rewards in enumerate((["1100"] * 4, ["1111", "1100", "1000", "0100"], ["1100"] * 4, ["1100"] * 4)):
         prompts = chooser.select(step)
-        seen.append((round(chooser.chance["easy"], 9), round(chooser.chance["hard"], 9)))
+        seen.append((round(chooser.p["easy"], 9), round(chooser.p["hard"], 9)))
         for prompt, text in zip(prompts, rewards, strict=True):
             chooser.observe(step, group(prompt, text))
     assert seen == [(0.5, 0.5), (0.5, 0.5), (0.49, 0.51), (0.5, 0.52)]
@@ -104,7 +104,7 @@ def test_greso_keeps_its_probabilities_within_bounds():
     for step in range(6):
         for prompt in chooser.select(step):
             chooser.observe(step, group(prompt, "1111"))
-    assert (chooser.chance["easy"], chooser.chance["hard"]) == (0.05, 0.95)
+    assert (chooser.p["easy"], chooser.p["hard"]) == (0.05, 0.95)
 
 
 # --- DAPO ---
@@ -112,10 +112,10 @@ def test_greso_keeps_its_probabilities_within_bounds():
 
 def test_dapo_holds_informative_groups_until_a_batch_is_there():
     chooser = selector("dapo", "abcd", count=2)
-    mixed, right, wrong = group("a", "1100"), group("b", "1111"), group("c", "0000")
-    assert chooser.decide(0, [right, mixed]) == GroupDecision((), (mixed,))
+    informative, right, wrong = group("a", "1100"), group("b", "1111"), group("c", "0000")
+    assert chooser.decide(0, [right, informative]) == GroupDecision((), (informative,))
     assert chooser.metrics() == {"waiting": 1}
-    assert chooser.decide(1, [mixed, wrong, right]) == GroupDecision((), (mixed,))
+    assert chooser.decide(1, [informative, wrong, right]) == GroupDecision((), (informative,))
     three = [group("a", "1100") for _ in range(3)]  # a third one is more than the batch
     assert chooser.decide(2, three) == GroupDecision(tuple(three[:2]))
     assert chooser.metrics() == {"waiting": 0}
@@ -129,18 +129,18 @@ def test_dapo_goes_through_the_pool_in_the_order_of_grpo():
 # --- SPEED ---
 
 
-def place_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int | None:
+def position_in(groups: Sequence[GroupResult], group: GroupResult | None) -> int | None:
     return None if group is None else groups.index(group)
 
 
 def test_speed_by_hand():
     """Two prompts a step, groups of 4, screened by 2: the budget is 8 rollouts. The pool's order is w x y z ...
 
-    step 0: nothing held; 4 screened, w and y are mixed: held.
-    step 1: w and y completed for 4, 2 more screened for 4, none of them mixed; w and y trained on.
-    step 2: nothing held: 4 screened, all mixed.
+    step 0: nothing held; 4 screened, w and y are informative: held.
+    step 1: w and y completed for 4, 2 more screened for 4, none of them informative; w and y trained on.
+    step 2: nothing held: 4 screened, all informative.
     step 3: 4 completed for 8, nothing is left for screening; two trained on, two in the buffer.
-    step 4: nothing to complete, so 4 screened, none mixed; the two of the buffer trained on.
+    step 4: nothing to complete, so 4 screened, none informative; the two of the buffer trained on.
     """
     right = {0: "1011", 1: "11", 2: "1111", 3: "", 4: "0000"}  # of the first rollout of each new group
 
@@ -148,14 +148,14 @@ def test_speed_by_hand():
         if request.group is not None:
             return (1.0,) * request.rollouts
         new[step] += 1
-        mixed = {0: (0, 2), 1: (), 2: (0, 1, 2, 3), 3: (), 4: ()}[step]
-        return (1.0, 0.0) if new[step] - 1 in mixed else (float(right[step][0]),) * 2
+        informative = {0: (0, 2), 1: (), 2: (0, 1, 2, 3), 3: (), 4: ()}[step]
+        return (1.0, 0.0) if new[step] - 1 in informative else (float(right[step][0]),) * 2
 
     new: Counter[int] = Counter()
     played = list(simulate(selector("speed", "abcdefgh", count=2, screening=2), range(5), draw))
     assert {request.rollouts for step in played for request in step.requests} == {2}
     held: list[Sequence[GroupResult]] = [(), *(step.decision.hold for step in played)]
-    asked = [[place_in(held[i], request.group) for request in step.requests] for i, step in enumerate(played)]
+    asked = [[position_in(held[i], request.group) for request in step.requests] for i, step in enumerate(played)]
     screen, first, second, third, fourth = None, 0, 1, 2, 3
     assert asked == [
         [screen] * 4,
@@ -166,7 +166,7 @@ def test_speed_by_hand():
     ]
     found = [(step.groups, step.decision) for step in played]
     assert [
-        tuple(tuple(place_in(groups, group) for group in part) for part in (decision.train, decision.hold))
+        tuple(tuple(position_in(groups, group) for group in part) for part in (decision.train, decision.hold))
         for groups, decision in found
     ] == [
         ((), (0, 2)),
@@ -201,7 +201,7 @@ def test_ucb_by_hand():
     for prompt, rewards in (("a", "1100"), ("a", "1111"), ("b", "1110")):
         chooser.observe(0, group(prompt, rewards))
     expected = [0.5 + math.sqrt(math.log(3)), 0.75 + math.sqrt(2 * math.log(3)), math.inf]
-    assert chooser.index(EVERY) == pytest.approx(expected)
+    assert chooser.upper_bounds(ALL_PROMPTS) == pytest.approx(expected)
     assert chooser.select(3) == ["c"]  # never visited
     chooser.observe(3, group("c", "0000"))
     assert chooser.select(4) == ["b"]

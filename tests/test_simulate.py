@@ -92,7 +92,7 @@ def test_means_and_intervals_over_seeds():
 
 @recorded
 def test_the_public_record_has_as_many_dead_groups_as_published():
-    """In the record 49 % of visits carry no signal; a selector with one pass over it to start from finds more."""
+    """In the record 49 % of visits are uninformative; a selector with one pass over it to start from finds more."""
     history = read_history(RECORD)
     first = {prompt: accuracies[:1] for prompt, accuracies in history.items()}
     public = SelectorSimulation(AccuracyHistory(history, 500), 500, first)

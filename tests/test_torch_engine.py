@@ -50,7 +50,7 @@ def test_log_probabilities_are_those_of_a_full_forward(engine, reference, temper
 
 
 def test_log_probabilities_stay_right_when_finished_rows_are_dropped_at_once(engine, reference, monkeypatch):
-    monkeypatch.setattr(torch_engine, "KEEP_SHARE", 1)
+    monkeypatch.setattr(torch_engine, "COMPACT_BELOW", 1)
     samples = flat(engine.generate(PROMPTS, 8, 1.0, NEW, seed=2))
     assert len({len(sample.tokens) for sample in samples}) > 5
     prompts = [prompt for prompt in PROMPTS for _ in range(8)]
@@ -81,8 +81,8 @@ def test_greedy_ignores_the_seed_and_when_rows_are_dropped_or_split_into_batches
     plain = [group[0].tokens for group in engine.generate(prompts, 1, 0.0, NEW, seed=0)]
     assert len(set(plain)) > 3
     for share, rows in ((0, 512), (1, 512), (0.75, 3)):
-        monkeypatch.setattr(torch_engine, "KEEP_SHARE", share)
-        monkeypatch.setattr(torch_engine, "MOST_ROWS", rows)
+        monkeypatch.setattr(torch_engine, "COMPACT_BELOW", share)
+        monkeypatch.setattr(torch_engine, "MAX_ROWS", rows)
         assert [group[0].tokens for group in engine.generate(prompts, 1, 0.0, NEW, seed=5)] == plain
 
 
@@ -118,7 +118,7 @@ def test_the_distribution_of_a_later_token_does_not_depend_on_when_rows_are_drop
     """A token drawn from another row's random number or cache would show here."""
     tables = []
     for share in (0, 1):
-        monkeypatch.setattr(torch_engine, "KEEP_SHARE", share)
+        monkeypatch.setattr(torch_engine, "COMPACT_BELOW", share)
         (samples,) = engine.generate([PROMPTS[2]], 4000, 1.0, 3, seed=6)
         tables.append(frequencies([sample for sample in samples if len(sample.tokens) == 3], 2))
     table = torch.stack(tables)

@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing half-written is ever taken for whole."""
+"""Read and write files, so that a partly written file is never read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class DataError(UserError):
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file or folder beside `path`, then rename it; a replaced folder goes first.
+    """Let `write` fill a temporary file or folder, then rename it to `path`. An existing folder is deleted first.
 
     Raises:
-        OSError: the disk is full (the message says which path), or any other failure; nothing is left behind.
+        OSError: If writing fails; the message names the path if the disk is full. The temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -43,20 +43,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys, whole or not at all."""
+    """Write JSON with sorted keys, atomically."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or is not JSON.
+        DataError: If the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text())
@@ -67,15 +67,15 @@ def read_json(path: Path) -> Any:
 
 
 def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
-    """Write prompts as JSON lines."""
+    """Write prompts as JSON lines, atomically."""
     write_text(path, "".join(json.dumps(prompt.row()) + "\n" for prompt in prompts))
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """Prompts from JSON lines.
+    """Read prompts from JSON lines.
 
     Raises:
-        DataError: the file is missing, empty, or a row is damaged; names the row.
+        DataError: If the file is missing or empty, or a row is damaged; the message names the row.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -95,12 +95,12 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file, in hex."""
+    """Return the SHA-256 hash of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(hashes: Mapping[str, str]) -> str:
-    """Return one hash of several, by name; 16 hex digits."""
+    """Return one hash of several named hashes, 16 hex digits."""
     text = "".join(f"{name}\0{value}\n" for name, value in hashes.items())
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The nouns every part of the library shares."""
+"""The records that all packages share: prompts and rollouts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Verdict = Literal["correct", "wrong", "unparsed", "timeout", "error"]
-Phase = Literal["profile", "train", "held", "discarded"]  # why a rollout was generated, and what became of it
+Phase = Literal[
+    "profile", "train", "held", "discarded"
+]  # why a rollout was generated, or what a selector decided about it
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question with a verifiable answer. `text` is exactly what the policy reads.
+    """A question with a verifiable answer.
 
-    family: its task family or source; of a benchmark's question, the benchmark. category: its subject, if known.
+    Args:
+        id: Unique in its pool.
+        text: The exact text that the policy reads.
+        answer: The reference answer.
+        family: The task family or the data source; for an evaluation question, the benchmark.
+        category: The subject, if known.
     """
 
     id: str
@@ -24,17 +31,27 @@ class Prompt:
     category: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The prompt as one JSON object, without what is not known."""
+        """Return the prompt as a JSON object, without an unknown category."""
         fields = asdict(self)
         return fields if self.category else {key: value for key, value in fields.items() if key != "category"}
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One graded completion. `logprobs` are those of the policy that drew `tokens`, at the sampling temperature.
-    `verdict` is against the label the run was graded by, which is wrong in a control with wrong labels
-    (dopr.grading.rewards); `reward` is what training sees, and may differ from the verdict, as in a control with random
-    rewards."""
+    """One graded completion.
+
+    Args:
+        prompt: The prompt.
+        prompt_tokens: The token ids of the prompt.
+        sample: The index of the completion in its group.
+        tokens: The token ids of the completion.
+        logprobs: Log-probabilities of the tokens under the policy that sampled them, at the sampling temperature.
+        text: The decoded completion.
+        finish: `stop` or `length` (dopr.rollout.engine.Sample).
+        verdict: The result of grading against the label of the run. That label is wrong in the control with wrong
+            labels (dopr.grading.rewards).
+        reward: The reward for training. It can differ from the verdict, as in the control with random rewards.
+    """
 
     prompt: Prompt
     prompt_tokens: tuple[int, ...]
@@ -48,11 +65,11 @@ class Rollout:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Rollout:
-        """The inverse of dataclasses.asdict."""
+        """Build a rollout from the output of dataclasses.asdict."""
         return cls(**{**fields, "prompt": Prompt(**fields["prompt"])})
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from the run's seed and what it is for, so that no random state has to be carried along."""
+    """Return a 63-bit seed derived from the seed of the run and the purpose, so that no random state is stored."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

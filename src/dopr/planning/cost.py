@@ -1,8 +1,8 @@
-"""What work costs: GPU-hours from stated throughput, disk, and the memory that one GPU needs.
+"""Estimates of cost: GPU-hours from a throughput table, disk, and the memory of each GPU.
 
-Throughput is a table (resources/throughput.csv), each row with its source or marked as an assumption. A model takes
-the rows of the nearest size, scaled by its parameters; between numbers of sequences it is interpolated on log axes.
-Memory is what can be counted: what engines keep for themselves comes on top.
+Each row of the table (resources/throughput.csv) has a source or is marked as an assumption. A model uses the rows of
+the nearest size, scaled by the number of parameters, and is interpolated between numbers of sequences on logarithmic
+axes. Memory is counted from tensor sizes; the overhead of the engines is not included.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ from dopr.planning.work import Lengths, Work, update_rows
 TABLE = Path(__file__).parents[3] / "resources" / "throughput.csv"
 COLUMNS = ("billions", "gpu", "sequences", "sampling", "training", "source")
 BYTES = {"float32": 4, "bfloat16": 2}
-TEXT = 2.0  # bytes on disk of a token of a completion, compressed: an assumption
-ROW = 30  # and of a ledger's row
+TOKEN_BYTES = 2.0  # on disk, of a token of a completion, compressed: an assumption
+LEDGER_ROW_BYTES = 30  # on disk: an assumption
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Tokens a second on one GPU, for one model. sampling: by sequences at once, ascending. sources: of the rows."""
+    """Tokens per second of one model on one GPU.
+
+    Args:
+        sequences: Numbers of concurrent sequences, ascending.
+        sampling: Tokens per second of sampling, for each number of sequences.
+        training: Tokens per second of training.
+        sources: The sources of the table rows.
+    """
 
     sequences: tuple[float, ...]
     sampling: tuple[float, ...]
@@ -40,10 +47,10 @@ class Throughput:
 
     @classmethod
     def read(cls, path: Path, gpu: str, parameters: int) -> Throughput:
-        """From a table, for a GPU and a size.
+        """Read the throughput of a GPU for a model with so many parameters from a table.
 
         Raises:
-            UserError: there is no such table, it lacks a column, or does not have the GPU.
+            UserError: If the table is missing, lacks a column, or does not have the GPU.
         """
         if not path.is_file():
             raise DataError(f"{path}: no such file")
@@ -66,50 +73,58 @@ class Throughput:
         )
 
     def sampling_at(self, sequences: int) -> float:
-        """Tokens a second with some sequences at once; beyond the table as at its ends."""
+        """Return tokens per second with so many concurrent sequences; outside the table, the value at its end."""
         return float(np.exp(np.interp(np.log(sequences), np.log(self.sequences), np.log(self.sampling))))
 
     def hours(self, work: Work) -> float:
-        """GPU-hours of a rule's work; reading prompts is left out."""
-        sampling = work.completion_tokens / self.sampling_at(max(1, work.at_once)) if work.rollouts else 0.0
-        return (sampling + work.trained / self.training) / 3600
+        """Return the GPU-hours of the work of a rule, without prefill of the prompts."""
+        sampling = work.completion_tokens / self.sampling_at(max(1, work.concurrent_samples)) if work.rollouts else 0.0
+        return (sampling + work.trained_tokens / self.training) / 3600
 
 
-def disk(works: Sequence[Work], shape: Shape, dtype: str, at_once: int) -> dict[str, float]:
-    """Bytes of each kind of file; checkpoints are those of `at_once` unfinished runs, the others are kept."""
+def disk(works: Sequence[Work], shape: Shape, dtype: str, concurrent_runs: int) -> dict[str, float]:
+    """Return the bytes on disk of each kind of file.
+
+    Args:
+        works: The work of all rules.
+        shape: The sizes of the model.
+        dtype: The dtype of the snapshots.
+        concurrent_runs: Unfinished runs at a time; only these have checkpoints.
+    """
     tokens = sum(work.completion_tokens for work in works if work.rule.startswith("evaluate"))
     rows = sum(work.rollouts for work in works)
     return {
-        "checkpoints": 12.0 * shape.parameters * at_once,  # float32 weights, and AdamW's two means
+        "checkpoints": 12.0 * shape.parameters * concurrent_runs,  # float32 weights and the two moments of AdamW
         "snapshots": float(sum(work.snapshots for work in works) * shape.parameters * BYTES[dtype]),
-        "completions": TEXT * tokens,
-        "ledgers": float(ROW * rows),
+        "completions": TOKEN_BYTES * tokens,
+        "ledgers": float(LEDGER_ROW_BYTES * rows),
     }
 
 
 def memory(recipe: Recipe, sampling: SamplingParams, shape: Shape, lengths: Lengths, gpus: int) -> dict[str, float]:
-    """Bytes on each of `gpus` that share a run: its weights, gradients and optimiser in equal parts, and its rollouts.
+    """Return the bytes on each of `gpus` GPUs that share a run: weights, gradients, optimiser state and rollouts.
 
-    A network in bfloat16 has float32 weights and gradients beside its own (dopr.training.optimiser), unless they are
-    offloaded. With adapters only
-    theirs are there, the reference is the network itself, and merged weights are made for the sampler. vLLM has a copy
-    of its own, or a part of one, and a cache of the size it is given; each of several processes has a whole copy to
-    sample from.
+    - A bfloat16 network also has float32 master weights and gradients (dopr.training.optimiser), unless they are
+      offloaded.
+    - With LoRA, only the adapters have gradients, the reference is the network without them, and the sampler gets a
+      copy with merged weights.
+    - vLLM has its own copy of the weights, or a part of one, and a cache of the configured size. Each of several ranks
+      has a full copy to sample from.
     """
     weight, count = BYTES[recipe.dtype], shape.parameters / gpus
-    trained = shape.adapters(recipe.lora) / gpus if recipe.lora else count
+    trained = shape.adapter_parameters(recipe.lora) / gpus if recipe.lora else count
     masters = recipe.dtype != "float32" and not recipe.offload_optimizer
-    own = weight + (4 if masters else 0)
+    gradient = weight + (4 if masters else 0)
     sequences = recipe.rollouts_per_step / gpus
     rows = update_rows(recipe) / gpus
     vllm = sampling.engine == "vllm"
     copies = 1 / sampling.tensor_parallel if vllm else float(bool(recipe.lora or gpus > 1))
-    cache = sequences * (lengths.prompt + lengths.completion) * shape.cache * weight
+    cache = sequences * (lengths.prompt + lengths.completion) * shape.cache_per_token * weight
     return {
         "weights": (count + trained if recipe.lora else count) * weight,
         "sampler": shape.parameters * weight * copies,
         "reference": count * weight if recipe.loss.kl and not recipe.lora else 0.0,
-        "gradients": trained * own,
+        "gradients": trained * gradient,
         "optimiser": 0.0 if recipe.offload_optimizer else trained * (12 if masters else 8),
         "activations": activations(recipe, shape, lengths.prompt, lengths.completion, rows, weight),
         "cache": min(cache, (sampling.kv_cache_gb or float("inf")) * 2**30) if vllm else cache,

@@ -1,4 +1,4 @@
-"""How large a policy is, from its config.json."""
+"""The sizes of a model, from its config.json."""
 
 from __future__ import annotations
 
@@ -25,32 +25,43 @@ KEYS = (
     "vocab_size",
     "max_position_embeddings",
 )
-KNOWN = Path(__file__).parents[3] / "resources" / "model_shapes.json"
+KNOWN_SHAPES = Path(__file__).parents[3] / "resources" / "model_shapes.json"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """parameters: of the network. hidden, inner, queries, keys: columns of the residual stream, of the gated layer, of
-    all query heads and all key heads. context: most tokens a sequence."""
+    """The sizes of a model.
+
+    Args:
+        parameters: Number of parameters.
+        layers: Number of transformer layers.
+        heads: Number of query heads.
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width of the MLP.
+        query_size: Width of all query heads together.
+        key_size: Width of all key heads together.
+        vocab_size: Tokens of the vocabulary.
+        max_length: The most tokens of a sequence.
+    """
 
     parameters: int
     layers: int
     heads: int
-    hidden: int
-    inner: int
-    queries: int
-    keys: int
-    vocabulary: int
-    context: int
+    hidden_size: int
+    intermediate_size: int
+    query_size: int
+    key_size: int
+    vocab_size: int
+    max_length: int
 
     @property
-    def cache(self) -> int:
-        """Numbers kept in the cache for each token."""
-        return 2 * self.layers * self.keys
+    def cache_per_token(self) -> int:
+        """Return how many numbers the key-value cache holds for each token."""
+        return 2 * self.layers * self.key_size
 
-    def adapters(self, settings: Lora) -> int:
-        """Parameters of low-rank adapters; targets that are none of these layers are there in none of these models."""
-        hidden, inner, queries, keys = self.hidden, self.inner, self.queries, self.keys
+    def adapter_parameters(self, settings: Lora) -> int:
+        """Return the number of LoRA parameters. Targets that these models do not have are ignored."""
+        hidden, inner, queries, keys = self.hidden_size, self.intermediate_size, self.query_size, self.key_size
         sides = {
             "q_proj": hidden + queries,
             "k_proj": hidden + keys,
@@ -65,10 +76,10 @@ class Shape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
-        """Of a Llama or Qwen2, or another model whose layers are of the same parts, by its config.json.
+        """Count the sizes of a Llama, a Qwen2 or a model with the same layers, from its config.json.
 
         Raises:
-            UserError: it does not have the keys of theirs.
+            UserError: If the configuration lacks a key that these models have.
         """
         missing = next((key for key in KEYS if key not in config), None)
         if missing:
@@ -90,34 +101,35 @@ class Shape:
 
 
 def shape_of(config: Config) -> Shape:
-    """Of the starting policy: of a local folder, of a GGUF file, of a model listed in resources/model_shapes.json, or
-    of the embedded.
+    """Return the sizes of the starting policy.
+
+    They are read from a model folder, a GGUF file or resources/model_shapes.json, or from the warm-start settings.
 
     Raises:
-        UserError: nothing is known of the model.
+        UserError: If the model is in none of these.
     """
     model = config.base.model
     if model is None:
-        return Shape.of(embedded(config.base.warm_start))
+        return Shape.of(warm_start_config(config.base.warm_start))
     if config.base.converted:
         return Shape.of(gguf_shape(locate(model)))
     if (Path(model) / "config.json").is_file():
         return Shape.of(read_shape(Path(model)))
-    known = read_json(KNOWN)
-    if model not in known:
+    shapes = read_json(KNOWN_SHAPES)
+    if model not in shapes:
         raise UserError(f"base.model: nothing is known of the size of {model}; get it and name its folder")
-    return Shape.of(known[model])
+    return Shape.of(shapes[model])
 
 
-def embedded(shape: WarmStart) -> dict[str, Any]:
-    """The config.json of the warm-started policy, as far as its size goes."""
+def warm_start_config(settings: WarmStart) -> dict[str, Any]:
+    """Return the config.json of the policy that the warm start trains, with the keys that decide its size."""
     return {
         "model_type": "qwen2",
-        "hidden_size": shape.hidden_size,
-        "intermediate_size": shape.intermediate_size,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
+        "hidden_size": settings.hidden_size,
+        "intermediate_size": settings.intermediate_size,
+        "num_hidden_layers": settings.layers,
+        "num_attention_heads": settings.heads,
         "vocab_size": build_tokenizer(vocabulary()).get_vocab_size(),
         "tie_word_embeddings": True,
-        "max_position_embeddings": shape.max_length,
+        "max_position_embeddings": settings.max_length,
     }

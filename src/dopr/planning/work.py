@@ -1,7 +1,7 @@
-"""What a configuration comes to: jobs, rollouts and tokens of each rule that samples or trains.
+"""The work of a configuration: jobs, rollouts and tokens of each rule that samples or trains.
 
-Rollouts are exact, as no selector's number of rollouts a step depends on rewards. Tokens of completions are an upper
-bound unless their mean length is given.
+Rollouts are exact, because the number of rollouts of a step does not depend on rewards. Completion tokens are an upper
+bound, unless their mean length is given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dopr.workflow.rule_params import RuleParams
 
 @dataclass(frozen=True)
 class Lengths:
-    """Mean tokens of a prompt, and of a completion."""
+    """The mean number of tokens of a prompt and of a completion."""
 
     prompt: float
     completion: float
@@ -29,9 +29,19 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Work:
-    """Of one rule, or of one method of it.
+    """The work of a rule, or of one method of a rule.
 
-    at_once: completions that can be sampled together. trained: tokens that updates go over. snapshots: policies kept.
+    Args:
+        rule: The name of the rule.
+        jobs: Jobs of the rule.
+        method: The method, if the rule has methods.
+        runs: Training runs, or evaluated runs.
+        rollouts: Completions to sample.
+        concurrent_samples: Completions that can be sampled at the same time.
+        prompt_tokens: Prompt tokens of all rollouts.
+        completion_tokens: Completion tokens of all rollouts.
+        trained_tokens: Tokens of all updates.
+        snapshots: Policies to keep.
     """
 
     rule: str
@@ -39,18 +49,18 @@ class Work:
     method: str = ""
     runs: int = 0
     rollouts: int = 0
-    at_once: int = 0
+    concurrent_samples: int = 0
     prompt_tokens: float = 0
     completion_tokens: float = 0
-    trained: float = 0
+    trained_tokens: float = 0
     snapshots: int = 0
 
 
 def work_of(config: Config, lengths: Lengths) -> list[Work]:
-    """The rules' work, in their order, all of it: what lies on disk already is not taken off.
+    """Return the work of all rules, in their order. Results that are already on disk are not subtracted.
 
     Raises:
-        UserError: the number of questions of a benchmark is unknown.
+        UserError: If the number of questions of a benchmark is unknown.
     """
     experiment = Experiment(config, RuleParams(config), Path())
     runs = list(
@@ -65,42 +75,48 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
         *([Work("base", len(bases))] if config.base.model is None else []),
         *([Work("fetch", 1)] if config.base.fetched else []),
         *([Work("convert", 1)] if config.base.converted else []),
-        evaluation("evaluate_base", len(bases), len(bases), len(bases), config, questions, lengths),
-        *([training("profile", config.profile, profiled, len(profiled), experiment, lengths)] if profiled else []),
+        evaluation_work("evaluate_base", len(bases), len(bases), len(bases), config, questions, lengths),
+        *([training_work("profile", config.profile, profiled, len(profiled), experiment, lengths)] if profiled else []),
         *(
-            training("train", method, group, batches(experiment, group), experiment, lengths)
+            training_work("train", method, group, count_jobs(experiment, group), experiment, lengths)
             for method, group in by_method(runs).items()
         ),
-        evaluation(
-            "evaluate", batches(experiment, runs), len(runs), snapshots(experiment, runs), config, questions, lengths
+        evaluation_work(
+            "evaluate",
+            count_jobs(experiment, runs),
+            len(runs),
+            count_snapshots(experiment, runs),
+            config,
+            questions,
+            lengths,
         ),
     ]
 
 
-def batches(experiment: Experiment, runs: list[str]) -> int:
-    """Jobs of some runs: seeds of a pool and method share one."""
+def count_jobs(experiment: Experiment, runs: list[str]) -> int:
+    """Return the number of jobs of some runs; a job has up to `seeds_per_job` seeds of a pool and method."""
     pairs = {run.rpartition("/")[0] for run in runs}
     return len(pairs) * -(-len(experiment.config.seeds) // experiment.config.seeds_per_job)
 
 
-def snapshots(experiment: Experiment, runs: list[str]) -> int:
-    """Policies that some runs keep for evaluation."""
+def count_snapshots(experiment: Experiment, runs: list[str]) -> int:
+    """Return how many policies some runs keep for evaluation."""
     return sum(len(experiment.rule_params.train(run.split("/")[1]).snapshot_steps) for run in runs)
 
 
 def by_method(runs: list[str]) -> dict[str, list[str]]:
-    """POOL/METHOD/SEED by method."""
-    found: dict[str, list[str]] = {}
+    """Return the runs (POOL/METHOD/SEED) of each method."""
+    groups: dict[str, list[str]] = {}
     for run in runs:
-        found.setdefault(run.split("/")[1], []).append(run)
-    return found
+        groups.setdefault(run.split("/")[1], []).append(run)
+    return groups
 
 
-def training(rule: str, method: str, runs: list[str], jobs: int, experiment: Experiment, lengths: Lengths) -> Work:
-    """The work of a method's training runs, or of profiling runs."""
+def training_work(rule: str, method: str, runs: list[str], jobs: int, experiment: Experiment, lengths: Lengths) -> Work:
+    """Return the work of the training runs of a method, or of the profiling runs."""
     recipe = experiment.rule_params.recipe(method)
     rollouts = len(runs) * recipe.steps * recipe.rollouts_per_step
-    trained = len(runs) * recipe.steps * trained_rows(recipe) * (lengths.prompt + lengths.completion)
+    trained_tokens = len(runs) * recipe.steps * trained_rows(recipe) * (lengths.prompt + lengths.completion)
     return Work(
         rule,
         jobs,
@@ -110,35 +126,45 @@ def training(rule: str, method: str, runs: list[str], jobs: int, experiment: Exp
         recipe.rollouts_per_step,
         rollouts * lengths.prompt,
         rollouts * lengths.completion,
-        trained,
-        snapshots(experiment, runs) if rule == "train" else 0,
+        trained_tokens,
+        count_snapshots(experiment, runs) if rule == "train" else 0,
     )
 
 
 def trained_rows(recipe: Recipe) -> int:
-    """Completions that the updates of a step go over, at most: its own, and the replayed ones."""
+    """Return the most completions that the updates of a step use, with those from the replay buffer."""
     replayed = recipe.reuse.updates * recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
     return recipe.rollouts_per_step * recipe.epochs + replayed
 
 
 def update_rows(recipe: Recipe) -> float:
-    """Completions of one update, at most."""
+    """Return the most completions of one update."""
     replayed = recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
     return (recipe.rollouts_per_step + replayed) / recipe.minibatches
 
 
-def evaluation(
+def evaluation_work(
     rule: str, jobs: int, runs: int, policies: int, config: Config, sizes: Mapping[str, int], lengths: Lengths
 ) -> Work:
-    """One greedy completion and the sampled ones of every question, for each policy; sizes: questions by benchmark."""
+    """Return the work of evaluating policies: a greedy completion and the sampled ones of every question.
+
+    Args:
+        rule: The name of the rule.
+        jobs: Jobs of the rule.
+        runs: Runs whose policies are evaluated.
+        policies: Policies to evaluate.
+        config: The configuration.
+        sizes: Benchmark -> number of questions.
+        lengths: Mean tokens of a prompt and of a completion.
+    """
     samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
     sampled = sum(samples[name] * size for name, size in sizes.items() if temperature[name] > 0)
-    rollouts, at_once = policies * (sum(sizes.values()) + sampled), max(sampled, sum(sizes.values()))
-    return Work(rule, jobs, "", runs, rollouts, at_once, rollouts * lengths.prompt, rollouts * lengths.completion)
+    rollouts, concurrent = policies * (sum(sizes.values()) + sampled), max(sampled, sum(sizes.values()))
+    return Work(rule, jobs, "", runs, rollouts, concurrent, rollouts * lengths.prompt, rollouts * lengths.completion)
 
 
 def questions_of_benchmarks(config: Config) -> dict[str, int]:
-    """Benchmark -> questions."""
+    """Return the number of questions of each benchmark."""
     families = families_of(config.data)
     return {
         name: config.data.questions if name in families else source_size(config, name) for name in config.data.group_of
@@ -146,10 +172,10 @@ def questions_of_benchmarks(config: Config) -> dict[str, int]:
 
 
 def source_size(config: Config, name: str) -> int:
-    """How many prompts a source holds.
+    """Return the number of prompts of a source.
 
     Raises:
-        UserError: it does not say, and is no local file that could be counted.
+        UserError: If the source does not state it, and is not a local file that can be counted.
     """
     source = source_named(config.data, name)
     if source.prompts is not None:

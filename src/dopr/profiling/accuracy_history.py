@@ -1,4 +1,4 @@
-"""Recorded reward histories: of our own profiling runs, of any ledger, and the public one of 1-shot RLVR."""
+"""Accuracy histories of recorded runs: of a profiling run, of any ledger, or the public one of 1-shot RLVR."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import pyarrow.parquet as pq
 
 from dopr.files import DataError, read_json
 
-Recorded = dict[str, tuple[float, ...]]
-SMOOTHED = 3  # visits
+Recorded = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
+SMOOTHING_WINDOW = 3  # visits
 
 
 def read_history(path: Path) -> Recorded:
-    """Prompt id -> accuracy of each visit, in file order, from JSON (an object of lists) or from a ledger (.parquet).
+    """Read a history from JSON (an object of lists) or from a ledger (.parquet).
+
+    Returns:
+        Prompt id -> accuracy of each visit, in file order.
 
     Raises:
-        DataError: the file is missing or damaged, holds no visits, or an accuracy is not within 0..1.
+        DataError: If the file is missing or damaged, has no visits, or an accuracy is not in [0, 1].
     """
     history = _from_ledger(path) if path.suffix == ".parquet" else _from_json(path)
     for prompt, accuracies in history.items():
@@ -38,53 +41,56 @@ def _from_json(path: Path) -> Recorded:
 
 
 def _from_ledger(path: Path) -> Recorded:
-    """A visit is a group: it begins where the samples are counted from 0 again."""
+    """Read a ledger. A visit is a group of rows; sample 0 is the first row of a group."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     table = pq.read_table(path, columns=["prompt", "sample", "reward"])
-    begins = np.flatnonzero(table.column("sample").to_numpy() == 0)
+    starts = np.flatnonzero(table.column("sample").to_numpy() == 0)
     rewards, prompts = table.column("reward").to_numpy(), table.column("prompt").to_pylist()
     history: dict[str, list[float]] = {}
-    for begin, end in zip(begins, [*begins[1:], len(rewards)], strict=True):
-        history.setdefault(prompts[begin], []).append(float(rewards[begin:end].mean()))
+    for start, end in zip(starts, [*starts[1:], len(rewards)], strict=True):
+        history.setdefault(prompts[start], []).append(float(rewards[start:end].mean()))
     return {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
 
 
 class AccuracyHistory:
-    """Success probabilities over the course of the run that was recorded, for the prompts it visited.
+    """The success probability of each visited prompt as a function of the step.
 
-    Each is the recorded accuracy, averaged over three neighbouring visits; visits are taken to be spread evenly over
-    the run.
+    It is the recorded accuracy, smoothed over three neighbouring visits. A prompt's visits are assumed to be spread
+    evenly over the recorded run.
+
+    Args:
+        history: Prompt id -> accuracy of each visit. Prompts without visits are left out.
+        steps: The number of simulated steps that the recorded run is stretched to.
     """
 
     def __init__(self, history: Mapping[str, Sequence[float]], steps: int) -> None:
-        """steps: of the replay that the recorded run, from first to last visit, is laid over."""
-        visited = {prompt: smooth(accuracies) for prompt, accuracies in history.items() if len(accuracies)}
+        self.curves = {prompt: smooth(accuracies) for prompt, accuracies in history.items() if len(accuracies)}
+        self.pool = tuple(self.curves)
         self.steps = steps
-        self.pool = tuple(visited)
-        self.curves = visited
 
     def probability(self, prompt: str, step: int) -> float:
-        """Of success, at a step counted from 0; after the record's end, as at its end."""
+        """Return the success probability at a step, counted from 0; after the recorded run, its last value."""
         curve = self.curves[prompt]
         return curve[min(len(curve) - 1, step * len(curve) // self.steps)]
 
-    def informative(self, size: int, steps: int) -> np.ndarray:
-        """Expected informative groups of `size` rollouts from each prompt, one a step, summed over steps: [prompts]."""
-        found = np.zeros(len(self.pool))
-        for place, curve in enumerate(self.curves.values()):
-            at = np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)
-            found[place] = np.array([informative_share(probability, size) for probability in curve])[at].sum()
-        return found
+    def expected_informative(self, group_size: int, steps: int) -> np.ndarray:
+        """Return the expected number of informative groups if a prompt is visited at every step, [prompts]."""
+        expected = np.zeros(len(self.pool))
+        for index, curve in enumerate(self.curves.values()):
+            visits = np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)
+            shares = np.array([informative_share(probability, group_size) for probability in curve])
+            expected[index] = shares[visits].sum()
+        return expected
 
 
 def smooth(accuracies: Sequence[float]) -> list[float]:
-    """Centred mean over three visits; over two at the ends."""
-    half = SMOOTHED // 2
+    """Return the centred mean over three visits; over two at the ends."""
+    half = SMOOTHING_WINDOW // 2
     windows = (accuracies[max(0, i - half) : i + half + 1] for i in range(len(accuracies)))
     return [sum(window) / len(window) for window in windows]
 
 
-def informative_share(probability: float, size: int) -> float:
-    """Probability that rewards of a group of `size` differ: 1 - p^G - (1 - p)^G."""
-    return 1 - float(probability**size) - float((1 - probability) ** size)
+def informative_share(probability: float, group_size: int) -> float:
+    """Return the probability that the rewards of a group differ: 1 - p^G - (1 - p)^G."""
+    return 1 - float(probability**group_size) - float((1 - probability) ** group_size)

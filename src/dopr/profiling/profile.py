@@ -1,4 +1,4 @@
-"""Historical-variance profiling: what a GRPO run on the whole pool shows about each prompt."""
+"""The results of a profiling run, which is GRPO on the whole pool: accuracy histories and their ranking."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dopr.selection.parts.historical_variance import rank
 
 
 def history_of(ledger: pa.Table, group_size: int, pool: Mapping[str, Prompt]) -> dict[str, list[float]]:
-    """Accuracy of every visit of every prompt, in order, for all of the pool in file order.
+    """Return the accuracy of every visit, for all prompts of the pool in file order.
 
     A visit is a group: `group_size` consecutive rows of the ledger.
     """
@@ -27,7 +27,7 @@ def history_of(ledger: pa.Table, group_size: int, pool: Mapping[str, Prompt]) ->
 
 
 def write_ranking(path: Path, history: Mapping[str, list[float]], pool: Mapping[str, Prompt]) -> None:
-    """rank, prompt, family, variance, mean, visits; the highest historical variance first."""
+    """Write a CSV of rank, prompt, family, variance, mean and visits, with the highest historical variance first."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="") as file:

@@ -1,8 +1,8 @@
-"""Any selector against a recorded reward history, with no model.
+"""Simulation of a selector on a recorded accuracy history, without a model.
 
-At each step the rewards of a chosen prompt are drawn from its recorded accuracy at that point of the recorded run. So
-a replay shows how a selector finds prompts with signal, cheaply and many times over. It does not show learning: the
-record comes from another way of training, and does not react to what is chosen here.
+At each step the rewards of a chosen prompt are drawn with its recorded accuracy at that point of the recorded run. The
+simulation shows how well a selector finds informative prompts. It does not show learning: the recorded run chose its
+prompts in another way, and its accuracies do not react to the choices of the selector.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ from dopr.selection.selector import (
     uses_history,
 )
 
-CAVEAT = "The record does not react to what is chosen: a replay shows how prompts with signal are found, not learning."
-
-REPLICATES = 1000
+CAVEAT = "The history does not react to what is chosen: this shows how informative prompts are found, not learning."
+REPLICATES = 1000  # of the bootstrap
 
 Draw = Callable[[int, RolloutRequest], tuple[float, ...]]  # (step, request) -> rewards
 
 
 @dataclass(frozen=True)
 class SimulatedStep:
-    """One step: what was requested, the groups at hand afterwards, and what became of them."""
+    """One step: the requests, the held and the new groups, and the decision about them."""
 
     requests: list[RolloutRequest]
     groups: list[GroupResult]
@@ -47,19 +46,27 @@ class SimulatedStep:
 def simulate(
     selector: PromptSelector, steps: range, draw: Draw, held: Sequence[GroupResult] = ()
 ) -> Iterator[SimulatedStep]:
-    """Drive a selector as training does, with rewards from `draw`; `held` are groups that the step before held."""
+    """Run a selector as training does, with rewards from `draw`.
+
+    Args:
+        selector: The selector to run.
+        steps: The steps to simulate.
+        draw: (step, request) -> rewards of the requested rollouts.
+        held: The groups that the step before the first one held.
+    """
     held = list(held)
     for step in steps:
         requests = selector.request(step, held)
-        grown, fresh = {group: group for group in held}, []
+        held_groups, new_groups = {group: group for group in held}, []
         for request in requests:
             new = GroupResult(request.prompt, draw(step, request))
             selector.observe(step, new)
             if request.group is None:
-                fresh.append(new)
+                new_groups.append(new)
             else:
-                grown[request.group] = replace(new, rewards=grown[request.group].rewards + new.rewards)
-        groups = [*grown.values(), *fresh]
+                rewards = held_groups[request.group].rewards + new.rewards
+                held_groups[request.group] = replace(new, rewards=rewards)
+        groups = [*held_groups.values(), *new_groups]
         decision = selector.decide(step, groups)
         held = [group for group in groups if group in decision.hold]
         yield SimulatedStep(requests, groups, decision)
@@ -67,7 +74,15 @@ def simulate(
 
 @dataclass(frozen=True)
 class SelectorSimulation:
-    """What is replayed. history: what selectors that read a profile are given."""
+    """The settings of a simulation.
+
+    Args:
+        record: The success probabilities to draw rewards from.
+        steps: Steps to simulate.
+        history: The accuracy history given to selectors that read one.
+        count: Prompts to choose at each step.
+        group_size: Rollouts of each chosen prompt.
+    """
 
     record: AccuracyHistory
     steps: int
@@ -76,26 +91,30 @@ class SelectorSimulation:
     group_size: int = 8
 
     def run(self, name: str, options: dict[str, Any], seed: int) -> dict[str, float]:
-        """The measures of one selector with one seed.
+        """Simulate one selector with one seed and return its measures.
 
-        rollouts: generated in all. informative: informative groups trained on, for each group's worth of rollouts
-        generated. distinct: prompts that got rollouts. regret: `best` less `informative`. updates: share of steps with
-        an informative group to train on. profile: rollouts behind the history, if the selector reads it.
+        Returns:
+            rollouts: Rollouts generated.
+            informative: Informative groups trained on, divided by rollouts / group_size.
+            distinct: Prompts that got rollouts.
+            regret: `best` - `informative`.
+            updates: Share of steps with an informative group to train on.
+            profile: Rollouts of the history, if the selector reads it; otherwise 0.
         """
         setup = Setup(self.record.pool, seed, self.count, self.group_size, dict(self.history))
         selector = make_selector(name, setup, options)
         rng = np.random.default_rng(derive_seed("replay", seed))
 
         def draw(step: int, request: RolloutRequest) -> tuple[float, ...]:
-            hits = rng.random(request.rollouts) < self.record.probability(request.prompt, step)
-            return tuple(hits.astype(float).tolist())
+            correct = rng.random(request.rollouts) < self.record.probability(request.prompt, step)
+            return tuple(correct.astype(float).tolist())
 
         rollouts, informative, updates = 0, 0, 0
         prompts: set[str] = set()
-        for played in simulate(selector, range(self.steps), draw):
-            rollouts += sum(request.rollouts for request in played.requests)
-            prompts.update(request.prompt for request in played.requests)
-            trained_on = sum(group.informative for group in played.decision.train)
+        for simulated in simulate(selector, range(self.steps), draw):
+            rollouts += sum(request.rollouts for request in simulated.requests)
+            prompts.update(request.prompt for request in simulated.requests)
+            trained_on = sum(group.informative for group in simulated.decision.train)
             informative += trained_on
             updates += trained_on > 0
         share = informative * self.group_size / rollouts
@@ -105,33 +124,38 @@ class SelectorSimulation:
             "distinct": float(len(prompts)),
             "regret": self.best - share,
             "updates": updates / self.steps,
-            "profile": float(self._profiled * uses_history(name, options)),
+            "profile": float(self._history_rollouts * uses_history(name, options)),
         }
 
     @property
-    def _profiled(self) -> int:
+    def _history_rollouts(self) -> int:
         return self.group_size * sum(map(len, self.history.values()))
 
     @cached_property
     def best(self) -> float:
-        """Expected share of informative groups of the best fixed choice of `count` prompts, known only afterwards."""
-        sums = np.sort(self.record.informative(self.group_size, self.steps))[-self.count :]
+        """Return the expected share of informative groups of the best fixed set of prompts, chosen in hindsight."""
+        sums = np.sort(self.record.expected_informative(self.group_size, self.steps))[-self.count :]
         return float(sums.mean() / self.steps)
 
 
 def compare(
-    replay: SelectorSimulation, selectors: Mapping[str, tuple[str, dict[str, Any]]], seeds: int
+    simulation: SelectorSimulation, selectors: Mapping[str, tuple[str, dict[str, Any]]], seeds: int
 ) -> pd.DataFrame:
-    """One row a selector and measure, with its mean over seeds 0, 1, ... and the 95 % bootstrap interval of that mean.
+    """Simulate selectors with several seeds.
 
     Args:
-        selectors: what to call each -> its name and options.
+        simulation: The settings of the simulation.
+        selectors: Display name -> name and options of a selector.
+        seeds: The number of seeds, from 0 on.
+
+    Returns:
+        A row for each selector and measure: its mean over seeds and the 95 % bootstrap interval of that mean.
     """
     weights = redraw_weights(seeds, REPLICATES, derive_seed("bootstrap", "replay"))
     rows = []
-    for shown, (name, options) in selectors.items():
-        runs = pd.DataFrame([replay.run(name, options, seed) for seed in range(seeds)])
+    for label, (name, options) in selectors.items():
+        runs = pd.DataFrame([simulation.run(name, options, seed) for seed in range(seeds)])
         for measure, values in runs.items():
             low, high = interval(weights @ values.to_numpy())
-            rows.append((shown, measure, float(values.mean()), float(low), float(high)))
+            rows.append((label, measure, float(values.mean()), float(low), float(high)))
     return pd.DataFrame(rows, columns=["selector", "measure", "mean", "low", "high"])

@@ -1,7 +1,6 @@
-"""Rollouts by several processes: each samples for some of the prompts, or some samples of one, and all get all.
+"""Data-parallel generation: each engine generates for a part of the prompts, and all ranks get all samples.
 
-Sample j of prompt i is drawn with seed + i n + j by every engine, so what is drawn does not depend on how many
-processes there are.
+Every engine draws sample j of prompt i with seed + i * n + j, so the samples do not depend on the number of engines.
 """
 
 from __future__ import annotations
@@ -14,26 +13,31 @@ from dopr.runtime.distributed import all_gather, rank, world_size
 
 
 class DataParallel:
-    """An engine of each process, or of each `together` neighbouring ones, as one; all must call it alike."""
+    """The engines of all ranks as one engine. All ranks must call it with equal arguments.
 
-    def __init__(self, engine: Engine, together: int = 1) -> None:
-        self.engine, self.together = engine, together
+    Args:
+        engine: The engine of this rank.
+        tensor_parallel_size: The number of consecutive ranks that share one engine.
+    """
+
+    def __init__(self, engine: Engine, tensor_parallel_size: int = 1) -> None:
+        self.engine, self.tensor_parallel_size = engine, tensor_parallel_size
 
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[list[Sample]]:
         """See Engine."""
-        engines = world_size() // self.together
-        if n > 1 and len(prompts) < engines:
-            alone = [prompt for prompt in prompts for _ in range(n)]
-            samples = self.generate(alone, 1, temperature, max_new_tokens, seed)
+        engines = world_size() // self.tensor_parallel_size
+        if n > 1 and len(prompts) < engines:  # divide the samples of each prompt between the engines
+            repeated = [prompt for prompt in prompts for _ in range(n)]
+            samples = self.generate(repeated, 1, temperature, max_new_tokens, seed)
             return [[sample for (sample,) in samples[start : start + n]] for start in range(0, len(samples), n)]
-        place = rank() // self.together
-        start, end = len(prompts) * place // engines, len(prompts) * (place + 1) // engines
-        mine: list[list[Sample]] = []
+        engine_index = rank() // self.tensor_parallel_size
+        start, end = len(prompts) * engine_index // engines, len(prompts) * (engine_index + 1) // engines
+        groups: list[list[Sample]] = []
         if start < end:
-            mine = self.engine.generate(prompts[start:end], n, temperature, max_new_tokens, seed + start * n)
-        return [group for part in all_gather(mine)[:: self.together] for group in part]
+            groups = self.engine.generate(prompts[start:end], n, temperature, max_new_tokens, seed + start * n)
+        return [group for part in all_gather(groups)[:: self.tensor_parallel_size] for group in part]
 
     def load_weights(self, weights: Weights) -> None:
         """See Engine."""

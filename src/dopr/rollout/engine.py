@@ -1,4 +1,4 @@
-"""What an engine that generates completions promises."""
+"""The interface of the engines that generate completions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ Finish = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion: token ids (the end token included), their log-probabilities at the sampling temperature,
-    and whether it ended by itself or was cut at the token limit."""
+    """One completion.
+
+    Args:
+        tokens: The token ids, with the end token.
+        logprobs: The log-probability of each token, at the sampling temperature.
+        finish: `stop` if it ended with an end token, `length` if it reached the token limit.
+    """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -23,16 +28,16 @@ class Sample:
 
 
 class Weights(Protocol):
-    """The weights of the trained policy, with adapters merged into them; each is made when it is asked for.
+    """The weights of the trained policy, with adapters merged into them. They are created one by one, when iterated.
 
-    Of a sharded policy all processes must ask for the same, in the same order.
+    For a sharded policy this needs communication: all ranks must iterate over the same weights in the same order.
     """
 
     def merged(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights by their names in the network."""
+        """Yield the weights by their names in the network."""
 
     def as_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights by their names in checkpoint files, a tied output head among them."""
+        """Yield the weights by their names in checkpoint files, with the output head even if it is tied."""
 
 
 class Engine(Protocol):
@@ -41,13 +46,26 @@ class Engine(Protocol):
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[list[Sample]]:
-        """n samples for each prompt, in order. Temperature 0 is greedy. Equal seeds give equal samples."""
+        """Return n samples for each prompt, [prompts, n].
+
+        Sample j of prompt i is drawn with the random seed `seed + i * n + j`, so equal seeds give equal samples.
+
+        Args:
+            prompts: The token ids of each prompt.
+            n: Samples of each prompt.
+            temperature: The sampling temperature; 0 is greedy.
+            max_new_tokens: The most tokens of a completion.
+            seed: The seed of the first sample.
+
+        Raises:
+            ValueError: If a prompt and its completion may exceed the context of the model.
+        """
 
     def load_weights(self, weights: Weights) -> None:
         """Sample from these weights from now on."""
 
     def load_folder(self, folder: Path) -> None:
-        """Sample from the model in a folder, of the same shape, from now on."""
+        """Sample from the model in a folder from now on; it must have the same shape."""
 
     def sleep(self) -> None:
-        """Hand back memory that only sampling needs, until the next load_weights."""
+        """Release the memory that only sampling needs, until the next load_weights."""

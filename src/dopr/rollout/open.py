@@ -1,4 +1,4 @@
-"""Open the engine that the configuration names."""
+"""Open the rollout engine that the configuration names."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from dopr.runtime.distributed import world_size
 
 
 def open_engine(sampling: SamplingParams, folder: Path, network: PreTrainedModel) -> Engine:
-    """Open an engine for all processes that train a policy together.
+    """Open the engine of a training run.
 
     Args:
-        folder: the model folder that the network was loaded from; vLLM loads its own from there, in the same type.
-        network: in its final type. The torch engine samples from it; with several processes, which shard the network
-            afterwards, each samples from a whole copy.
+        sampling: The rollout section of the configuration.
+        folder: The model folder that the network was loaded from; vLLM loads its own copy from there, in the dtype of
+            the network.
+        network: The network, in its final dtype, not sharded yet. The torch engine of a single process samples from it;
+            each of several ranks samples from a full copy.
     """
     if sampling.engine == "torch":
         if world_size() == 1:
             return TorchEngine(network, end_tokens(folder))
-        return DataParallel(TorchEngine(deepcopy(network), end_tokens(folder), own=True))
-    from dopr.rollout.vllm_engine import VllmEngine  # only where it is asked for
+        return DataParallel(TorchEngine(deepcopy(network), end_tokens(folder), owns_network=True))
+    from dopr.rollout.vllm_engine import VllmEngine  # imported here because vLLM is optional
 
     dtype = str(network.dtype).removeprefix("torch.")
     engine = VllmEngine(folder, dtype, sampling.kv_cache_gb, sampling.enforce_eager, sampling.tensor_parallel)
@@ -35,8 +37,8 @@ def open_engine(sampling: SamplingParams, folder: Path, network: PreTrainedModel
 
 
 def open_on_folder(sampling: SamplingParams, attn_implementation: str | None, folder: Path, device: str) -> Engine:
-    """Open an engine that samples from model folders, in the type they are stored in."""
-    shape = read_shape(folder)  # vLLM, left to choose, would sample a float32 model in bfloat16
+    """Open an engine that samples from model folders, `folder` first, in the dtype in which they are stored."""
+    shape = read_shape(folder)  # by default vLLM would sample a float32 model in bfloat16
     dtype = shape.get("dtype") or shape.get("torch_dtype") or "float32"
     if sampling.engine == "torch":
         return TorchEngine.from_folder(folder, dtype, device, attn_implementation)

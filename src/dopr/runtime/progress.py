@@ -1,4 +1,4 @@
-"""One line now and then that says how far a job is."""
+"""Progress lines of a job."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Prints `name: step/steps, numbers, time left`, at most every few seconds, and once at the end."""
+    """A printer of lines `NAME: step STEP/STEPS, TEXT, TIME left`, at most one per EVERY_SECONDS, and the last step."""
 
     def __init__(self, name: str, steps: int, stream: TextIO = sys.stderr) -> None:
         self.name, self.steps, self.stream = name, steps, stream
         self._printed = time.monotonic()
 
     def report(self, step: int, text: str, seconds_left: float) -> None:
-        """Note that `step` steps are done; `text` holds the numbers worth seeing."""
+        """Print a line, unless the last one is too recent.
+
+        Args:
+            step: Steps done.
+            text: Numbers to show.
+            seconds_left: Estimated time to the end.
+        """
         now = time.monotonic()
         if step < self.steps and now - self._printed < EVERY_SECONDS:
             return
         self._printed = now
-        ending = f"{_clock(seconds_left)} left" if step < self.steps else "done"
-        print(f"{self.name}: step {step}/{self.steps}, {text}, {ending}", file=self.stream, flush=True)
+        remaining = f"{_clock(seconds_left)} left" if step < self.steps else "done"
+        print(f"{self.name}: step {step}/{self.steps}, {text}, {remaining}", file=self.stream, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Where a result comes from: settings, commit, versions, device and the hashes of its inputs."""
+"""Provenance of a result: settings, commit, versions, device and the hashes of its inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pyar
 
 
 def git_commit(folder: Path = Path(__file__).parent) -> str:
-    """The commit of the code, with `+` when there are uncommitted changes; `unknown` outside a repository."""
+    """Return the commit of the code, with `+` if there are uncommitted changes; `unknown` outside a repository."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -25,7 +25,7 @@ def git_commit(folder: Path = Path(__file__).parent) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The version of each package that results depend on, and that this environment has."""
+    """Return the versions of the packages that results depend on; packages that are not installed are left out."""
     found = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path], device: str = "cpu") -> dict[str, Any]:
-    """Everything needed to know whether two results may be compared; nothing that changes from run to run."""
+    """Return what two comparable results must share. It holds nothing that changes when a run is repeated."""
     return {
         "settings": dict(settings),
         "seed": seed,
@@ -48,7 +48,7 @@ def describe(settings: Mapping[str, Any], seed: int, inputs: Mapping[str, Path],
 
 
 def device_name(device: str) -> str:
-    """`cpu`, or the GPU's name."""
+    """Return `cpu`, or the name of the GPU."""
     if device == "cpu":
         return device
     import torch
@@ -57,5 +57,5 @@ def device_name(device: str) -> str:
 
 
 def write(folder: Path, description: Mapping[str, Any]) -> None:
-    """Write provenance.json beside a result."""
+    """Write provenance.json to the folder of a result."""
     write_json(folder / "provenance.json", description)

@@ -1,16 +1,16 @@
-"""A run's working state on disk: what a stopped run needs to go on as if it had not been stopped.
+"""The state of a run on disk, from which a stopped run continues with the same results as an uninterrupted one.
 
-It lives outside the declared outputs, which Snakemake deletes before it reruns a job:
+It is outside the declared outputs, because Snakemake deletes those before it reruns a job:
 
     results/state/STAGE/POOL/METHOD/SEED/
-        job.json            what is being run; a checkpoint of another job is refused
-        code.json           the hash of each module that runs it, and where they changed
-        step-00000120/      policy, optimiser, selector, replay, metrics; replaced whole, the newest one counts
+        job.json            the description of the job; a checkpoint of another job is refused
+        code.json           the hash of each module that runs the job, and the steps at which they changed
+        step-00000120/      checkpoint: policy, optimiser, selector, replay buffer, metrics; the newest one is used
         ledger/             parts, one per checkpoint
         snapshots/          policies kept for evaluation
-        lock                held by the process that is at it
+        lock                locked by the process that runs the job
 
-The step is the only unit of progress: every random number is drawn from (seed, step), so no random state is kept.
+Every random number depends on (seed, step) alone, so a checkpoint holds no random state.
 """
 
 from __future__ import annotations
@@ -32,47 +32,50 @@ CodePolicy = Literal["restart", "stop", "continue"]  # see config.yaml, on_code_
 
 
 class CheckpointError(UserError):
-    """A working state that does not belong to this job; the message is one line for the user."""
+    """A checkpoint that does not belong to this job; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class RunState:
-    """The working state of one run in `folder`."""
+    """The state of one run, in `folder`."""
 
     folder: Path
 
     @property
     def snapshots(self) -> Path:
-        """Policies kept for evaluation, one folder each."""
+        """Return the folder of the policies kept for evaluation, one folder each."""
         return self.folder / "snapshots"
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the run's lock; a process orphaned by a killed Snakemake may still be at it, then wait for it."""
+        """Hold the lock of the run.
+
+        Wait if another process holds it: a process that was orphaned by a killed Snakemake may still be running.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"{self.folder}: another process is at this run; waiting for it", file=sys.stderr, flush=True)
+                print(f"{self.folder}: another process runs this job; waiting for it", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def claim(self, job: dict[str, Any], code: dict[str, str], policy: CodePolicy) -> list[dict[str, Any]]:
-        """Make this the working state of `job`: keep what is there if it is the same job's.
+        """Prepare the folder for `job`; an existing checkpoint is kept if it belongs to the same job.
 
         Args:
-            job: What is run.
-            code: The hash of each module that runs it, by name.
-            policy: What to do with a checkpoint of other code.
+            job: The description of the job.
+            code: Module -> hash of its code, for the modules that run the job.
+            policy: What to do with a checkpoint that other code wrote.
 
         Returns:
-            Where this run went on with other code: after which step, and the modules that changed.
+            The code changes during this run: after which step, and which modules.
 
         Raises:
-            CheckpointError: The state belongs to another configuration, or to other code that may not go on with it.
+            CheckpointError: If the checkpoint is from another configuration, or from other code and `policy` is `stop`.
         """
-        for leftover in list(self.folder.rglob(".*.part")):  # of a write that was killed
+        for leftover in list(self.folder.rglob(".*.part")):  # from a write that was interrupted
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         path = self.folder / "job.json"
         if path.is_file():
@@ -83,8 +86,8 @@ class RunState:
         changes: list[dict[str, Any]] = self._code().get("changes", [])
         if changed and policy == "restart":
             print(f"{self.folder}: the code changed since this run was stopped; it starts over", file=sys.stderr)
-            for progress in self.folder.glob("*/"):
-                shutil.rmtree(progress)
+            for subfolder in self.folder.glob("*/"):
+                shutil.rmtree(subfolder)
             changes = []
         elif changed:
             changes = [*changes, {"step": self.steps_done, "modules": changed}]
@@ -93,10 +96,10 @@ class RunState:
         return changes
 
     def check_code(self, code: dict[str, str]) -> None:
-        """Refuse a checkpoint that other code wrote.
+        """Check that the checkpoint was written by this code.
 
         Raises:
-            CheckpointError: There is one; names the modules that changed and how to go on or start over.
+            CheckpointError: If it was not; the message names the changed modules and how to continue or start over.
         """
         if changed := self.changed_code(code):
             raise CheckpointError(
@@ -106,33 +109,33 @@ class RunState:
             )
 
     def changed_code(self, code: dict[str, str]) -> list[str]:
-        """Return the modules that differ from those that wrote the checkpoint; none if there is no checkpoint."""
+        """Return the modules that changed since the checkpoint was written; none if there is no checkpoint."""
         before = self._code().get("modules", {}) if self.steps_done else code
         return sorted(name for name in before.keys() | code.keys() if before.get(name) != code.get(name))
 
     @property
     def steps_done(self) -> int:
-        """The step of the newest checkpoint; 0 without one."""
-        found = sorted(self.folder.glob("step-*"))
-        return int(found[-1].name.removeprefix("step-")) if found else 0
+        """Return the number of steps done at the newest checkpoint; 0 without one."""
+        checkpoints = sorted(self.folder.glob("step-*"))
+        return int(checkpoints[-1].name.removeprefix("step-")) if checkpoints else 0
 
     def _code(self) -> dict[str, Any]:
         path = self.folder / "code.json"
-        found: dict[str, Any] = read_json(path) if path.is_file() else {}
-        return found
+        code: dict[str, Any] = read_json(path) if path.is_file() else {}
+        return code
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keep `state` as the checkpoint after `step` steps, and drop older ones."""
+        """Write the checkpoint after `step` steps, and delete older ones."""
         write_atomically(self._path(step), lambda path: _write_state(path, state))
         for old in self.folder.glob("step-*"):
             if old != self._path(step):
                 shutil.rmtree(old)
 
     def load(self) -> tuple[int, dict[str, Any]] | None:
-        """The newest checkpoint as (steps done, state), or None when there is none."""
+        """Return (steps done, state) of the newest checkpoint, or None if there is none."""
         if not self.steps_done:
             return None
-        import torch  # its import takes seconds, and Snakemake, which only compares job.json, needs none of it
+        import torch  # imported here because it takes seconds, and parsing the Snakefile only compares job.json
 
         path = self._path(self.steps_done)
         return self.steps_done, torch.load(path / "state.pt", map_location="cpu", weights_only=True)
@@ -152,22 +155,22 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def check_same_job(folder: Path, found: dict[str, Any], job: dict[str, Any]) -> None:
-    """Compare two job descriptions, nested keys included.
+    """Check that the job description of a checkpoint is that of this job.
 
     Raises:
-        CheckpointError: they differ.
+        CheckpointError: If they differ; the message names the first key that does.
     """
-    theirs, ours = flatten(found), flatten(job)
-    for key in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(key) != ours.get(key):
+    before, now = flatten(found), flatten(job)
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
             raise CheckpointError(
-                f"{folder}: this checkpoint was written with {key} = {theirs.get(key)!r}, now it is {ours.get(key)!r}; "
-                f"restore the configuration to go on, or delete the folder to start over"
+                f"{folder}: this checkpoint was written with {key} = {before.get(key)!r}, now it is {now.get(key)!r}; "
+                "restore the configuration to go on, or delete the folder to start over"
             )
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
+    """Flatten nested mappings into one, with dotted keys."""
     if not isinstance(value, dict):
         return {prefix: value}
     return {k: v for key, part in value.items() for k, v in flatten(part, f"{prefix}.{key}" if prefix else key).items()}

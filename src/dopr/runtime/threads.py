@@ -1,4 +1,4 @@
-"""How many threads a job's arithmetic uses."""
+"""The number of threads that torch uses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dopr.runtime.distributed import env_world_size
 
 
 def use_threads(count: int) -> None:
-    """Let torch use `count` threads in all processes of the job; more than one on busy cores is far slower for small
-    matrices."""
+    """Divide `count` threads between the processes of the job; each gets at least one.
+
+    On busy cores, more than one thread is far slower for small matrices.
+    """
     torch.set_num_threads(max(1, count // env_world_size()))

@@ -1,8 +1,8 @@
-"""MLflow tracking on a local SQLite store: one run per training run, under one parent.
+"""MLflow tracking on a local SQLite store: one MLflow run per training run, under one parent run.
 
-A fresh store opened by several jobs at once breaks, so one rule creates it (create_store). After that jobs write in
-batches at every checkpoint. A run is found again by its name: a resumed or repeated job continues its run, and a job
-with other settings replaces it.
+Several jobs that open a new store at once break it, so one rule creates it (create_store). Jobs then log in batches at
+their checkpoints. A run is found by its name: a resumed or repeated job continues its run, and a job with other
+settings replaces it.
 """
 
 from __future__ import annotations
@@ -31,26 +31,32 @@ BATCH = 1000  # the most metrics MLflow takes in one call
 
 
 def create_store(path: Path, marker: Path, experiment: str) -> None:
-    """Make the database, the experiment and its parent run where they are missing, and note them in `marker`."""
+    """Create the database, the experiment and its parent run if they are missing, and write their ids to `marker`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.disable(logging.INFO)  # the database's own account of its tables
+    logging.disable(logging.INFO)  # MLflow logs the creation of every table
     client = MlflowClient(f"sqlite:///{path.resolve()}")
-    found = client.get_experiment_by_name(experiment)
+    existing = client.get_experiment_by_name(experiment)
     artefacts = (path.parent / "mlflow-artifacts").resolve().as_uri()
-    identity = found.experiment_id if found else client.create_experiment(experiment, artefacts)
-    parents = client.search_runs([identity], f"tags.`{NAME}` = 'experiment'")
-    parent = parents[0] if parents else client.create_run(identity, tags={NAME: "experiment"}, run_name="experiment")
-    write_json(marker, {"database": path.name, "experiment": identity, "parent": parent.info.run_id})
+    experiment_id = existing.experiment_id if existing else client.create_experiment(experiment, artefacts)
+    parents = client.search_runs([experiment_id], f"tags.`{NAME}` = 'experiment'")
+    tags = {NAME: "experiment"}
+    parent = parents[0] if parents else client.create_run(experiment_id, tags=tags, run_name="experiment")
+    write_json(marker, {"database": path.name, "experiment": experiment_id, "parent": parent.info.run_id})
 
 
 class Tracker:
-    """One training run in the store."""
+    """The MLflow run of one training run."""
 
     def __init__(self, marker: Path, name: str, description: Mapping[str, Any]) -> None:
-        """Find or open the run `name`; `description` is its provenance, logged as parameters.
+        """Find or create the run.
+
+        Args:
+            marker: The file that create_store wrote.
+            name: The name of the run.
+            description: The provenance of the run, logged as parameters.
 
         Raises:
-            UserError: the store has gone.
+            UserError: If the database was deleted.
         """
         store = read_json(marker)
         database = marker.parent / store["database"]
@@ -58,12 +64,17 @@ class Tracker:
             raise UserError(f"{database} has gone; delete {marker} to have the tracking store made again")
         self.client = MlflowClient(f"sqlite:///{database.resolve()}")
         job = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
-        self.run = self._find(store, name, job) or self._open(store, name, job, description)
+        self.run = self._find(store, name, job) or self._create(store, name, job, description)
         self._written = time.monotonic()
         self.logged = int(self.run.data.metrics.get("step", 0))
 
     def log(self, rows: Sequence[Mapping[str, float]], patient: bool = False) -> None:
-        """Log the metrics of all steps not logged before; when patient, only if the last time is a while ago."""
+        """Log the metrics of the steps that were not logged yet.
+
+        Args:
+            rows: The metrics of all steps so far, each with its `step`.
+            patient: Skip this call if the last write was less than EVERY_SECONDS ago.
+        """
         if patient and time.monotonic() - self._written < EVERY_SECONDS:
             return
         self._written = time.monotonic()
@@ -75,21 +86,21 @@ class Tracker:
         self.logged = int(rows[-1]["step"]) if rows else self.logged
 
     def finish(self, rows: Sequence[Mapping[str, float]], artefacts: Sequence[Path]) -> None:
-        """Log what is left, attach files and mark the run as finished."""
+        """Log the remaining metrics, upload files and mark the run as finished."""
         self.log(rows)
         for path in artefacts:
             self.client.log_artifact(self.run.info.run_id, str(path))
         self.client.set_terminated(self.run.info.run_id)
 
     def _find(self, store: Mapping[str, str], name: str, job: str) -> Run | None:
-        """The run of that name, if it is the same job's; one of another job is deleted."""
+        """Return the run of that name if it has the same settings; delete those with others."""
         for run in self.client.search_runs([store["experiment"]], f"tags.`{NAME}` = '{name}'"):
             if run.data.tags.get(JOB) == job:
                 return run
             self.client.delete_run(run.info.run_id)
         return None
 
-    def _open(self, store: Mapping[str, str], name: str, job: str, description: Mapping[str, Any]) -> Run:
+    def _create(self, store: Mapping[str, str], name: str, job: str, description: Mapping[str, Any]) -> Run:
         tags = {NAME: name, JOB: job, PARENT: store["parent"]}
         run = self.client.create_run(store["experiment"], tags=tags, run_name=name)
         values = {key: str(value)[:500] for key, value in flatten(dict(description)).items() if value is not None}

@@ -1,22 +1,27 @@
-"""Dynamic one-shot selection: of a few candidates, the prompt with the highest reward volatility plus exploration.
+"""Dynamic one-shot selection: of a few random candidates, the prompt with the highest volatility plus exploration.
 
-A reconstruction. Of the DoPR paper (arXiv 2602.00815) only the abstract is public to us: each batch, one informative
-sample is chosen by reward volatility and an exploration-driven acquisition. The formulas below are ours; each term is
-an option. For prompt i with n_i visits in this run, at step t:
+This is a reconstruction. Only the abstract of the DoPR paper (arXiv 2602.00815) was available: for each batch, one
+informative sample is chosen by its reward volatility and an exploration-driven acquisition. The formulas below are
+ours, and each term is an option. For prompt i with n_i visits in this run, at step t:
 
-    volatility   V_i = sqrt(p_i (1 - p_i)), the standard deviation of its rewards, where p_i is the mean of the
-                 rewards of its last `window` visits, joined by `prior_rollouts` pseudo-rewards at its mean accuracy
-                 during profiling; with neither, V_i = 1/2, the largest possible. Other estimates: parts/volatility.py;
-                 with `similarity`, one that similar prompts share takes its place: parts/similarity.py
-    exploration  ucb: E_i = exploration * sqrt(ln(t + 1) / (n_i + 1)), times the entropy factor if `entropy` is given
-                 (parts/entropy.py); epsilon: with that probability a random choice; thompson: V_i at a p_i drawn from
-                 its posterior; none
-    score        V_i + E_i; the highest wins, ties go to the candidate drawn first. With a `temperature` T > 0 prompts
-                 are drawn, without replacement, in proportion to exp(score / T)
+    score_i = V_i + E_i, the highest score wins
 
-The choice is predictive: it is made from history, before any rollout, so that it saves rollouts and not only updates.
-With `screening` k > 0 it is made after k rollouts of every candidate, and the next step completes the groups of the
-chosen: that saves mostly updates. Steps that screen and steps that complete alternate; `pipelined`, each does both.
+    V_i, volatility   sqrt(p_i (1 - p_i)), the standard deviation of its 0/1 rewards. p_i is the mean of the rewards of
+                      its last `window` visits and of `prior_rollouts` pseudo-rewards, which have its mean accuracy in
+                      the profiling run. With neither, V_i = 1/2, the maximum. `volatility` selects another estimate
+                      (parts/volatility.py), and `similarity` one that similar prompts share (parts/similarity.py)
+    E_i, exploration  ucb: exploration * sqrt(ln(t + 1) / (n_i + 1)), multiplied by the entropy factor if `entropy` is
+                      given (parts/entropy.py)
+                      epsilon: E_i = 0, and with probability `exploration` the choice is random
+                      thompson: E_i = 0, and V_i uses a p_i drawn from its posterior
+                      none: E_i = 0
+
+Ties go to the candidate drawn first. With a `temperature` T > 0, prompts are drawn without replacement, with
+probability proportional to exp(score / T).
+
+The choice uses past rewards alone and is made before any rollout, so it saves rollouts. With `screening` k > 0 it is
+made after k rollouts of each candidate, and the next step completes the groups of the chosen prompts; that saves mainly
+updates. Steps that screen and steps that complete alternate; with `pipelined`, every step does both.
 """
 
 from __future__ import annotations
@@ -30,7 +35,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dopr.selection.parts.drawing import Floats, OptionError, Places, best, check_candidates, draw_candidates, generator
+from dopr.selection.parts.drawing import (
+    Floats,
+    Indices,
+    OptionError,
+    check_candidates,
+    draw_candidates,
+    generator,
+    top_scoring,
+)
 from dopr.selection.parts.entropy import EntropyScale
 from dopr.selection.parts.similarity import SharedVolatility
 from dopr.selection.parts.volatility import (
@@ -47,7 +60,28 @@ from dopr.selection.selector import BaseSelector, GroupDecision, GroupResult, Ro
 
 @dataclass
 class Selector(BaseSelector):
-    """The `count` best of `candidates` random prompts, or of `all`."""
+    """The `count` highest scores of `candidates` random prompts, or of the whole pool.
+
+    Args:
+        setup: What the selector may use.
+        candidates: How many prompts to draw as candidates; `all` for the whole pool.
+        exploration: Strength of `ucb`, or probability of `epsilon`.
+        window: Visits that the `window` estimate looks back on.
+        prior_rollouts: Pseudo-rewards at the mean accuracy in the profiling run; 0 ignores that run.
+        volatility: The estimate of volatility.
+        rate: Weight of the newest visit in `ema`.
+        forgetting: Weight that earlier visits keep at each visit (`beta`) or at each step (`similarity`).
+        similarity: Features whose similarity decides how far prompts share their volatility.
+        bandwidth: Bandwidth of the kernel of `similarity`.
+        explore: The kind of exploration.
+        entropy: Lower and upper limit of the entropy factor of `ucb`.
+        temperature: Temperature of the choice; 0 takes the highest scores.
+        screening: Rollouts of each candidate before the choice; 0 chooses from past rewards.
+        pipelined: Whether a step that screens also completes the groups of the step before.
+
+    Raises:
+        OptionError: If options contradict each other or the pool.
+    """
 
     setup: Setup
     candidates: Annotated[int, Field(gt=0)] | Literal["all"] = 16
@@ -64,15 +98,21 @@ class Selector(BaseSelector):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     screening: Annotated[int, Field(ge=0)] = 0
     pipelined: bool = False
-    places: dict[str, int] = field(init=False, repr=False)
+    index_of: dict[str, int] = field(init=False, repr=False)
     estimate: VolatilityEstimate | SharedVolatility = field(init=False, repr=False)
-    scale: EntropyScale | None = field(init=False)
-    chosen: dict[str, float] = field(init=False)
+    entropy_scale: EntropyScale | None = field(init=False)
+    last_choice: dict[str, float] = field(init=False)
     history_option: ClassVar[str] = "prior_rollouts"
 
     def __post_init__(self) -> None:
-        pool = self.setup.pool
-        check_candidates("dopr", self.candidates, self.setup.count, len(pool))
+        self._check_options()
+        self.index_of = {prompt: index for index, prompt in enumerate(self.setup.pool)}
+        self.estimate = self._make_estimate()
+        self.entropy_scale = EntropyScale(self.entropy) if self.entropy else None
+        self.last_choice = {"volatility": math.nan, "exploration": math.nan}
+
+    def _check_options(self) -> None:
+        check_candidates("dopr", self.candidates, self.setup.count, len(self.setup.pool))
         if self.screening >= self.setup.group_size:
             raise OptionError(
                 f"dopr: screening {self.screening} leaves nothing of a group of {self.setup.group_size} to complete"
@@ -81,20 +121,16 @@ class Selector(BaseSelector):
             raise OptionError(f"dopr: exploration {self.exploration} is no probability, as explore: epsilon needs it")
         if self.explore == "thompson" and self.similarity == "none" and self.volatility not in ("window", "beta"):
             raise OptionError(f"dopr: explore thompson needs volatility window or beta, not {self.volatility}")
-        self.places = {prompt: place for place, prompt in enumerate(pool)}
-        self.estimate = self._make_estimate()
-        self.scale = EntropyScale(self.entropy) if self.entropy else None
-        self.chosen = {"volatility": math.nan, "exploration": math.nan}
 
     def _make_estimate(self) -> VolatilityEstimate | SharedVolatility:
-        known = self.setup.history if self.prior_rollouts else {}
-        histories = [known.get(prompt, ()) for prompt in self.setup.pool] if known else [()] * len(self.setup.pool)
+        history = self.setup.history if self.prior_rollouts else {}
+        histories = [history.get(prompt, ()) for prompt in self.setup.pool]
         if self.similarity != "none":
             vectors = self.setup.features(self.similarity)
             prior = Prior(histories, self.prior_rollouts)
             return SharedVolatility(prior, vectors, self.bandwidth, self.forgetting, self.setup.group_size)
         if self.volatility == "none":
-            return ConstantVolatility(len(self.setup.pool))
+            return ConstantVolatility(len(histories))
         if self.volatility == "window":
             return Window(Prior(histories, self.prior_rollouts), self.window)
         if self.volatility == "beta":
@@ -102,74 +138,77 @@ class Selector(BaseSelector):
         return MovingAverage(histories, self.rate) if self.volatility == "ema" else History(histories)
 
     def select(self, step: int) -> list[str]:
-        """Score the candidates and take the best."""
+        """Draw the candidates and return the prompts with the highest scores."""
         rng = generator(self.setup.seed, step)
-        drawn = draw_candidates(rng, self.candidates, len(self.setup.pool))
-        return [self.setup.pool[place] for place in self.choose(step, drawn, rng)]
+        candidates = draw_candidates(rng, self.candidates, len(self.setup.pool))
+        return [self.setup.pool[index] for index in self.choose(step, candidates, rng)]
 
-    def choose(self, step: int, places: Places, rng: np.random.Generator) -> NDArray[np.int64]:
-        """The places of the `count` winners among those at `places`."""
-        scores = self.scores(step, places, rng)
+    def choose(self, step: int, candidates: Indices, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the indices of the `count` chosen candidates, best first."""
+        scores = self.scores(step, candidates, rng)
         if self.explore == "epsilon" and rng.random() < self.exploration:
             scores = np.zeros(len(scores))
-        if self.temperature:
+        if self.temperature:  # the Gumbel-max trick: the top scores are then draws without replacement
             scores = scores / self.temperature + rng.gumbel(size=len(scores))
-        winners = best(scores, places, self.setup.count, rng)
-        volatility, bonus = self.estimate.volatility(winners, step), self.bonus(step, winners)
-        self.chosen = {"volatility": float(np.mean(volatility)), "exploration": float(np.mean(bonus))}
-        return winners
+        chosen = top_scoring(scores, candidates, self.setup.count, rng)
+        volatility, bonus = self.estimate.volatility(chosen, step), self.exploration_bonus(step, chosen)
+        self.last_choice = {"volatility": float(np.mean(volatility)), "exploration": float(np.mean(bonus))}
+        return chosen
 
-    def scores(self, step: int, places: Places, rng: np.random.Generator) -> Floats:
-        """Volatility plus exploration of the prompts at `places`."""
+    def scores(self, step: int, candidates: Indices, rng: np.random.Generator) -> Floats:
+        """Return the score of each candidate, before epsilon and temperature."""
         if self.explore == "thompson":
-            return self.estimate.drawn(places, step, rng)
-        volatility = self.estimate.volatility(places, step)
-        return volatility + self.bonus(step, places) if self.explore == "ucb" else volatility
+            return self.estimate.sample_volatility(candidates, step, rng)
+        volatility = self.estimate.volatility(candidates, step)
+        return volatility + self.exploration_bonus(step, candidates) if self.explore == "ucb" else volatility
 
-    def bonus(self, step: int, places: Places) -> Floats:
-        """Upper-confidence bonus of prompts visited seldom; 0 under any other exploration."""
-        strength = self.exploration * (self.scale.factor if self.scale else 1.0) if self.explore == "ucb" else 0.0
-        bonus: Floats = strength * np.sqrt(math.log(step + 1) / (self.estimate.seen(places, step) + 1))
+    def exploration_bonus(self, step: int, indices: Indices) -> Floats:
+        """Return the upper-confidence bonus of some prompts; 0 unless `explore` is `ucb`."""
+        strength = 0.0
+        if self.explore == "ucb":
+            strength = self.exploration * (self.entropy_scale.factor if self.entropy_scale else 1.0)
+        bonus: Floats = strength * np.sqrt(math.log(step + 1) / (self.estimate.visit_counts(indices, step) + 1))
         return bonus
 
     def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
-        """Whole groups; when screening, the rest of the held ones, or some rollouts of each candidate, or both."""
+        """Request complete groups; with `screening`, the rest of the held groups, or a few rollouts per candidate."""
         if not self.screening:
             return super().request(step, held)
         missing = self.setup.group_size - self.screening
-        rest = [RolloutRequest(group.prompt, missing, group) for group in held]
-        if rest and not self.pipelined:
-            return rest
+        completions = [RolloutRequest(group.prompt, missing, group) for group in held]
+        if completions and not self.pipelined:
+            return completions
         drawn = draw_candidates(generator(self.setup.seed, step), self.candidates, len(self.setup.pool))
-        places = range(len(self.setup.pool)) if isinstance(drawn, slice) else drawn
-        return rest + [RolloutRequest(self.setup.pool[place], self.screening) for place in places]
+        candidates = range(len(self.setup.pool)) if isinstance(drawn, slice) else drawn
+        return completions + [RolloutRequest(self.setup.pool[index], self.screening) for index in candidates]
 
     def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
-        """Whole groups are trained on; of screened ones the best are held, and the others discarded."""
-        whole = tuple(group for group in groups if len(group.rewards) >= self.setup.group_size)
-        screened = [group for group in groups if group not in whole]
+        """Train on complete groups. Hold the screened groups with the highest scores and discard the others."""
+        complete = tuple(group for group in groups if len(group.rewards) >= self.setup.group_size)
+        screened = [group for group in groups if group not in complete]
         if not screened:
-            return GroupDecision(whole)
-        places = np.array([self.places[group.prompt] for group in screened])
-        winners = self.choose(step, places, generator(self.setup.seed, step, 1)).tolist()
-        return GroupDecision(whole, tuple(group for group in screened if self.places[group.prompt] in winners))
+            return GroupDecision(complete)
+        candidates = np.array([self.index_of[group.prompt] for group in screened])
+        chosen = self.choose(step, candidates, generator(self.setup.seed, step, 1)).tolist()
+        return GroupDecision(complete, tuple(group for group in screened if self.index_of[group.prompt] in chosen))
 
     def observe(self, step: int, group: GroupResult) -> None:
-        """Count the visit and learn from its rewards."""
-        self.estimate.observe(step, self.places[group.prompt], group.rewards)
-        if self.scale:
-            self.scale.observe(group.entropy)
+        """Update the volatility estimate, and the entropy if it is used."""
+        self.estimate.observe(step, self.index_of[group.prompt], group.rewards)
+        if self.entropy_scale:
+            self.entropy_scale.observe(group.entropy)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the visits so far taught."""
-        return {"estimate": self.estimate.state_dict(), "entropy": self.scale.state_dict() if self.scale else {}}
+        """Return the state of the volatility estimate and of the entropy scale."""
+        entropy = self.entropy_scale.state_dict() if self.entropy_scale else {}
+        return {"estimate": self.estimate.state_dict(), "entropy": entropy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict, for a selector that has seen nothing yet."""
+        """Restore what state_dict returned, into a new selector."""
         self.estimate.load_state_dict(state["estimate"])
-        if self.scale:
-            self.scale.load_state_dict(state["entropy"])
+        if self.entropy_scale:
+            self.entropy_scale.load_state_dict(state["entropy"])
 
     def metrics(self) -> dict[str, float]:
-        """Mean volatility and exploration of the chosen prompts."""
-        return self.chosen
+        """Return the mean volatility and the mean exploration bonus of the prompts chosen last."""
+        return self.last_choice

@@ -1,4 +1,4 @@
-"""A fixed set of prompts, named one by one: a published example, or a hand-made one."""
+"""A fixed set of prompts, named by id: those of a published example, or your own."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from dopr.selection.selector import Setup
 
 @dataclass
 class Selector(FixedSet):
-    """The prompts of `prompts`, by id, in turn."""
+    """The prompts in `prompts`, in a cycle.
+
+    Raises:
+        OptionError: If `prompts` is empty or names a prompt that is not in the pool.
+    """
 
     setup: Setup
     prompts: Annotated[list[str], Field(min_length=1)] = field(default_factory=list)
     chosen: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        known = set(self.setup.pool)
-        unknown = [prompt for prompt in self.prompts if prompt not in known]
+        pool = set(self.setup.pool)
+        unknown = [prompt for prompt in self.prompts if prompt not in pool]
         if unknown or not self.prompts:
             raise OptionError(
-                f"fixed: prompts {unknown or self.prompts} are not in the pool of {len(known)}; name some that are, "
+                f"fixed: prompts {unknown or self.prompts} are not in the pool of {len(pool)}; name some that are, "
                 f"such as {self.setup.pool[0]!r}"
             )
         self.chosen = list(self.prompts)

@@ -1,11 +1,14 @@
-"""LIMR (arXiv 2502.11886): a fixed set, the prompts whose learning curves are most like that of the whole pool.
+"""LIMR (arXiv 2502.11886): a fixed set, the prompts whose learning curves are closest to the mean curve of the pool.
 
-With s_ik the accuracy of prompt i at visit k of the profiling run, and m_k its mean over prompts,
+With s_ik the accuracy of prompt i at visit k of the profiling run, and m_k the mean of s_ik over prompts,
 
     score_i = 1 - sum_k (s_ik - m_k)^2 / sum_k (1 - m_k)^2
 
-over as many visits as the prompt visited least has (as in 1-shot RLVR's code, data_selection.py --method lim).
-Departures: prompts never visited are left out; the paper keeps the prompts above a threshold, here the `top` are kept.
+The sums run over the visits that every visited prompt has, as in the code of 1-shot RLVR (data_selection.py
+--method lim).
+
+Departures: prompts that were never visited are left out, and the `top` prompts are kept, where the paper keeps those
+above a threshold.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ import numpy as np
 from pydantic import Field
 
 from dopr.selection.parts.drawing import OptionError
-from dopr.selection.parts.fixed_set import FixedSet, highest
+from dopr.selection.parts.fixed_set import FixedSet, top_ranked
 from dopr.selection.parts.historical_variance import History
 from dopr.selection.selector import Setup
 
 
 @dataclass
 class Selector(FixedSet):
-    """The `top` best-aligned prompts in turn; ties stay in file order."""
+    """The `top` prompts by alignment score, in a cycle; ties stay in file order."""
 
     setup: Setup
     top: Annotated[int, Field(gt=0)] = 1
@@ -33,22 +36,22 @@ class Selector(FixedSet):
 
     def __post_init__(self) -> None:
         scores = alignment(self.setup.history)
-        self.chosen = highest("lim", sorted(scores, key=lambda prompt: -scores[prompt]), self.top)
+        self.chosen = top_ranked("lim", sorted(scores, key=lambda prompt: -scores[prompt]), self.top)
 
 
 def alignment(history: History) -> dict[str, float]:
-    """The score of every visited prompt, at most 1.
+    """Return the alignment score of every visited prompt; it is at most 1.
 
     Raises:
-        OptionError: every prompt was always solved, so that there is nothing to align with.
+        OptionError: If every prompt was always solved, because the denominator is then 0.
     """
     visited = {prompt: values for prompt, values in history.items() if len(values)}
     if not visited:
         return {}
-    visits = min(map(len, visited.values()))
-    curves = np.array([values[:visits] for values in visited.values()])
+    shared_visits = min(map(len, visited.values()))
+    curves = np.array([values[:shared_visits] for values in visited.values()])
     mean = curves.mean(axis=0)
-    room = float(((1 - mean) ** 2).sum())
-    if room == 0:
+    scale = float(((1 - mean) ** 2).sum())
+    if scale == 0:
         raise OptionError("lim: every prompt of the profile was always solved; there is no curve to align with")
-    return dict(zip(visited, (1 - ((curves - mean) ** 2).sum(axis=1) / room).tolist(), strict=True))
+    return dict(zip(visited, (1 - ((curves - mean) ** 2).sum(axis=1) / scale).tolist(), strict=True))

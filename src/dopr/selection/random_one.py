@@ -1,4 +1,4 @@
-"""Prompts drawn uniformly: the control that shows what a selector adds to a small batch."""
+"""Uniformly random prompts: the control that shows what selection adds when a batch is small."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dopr.selection.selector import Setup, StatelessSelector
 
 @dataclass
 class Selector(StatelessSelector):
-    """`count` distinct prompts of the pool, drawn afresh each step."""
+    """`count` distinct prompts, drawn independently at each step."""
 
     setup: Setup
 
@@ -18,6 +18,6 @@ class Selector(StatelessSelector):
         check_candidates("random_one", "all", self.setup.count, len(self.setup.pool))
 
     def select(self, step: int) -> list[str]:
-        """Uniform, without replacement within a step."""
-        picks = generator(self.setup.seed, step).choice(len(self.setup.pool), size=self.setup.count, replace=False)
-        return [self.setup.pool[i] for i in picks]
+        """Draw prompts uniformly, without replacement within a step."""
+        chosen = generator(self.setup.seed, step).choice(len(self.setup.pool), size=self.setup.count, replace=False)
+        return [self.setup.pool[index] for index in chosen]

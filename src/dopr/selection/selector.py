@@ -1,14 +1,17 @@
-"""What a selector is, and how one is found by its name.
+"""The interface of prompt selectors, and their registry by name.
 
-A selector decides which prompts a training step spends rollouts on. It knows prompt ids and rewards, never texts,
-models or graders, and it draws its random numbers from (seed, step) alone: given the same seed and the same
-observations it makes the same choices, and a resumed run needs no random state.
+A selector decides which prompts a training step spends rollouts on. It sees prompt ids and rewards, never texts, models
+or graders. Its random numbers depend on (seed, step) alone: the same seed and the same observations give the same
+choices, and a checkpoint needs no random state.
 
-A new one is a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or anywhere, named by an
-entry point of the group `dopr.selectors`. Its fields beyond `setup` are the options a recipe may set. Most choose
-before any rollout, and need `select` and `observe` alone (inherit BaseSelector). One that screens prompts with a few
-rollouts first writes `request` and `decide` itself. What a step costs may not depend on rewards: then the curves of all
-seeds line up.
+To add a selector, write a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or in any
+installed package that names the module in an entry point of the group `dopr.selectors`. The fields of the dataclass
+after `setup` are the options that a recipe can set.
+
+- A selector that chooses before any rollout inherits BaseSelector and defines `select` and `observe`.
+- One that first screens prompts with a few rollouts defines `request` and `decide` itself.
+
+The number of rollouts of a step must not depend on rewards, so that the learning curves of all seeds share one axis.
 """
 
 from __future__ import annotations
@@ -34,21 +37,26 @@ Features = NDArray[np.float32]
 
 
 def no_features(kind: str) -> Features:
-    """Stands where there are no prompts to describe, as in a replay.
+    """Raise: the default of `Setup.features`, for a simulation, which has neither texts nor a policy.
 
     Raises:
-        ValueError: always.
+        ValueError: Always.
     """
-    raise ValueError(f"similarity {kind!r} needs the prompts' texts or the policy, which are not at hand here")
+    raise ValueError(f"similarity {kind!r} needs the texts of the prompts or the policy, and a simulation has neither")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What every selector is given.
+    """What a selector may use to choose prompts. A visit of a prompt is one group of rollouts.
 
-    pool: prompt ids in file order. seed: of the run. count: prompts to choose a step. group_size: rollouts of each.
-    history: prompt id -> accuracy of each visit during profiling (empty where there was none), in file order.
-    features: a kind (see dopr.training.prompt_features) -> unit vectors [prompts, dimensions] in the order of `pool`.
+    Args:
+        pool: The prompt ids, in file order.
+        seed: The seed of the run.
+        count: Prompts to choose at each step.
+        group_size: Rollouts of each chosen prompt.
+        history: Prompt id -> accuracy of each visit in the profiling run, in file order; empty without a profiling run.
+        features: Kind of features (dopr.training.prompt_features) -> unit vectors [prompts, dimensions], in the order
+            of `pool`.
     """
 
     pool: tuple[str, ...]
@@ -61,17 +69,17 @@ class Setup:
 
 @dataclass(frozen=True, eq=False)
 class GroupResult:
-    """What a selector learns of a group of rollouts of one prompt.
+    """The rewards of a group of rollouts of one prompt.
 
-    Two groups of one prompt may have the same rewards, so a group is equal to itself alone.
+    Groups are compared by identity, because two groups of one prompt may have the same rewards.
 
     Args:
-        prompt: The prompt's id.
-        rewards: One a rollout.
+        prompt: The id of the prompt.
+        rewards: One reward for each rollout.
         entropy: The mean of -log p over the sampled tokens, in nats.
 
     Raises:
-        RewardError: There are no rewards, or one is not a finite number.
+        RewardError: If there are no rewards, or one is not a finite number.
     """
 
     prompt: str
@@ -84,13 +92,13 @@ class GroupResult:
 
     @property
     def informative(self) -> bool:
-        """Whether the rewards differ, so that there is a gradient."""
+        """Return whether the rewards differ. If they do not, all advantages and the gradient are zero."""
         return len(set(self.rewards)) > 1
 
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """Rollouts wanted of a prompt: as a new group, or as more rollouts of a held `group`."""
+    """A request for rollouts of a prompt: a new group, or more rollouts for a held `group`."""
 
     prompt: str
     rollouts: int
@@ -99,106 +107,118 @@ class RolloutRequest:
 
 @dataclass(frozen=True)
 class GroupDecision:
-    """The groups to train on now, and those to hold for the next step; the others are discarded."""
+    """The groups to train on at this step, and those to hold for the next one; all others are discarded."""
 
     train: tuple[GroupResult, ...]
     hold: tuple[GroupResult, ...] = ()
 
 
 class PromptSelector(Protocol):
-    """Chooses prompts, and learns from the rewards they earn."""
+    """The interface that training calls: `request`, then `observe` for each group, then `decide`, at every step."""
 
     def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
-        """Choose the rollouts of this step (counted from 0); `held` are the groups that the last step held."""
+        """Return the rollouts to generate at this step.
+
+        Args:
+            step: The step, counted from 0.
+            held: The groups that `decide` held at the step before.
+        """
 
     def observe(self, step: int, group: GroupResult) -> None:
-        """Learn from the new rollouts of one group, as soon as they are graded."""
+        """Learn from the new rollouts of one group."""
 
     def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
-        """Say what happens to the groups at hand: the held ones, grown by what was requested, then the new ones."""
+        """Return which groups to train on and which to hold.
+
+        Args:
+            step: The step, counted from 0.
+            groups: The held groups with their requested rollouts added, then the new groups.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """All that was learned, as JSON."""
+        """Return what was learned, as values that JSON can store."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned."""
 
     def metrics(self) -> dict[str, float]:
-        """Numbers worth logging about the last choice."""
+        """Return numbers to log about the last choice, under the same names at every step."""
 
 
 class BaseSelector:
-    """The parts of the protocol that selectors which choose before any rollout share: they define `select`."""
+    """Base class of selectors that choose before any rollout. Subclasses define `select`, `observe` and the state."""
 
     setup: Setup
 
     def select(self, step: int) -> list[str]:
-        """`count` prompt ids for this step. A repeated id is a second group of its prompt."""
+        """Return `count` prompt ids. A repeated id gives one more group of that prompt."""
         raise TypeError(f"{type(self).__module__} defines neither select nor request")
 
     def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
-        """Request a whole group for each selected prompt."""
+        """Request a complete group for each selected prompt."""
         return [RolloutRequest(prompt, self.setup.group_size) for prompt in self.select(step)]
 
     def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
-        """Train on all."""
+        """Train on all groups."""
         return GroupDecision(tuple(groups))
 
     def metrics(self) -> dict[str, float]:
-        """Nothing to log."""
+        """Return no metrics."""
         return {}
 
 
 class StatelessSelector(BaseSelector):
-    """The parts of the protocol that a selector without memory shares with every other."""
+    """Base class of selectors that do not learn from rewards. Subclasses define `select`."""
 
     def observe(self, step: int, group: GroupResult) -> None:
-        """Nothing is learned."""
+        """Ignore the rewards."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing to keep."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        """Ignore the state, which is empty."""
 
 
 def built_in() -> list[str]:
-    """Names of the selectors that come with dopr."""
+    """Return the names of the selectors that come with dopr."""
     package = importlib.import_module("dopr.selection")
-    found = pkgutil.iter_modules(package.__path__)
-    return sorted(module.name for module in found if module.name != "selector" and not module.ispkg)
+    modules = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in modules if module.name != "selector" and not module.ispkg)
 
 
 def module_of(name: str) -> str:
-    """The module that defines a selector; imported by name, so that one selector's code never touches another's.
+    """Return the module that defines a selector.
+
+    Selectors are imported by name, so that the code hash of one does not depend on the others.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: If there is no selector of that name.
     """
     module = f"dopr.selection.{name}"
     if name in built_in():
         return module
-    others = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    if name not in others:
+    plugins = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    if name not in plugins:
         raise ValueError(
             f"selector {name!r} does not exist: no installed package names it in its entry points {ENTRY_POINTS}, and "
             f"there is no src/dopr/selection/{name}.py"
         )
-    return others[name]
+    return plugins[name]
 
 
 def make_selector(name: str, setup: Setup, options: dict[str, Any]) -> PromptSelector:
-    """The selector of a recipe."""
+    """Build the selector that a recipe names, with its options."""
     selector: PromptSelector = importlib.import_module(module_of(name)).Selector(setup, **options)
     return selector
 
 
 def uses_history(name: str, options: dict[str, Any]) -> bool:
-    """Whether a selector, with these options, reads the profile's history (so that its rollouts count for it).
+    """Return whether a selector with these options reads the profiling history; if so, it pays for those rollouts.
 
-    A selector that does has a class attribute `history_option`: the option whose zero turns that off, or "" if
-    nothing does.
+    A selector that can read it has the class attribute `history_option`: the name of the option that turns this off
+    when it is zero, or "" if the history is always read.
     """
     selector = importlib.import_module(module_of(name)).Selector
     option: str | None = getattr(selector, "history_option", None)
@@ -208,10 +228,10 @@ def uses_history(name: str, options: dict[str, Any]) -> bool:
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
-    """Refuse options the selector does not take, by name, type and range (those of its dataclass fields).
+    """Check the names, types and ranges of options against the dataclass fields of the selector.
 
     Raises:
-        ValueError: naming the option, and the nearest known one or what is wrong with its value.
+        ValueError: If an option is unknown (the message suggests a known one) or its value is not allowed.
     """
     selector = importlib.import_module(module_of(name)).Selector
     types = typing.get_type_hints(selector, include_extras=True)

@@ -1,24 +1,24 @@
-"""GRPO's own order: the next prompts of a shuffled epoch."""
+"""The order of GRPO: epochs over the whole pool, each in a new random order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dopr.selection.parts.drawing import Epochs
+from dopr.selection.parts.drawing import ShuffledEpochs
 from dopr.selection.selector import Setup, StatelessSelector
 
 
 @dataclass
 class Selector(StatelessSelector):
-    """Every prompt once an epoch, each epoch in a new order; an epoch may end within a step."""
+    """Each prompt once per epoch; an epoch may end within a step."""
 
     setup: Setup
-    epochs: Epochs = field(init=False, repr=False)
+    epochs: ShuffledEpochs = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.epochs = Epochs(self.setup.seed, len(self.setup.pool))
+        self.epochs = ShuffledEpochs(self.setup.seed, len(self.setup.pool))
 
     def select(self, step: int) -> list[str]:
-        """The prompts at positions step * count to (step + 1) * count of the endless shuffled sequence."""
+        """Return the next `count` prompts of the shuffled epochs."""
         count = self.setup.count
         return [self.setup.pool[self.epochs[position]] for position in range(step * count, (step + 1) * count)]

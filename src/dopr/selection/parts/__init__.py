@@ -1,1 +1,1 @@
-"""What several selectors are made of; no selectors themselves."""
+"""Building blocks shared by several selectors. The modules here are not selectors."""

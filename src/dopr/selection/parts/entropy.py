@@ -1,8 +1,10 @@
-"""Entropy-modulated exploration: the less certain the policy still is, the more a selector explores.
+"""Exploration scaled by the entropy of the policy: the less certain the policy, the more a selector explores.
 
-c_t = c_0 clip(H_t / H_0, low, high), with H the mean of -log p over sampled tokens: H_0 over the first GROUPS groups
-of a run, H_t over the last. One group alone would say more about its prompt than about the policy. Until there are
-GROUPS, c_t = c_0.
+    c_t = c_0 clip(H_t / H_0, low, high)
+
+H is the mean of -log p over the sampled tokens: H_0 over the first GROUPS groups of a run, H_t over the last GROUPS.
+A single group would show the difficulty of its prompt rather than the state of the policy. Before there are GROUPS
+groups, c_t = c_0.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ GROUPS = 16
 
 
 class EntropyScale:
-    """The factor c_t / c_0; clip: (low, high)."""
+    """The factor c_t / c_0 of the exploration strength.
+
+    Args:
+        clip: The lower and the upper limit of the factor.
+
+    Raises:
+        OptionError: If the limits are negative or in the wrong order.
+    """
 
     def __init__(self, clip: tuple[float, float]) -> None:
         self.low, self.high = clip
@@ -28,10 +37,10 @@ class EntropyScale:
         self.last: list[float] = []
 
     def observe(self, entropy: float) -> None:
-        """Note the entropy of a group, in nats a token.
+        """Record the entropy of a group, in nats per token.
 
         Raises:
-            OptionError: it is not known, as in a replay.
+            OptionError: If it is not known, as in a simulation.
         """
         if not math.isfinite(entropy):
             raise OptionError(f"entropy: needs the policy's entropy, which is {entropy} here; leave this option out")
@@ -41,16 +50,16 @@ class EntropyScale:
 
     @property
     def factor(self) -> float:
-        """What the exploration strength is multiplied by."""
-        start = sum(self.first)
-        if len(self.first) < GROUPS or start <= 0:
+        """Return the factor by which to multiply the exploration strength."""
+        first = sum(self.first)
+        if len(self.first) < GROUPS or first <= 0:
             return 1.0
-        return float(np.clip(sum(self.last) / start, self.low, self.high))
+        return float(np.clip(sum(self.last) / first, self.low, self.high))
 
     def state_dict(self) -> dict[str, Any]:
-        """The first and the last entropies."""
+        """Return the first and the last entropies."""
         return {"first": list(self.first), "last": list(self.last)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned."""
         self.first, self.last = list(state["first"]), list(state["last"])

@@ -1,8 +1,8 @@
 """The historical variance score of 1-shot RLVR (arXiv 2504.20571, section 2).
 
-A history is each prompt's accuracy at every visit of a training run on the whole pool. The score of a prompt is the
-population variance of its list (Eq. 1); prompts are ranked by it in descending order (Eq. 2). Exact ties are common
-(all prompts never solved, for one), so the sort is stable in file order: the published pi_1209 depends on it.
+The history of a prompt is its accuracy at every visit of a training run on the whole pool. Its score is the population
+variance of that list (Eq. 1), and prompts are ranked by it in descending order (Eq. 2). Exact ties are common: all
+prompts that were never solved tie, for example. The sort is stable in file order, as the published pi_1209 requires.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ History = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Ranked:
-    """A prompt's place: rank counted from 1, variance and mean of its accuracies, and how many there are."""
+    """A prompt with its rank, counted from 1, and the variance, the mean and the number of its accuracies."""
 
     rank: int
     prompt: str
@@ -27,13 +27,14 @@ class Ranked:
 
 
 def rank(history: History) -> list[Ranked]:
-    """Every visited prompt, from the highest historical variance to the lowest.
+    """Rank the visited prompts by historical variance, highest first.
 
-    The key is the standard deviation, as in the authors' code: rounding then breaks exact ties the same way.
+    The sort key is the standard deviation, as in the authors' code, because rounding then resolves ties as it does
+    there.
     """
     visited = {prompt: np.asarray(values, dtype=float) for prompt, values in history.items() if len(values)}
     order = sorted(visited, key=lambda prompt: -visited[prompt].std())
     return [
-        Ranked(place, prompt, float(visited[prompt].var()), float(visited[prompt].mean()), len(visited[prompt]))
-        for place, prompt in enumerate(order, 1)
+        Ranked(position, prompt, float(visited[prompt].var()), float(visited[prompt].mean()), len(visited[prompt]))
+        for position, prompt in enumerate(order, 1)
     ]

@@ -1,18 +1,18 @@
-"""Estimates of a prompt's reward volatility from its visits, each kept up to date by one visit at a time.
+"""Estimates of the reward volatility of each prompt, updated by one visit at a time.
 
-    window   sqrt(p (1 - p)): the standard deviation of the rewards of the last visits and of the profile's
-             pseudo-rewards; with neither, 1/2, the largest possible
-    beta     the same at the mean of a Beta posterior, p = a / (a + b). It starts at Beta(1, 1) plus the profile's
-             pseudo-rewards, and each visit forgets: a <- f a + (1 - f) a_0 + successes (MoPPS, arXiv 2507.04632)
-    ema      the root of a moving average of the unbiased Bernoulli variance: v <- (1 - r) v + r u with
-             u = m (1 - m) G / (G - 1), m the mean of a group of G rewards. It starts at the mean of m (1 - m) over the
-             profile's visits (uncorrected, as their G is not known here), or at 1/4
-    history  the standard deviation of the accuracies of all visits, the profile's first: the historical variance of
-             1-shot RLVR (arXiv 2504.20571, Eq. 1), computed on line; with fewer than two visits, 1/2
-    none     0 for all: the control that leaves exploration alone
+    window   sqrt(p (1 - p)), the standard deviation of 0/1 rewards: p is their mean over the last visits and the
+             pseudo-rewards of the profiling run; with neither, the volatility is 1/2, the maximum
+    beta     the same with p = a / (a + b), the mean of a Beta posterior. It starts at Beta(1, 1) plus the
+             pseudo-rewards; each visit updates a <- f a + (1 - f) a_0 + successes (MoPPS, arXiv 2507.04632)
+    ema      sqrt(v), where v is a moving average of the unbiased Bernoulli variance: v <- (1 - r) v + r u with
+             u = m (1 - m) G / (G - 1), m the mean of a group of G rewards. v starts at the mean of m (1 - m) over the
+             visits of the profiling run (without the correction, because G is not known here), or at 1/4
+    history  the standard deviation of the accuracies of all visits, those of the profiling run first: the historical
+             variance of 1-shot RLVR (arXiv 2504.20571, Eq. 1), computed online; 1/2 before the second visit
+    none     0 for all prompts: the control in which only the exploration term acts
 
-All are 1/2 at most for group means, so that they share a scale. They hold one number a prompt, ready to be read:
-what a step costs does not grow with the visits.
+All are at most 1/2 for 0/1 rewards, except that ema can exceed it by a factor of sqrt(G / (G - 1)). Each keeps the
+current volatility of every prompt, so the cost of a step does not grow with the number of visits.
 """
 
 from __future__ import annotations
@@ -23,215 +23,218 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dopr.selection.parts.drawing import EVERY, Floats, OptionError, Places, draw_rates
+from dopr.selection.parts.drawing import ALL_PROMPTS, Floats, Indices, OptionError, draw_success_rates
 
-HIGHEST = 0.5  # standard deviation of a fair coin
-Histories = Sequence[tuple[float, ...]]
+MAX_VOLATILITY = 0.5  # the standard deviation of a fair coin
+Histories = Sequence[tuple[float, ...]]  # accuracies of the visits in the profiling run, for each prompt
 
 
 class VolatilityEstimate:
-    """Volatility and number of visits of `prompts` prompts."""
+    """The volatility and the number of visits of each prompt. Subclasses define `update`."""
 
-    def __init__(self, prompts: int) -> None:
-        self.visits: Floats = np.zeros(prompts)
-        self.values: Floats = np.full(prompts, HIGHEST)
+    def __init__(self, num_prompts: int) -> None:
+        self.visits: Floats = np.zeros(num_prompts)
+        self.values: Floats = np.full(num_prompts, MAX_VOLATILITY)
 
-    def volatility(self, places: Places, step: int) -> Floats:
-        """Of the prompts at `places`, as of `step`."""
-        return self.values[places]
+    def volatility(self, indices: Indices, step: int) -> Floats:
+        """Return the volatility of some prompts at `step`."""
+        return self.values[indices]
 
-    def seen(self, places: Places, step: int) -> Floats:
-        """Visits of the prompts at `places`."""
-        return self.visits[places]
+    def visit_counts(self, indices: Indices, step: int) -> Floats:
+        """Return how often each of some prompts was visited before `step`."""
+        return self.visits[indices]
 
-    def drawn(self, places: Places, step: int, rng: np.random.Generator) -> Floats:
-        """Volatility at a success probability drawn from its posterior.
+    def sample_volatility(self, indices: Indices, step: int, rng: np.random.Generator) -> Floats:
+        """Return the volatility of some prompts at success rates drawn from their posterior.
 
         Raises:
-            OptionError: this estimate has no posterior.
+            OptionError: If this estimate has no posterior.
         """
         raise OptionError("explore: thompson draws from a Beta posterior: it needs volatility window or beta")
 
-    def observe(self, step: int, place: int, rewards: Sequence[float]) -> None:
-        """Count a visit and learn from it."""
-        self.visits[place] += 1
-        self.learn(place, rewards)
+    def observe(self, step: int, index: int, rewards: Sequence[float]) -> None:
+        """Count a visit of a prompt and update its volatility."""
+        self.visits[index] += 1
+        self.update(index, rewards)
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
-        """Bring `values` up to date."""
+    def update(self, index: int, rewards: Sequence[float]) -> None:
+        """Update the volatility of a prompt from the rewards of a visit."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What is kept of each visited prompt, besides its visits."""
+        """Return the arrays of per-prompt state, besides the visits."""
         return {"values": self.values}
 
     def state_dict(self) -> dict[str, Any]:
-        """The visited prompts alone, by place."""
-        places = np.flatnonzero(self.visits)
-        kept = {"visits": self.visits, **self.arrays()}
-        return {"places": places.tolist(), **{name: array[places].tolist() for name, array in kept.items()}}
+        """Return the state of the visited prompts."""
+        indices = np.flatnonzero(self.visits)
+        arrays = {"visits": self.visits, **self.arrays()}
+        return {"indices": indices.tolist(), **{name: array[indices].tolist() for name, array in arrays.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict, for an estimate that has seen nothing yet."""
-        places = np.asarray(state["places"], np.int64)
+        """Restore what state_dict returned, into a new estimate."""
+        indices = np.asarray(state["indices"], np.int64)
         for name, array in {"visits": self.visits, **self.arrays()}.items():
-            array[places] = state[name]
+            array[indices] = state[name]
 
 
 class Counts(VolatilityEstimate):
-    """Successes and trials, joined by those of a prior; `pseudo` of each kind besides."""
+    """Volatility from counts of successes and trials; `pseudo_count` is added to successes and to failures."""
 
-    pseudo = 0.0
+    pseudo_count = 0.0
 
     def __init__(self, prior: Prior) -> None:
         super().__init__(len(prior.trials))
         self.prior = prior
         self.successes, self.trials = np.zeros(len(prior.trials)), np.zeros(len(prior.trials))
-        self.values = deviation(*self.counts(EVERY))
+        self.values = bernoulli_std(*self.counts(ALL_PROMPTS))
 
-    def counts(self, places: Places) -> tuple[Floats, Floats]:
-        """Successes and trials, prior and pseudo-rewards included."""
-        successes = self.successes[places] + self.prior.successes[places] + self.pseudo
-        return successes, self.trials[places] + self.prior.trials[places] + 2 * self.pseudo
+    def counts(self, indices: Indices) -> tuple[Floats, Floats]:
+        """Return the successes and the trials of some prompts, with prior and pseudo-counts."""
+        successes = self.successes[indices] + self.prior.successes[indices] + self.pseudo_count
+        return successes, self.trials[indices] + self.prior.trials[indices] + 2 * self.pseudo_count
 
-    def drawn(self, places: Places, step: int, rng: np.random.Generator) -> Floats:
-        """Volatility at p drawn from Beta(1 + successes, 1 + failures)."""
-        return thompson(*self.counts(places), 1 - self.pseudo, rng)
+    def sample_volatility(self, indices: Indices, step: int, rng: np.random.Generator) -> Floats:
+        """Return the volatility at success rates drawn from Beta(1 + successes, 1 + failures)."""
+        return sample_bernoulli_std(*self.counts(indices), 1 - self.pseudo_count, rng)
 
-    def refresh(self, place: int) -> None:
-        """Compute the volatility of one prompt anew."""
-        self.values[place] = deviation(*self.counts(np.array([place])))[0]
+    def refresh(self, index: int) -> None:
+        """Recompute the volatility of one prompt from its counts."""
+        self.values[index] = bernoulli_std(*self.counts(np.array([index])))[0]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The counts beside the values."""
+        """Return the volatility and the counts."""
         return {"values": self.values, "successes": self.successes, "trials": self.trials}
 
 
 class Window(Counts):
-    """Counts over the last `window` visits."""
+    """Counts over the last `window` visits of each prompt."""
 
     def __init__(self, prior: Prior, window: int) -> None:
         super().__init__(prior)
         self.window = window
-        self.recent: dict[int, list[list[float]]] = {}
+        self.recent: dict[int, list[list[float]]] = {}  # index -> [successes, trials] of each visit in the window
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
-        """The newest visit replaces the oldest."""
+    def update(self, index: int, rewards: Sequence[float]) -> None:
+        """Add the visit to the window; the oldest one leaves it."""
         visit = [float(sum(rewards)), float(len(rewards))]
-        self.recent[place] = [*self.recent.get(place, []), visit][-self.window :]
-        self.successes[place], self.trials[place] = np.sum(self.recent[place], axis=0)
-        self.refresh(place)
+        self.recent[index] = [*self.recent.get(index, []), visit][-self.window :]
+        self.successes[index], self.trials[index] = np.sum(self.recent[index], axis=0)
+        self.refresh(index)
 
     def state_dict(self) -> dict[str, Any]:
-        """The visits of the window as well."""
+        """Return the state of the visited prompts, with the visits in the window."""
         state = super().state_dict()
-        return {**state, "recent": [self.recent[place] for place in state["places"]]}
+        return {**state, "recent": [self.recent[index] for index in state["indices"]]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned, into a new estimate."""
         super().load_state_dict(state)
-        self.recent = dict(zip(state["places"], state["recent"], strict=True))
+        self.recent = dict(zip(state["indices"], state["recent"], strict=True))
 
 
 class Beta(Counts):
-    """Counts that fade by `forgetting` at every visit of their prompt (1: they do not)."""
+    """A Beta posterior whose counts are multiplied by `forgetting` at each visit of the prompt; 1 forgets nothing."""
 
-    pseudo = 1.0
+    pseudo_count = 1.0
 
     def __init__(self, prior: Prior, forgetting: float) -> None:
         super().__init__(prior)
         self.forgetting = forgetting
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
-        """Fade and add: only what exceeds the prior fades, so that the posterior returns to the prior."""
-        self.successes[place] = self.forgetting * self.successes[place] + sum(rewards)
-        self.trials[place] = self.forgetting * self.trials[place] + len(rewards)
-        self.refresh(place)
+    def update(self, index: int, rewards: Sequence[float]) -> None:
+        """Discount the counts of earlier visits and add the new ones. The prior is not discounted."""
+        self.successes[index] = self.forgetting * self.successes[index] + sum(rewards)
+        self.trials[index] = self.forgetting * self.trials[index] + len(rewards)
+        self.refresh(index)
 
 
 class MovingAverage(VolatilityEstimate):
-    """Root of a moving average, in which a new visit weighs `rate`."""
+    """The square root of an exponential moving average of the reward variance; a new visit has weight `rate`."""
 
     def __init__(self, histories: Histories, rate: float) -> None:
         super().__init__(len(histories))
         self.rate = rate
-        self.variances = np.full(len(histories), HIGHEST**2)
-        for place, accuracies in enumerate(histories):
+        self.variances = np.full(len(histories), MAX_VOLATILITY**2)
+        for index, accuracies in enumerate(histories):
             if accuracies:
-                self.variances[place] = np.mean([mean * (1 - mean) for mean in accuracies])
+                self.variances[index] = np.mean([mean * (1 - mean) for mean in accuracies])
         self.values = np.sqrt(self.variances)
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
-        """Average in the unbiased variance of the group; one reward alone says nothing of its variance."""
+    def update(self, index: int, rewards: Sequence[float]) -> None:
+        """Average in the unbiased variance of the group. A single reward has no variance and is ignored."""
         size = len(rewards)
         if size > 1:
             mean = sum(rewards) / size
             unbiased = mean * (1 - mean) * size / (size - 1)
-            self.variances[place] = (1 - self.rate) * self.variances[place] + self.rate * unbiased
-            self.values[place] = np.sqrt(max(0.0, self.variances[place]))
+            self.variances[index] = (1 - self.rate) * self.variances[index] + self.rate * unbiased
+            self.values[index] = np.sqrt(max(0.0, self.variances[index]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The averages beside their roots."""
+        """Return the volatility and the averaged variances."""
         return {"values": self.values, "variances": self.variances}
 
 
 class History(VolatilityEstimate):
-    """Population standard deviation of all group accuracies, from their count, sum and sum of squares."""
+    """The population standard deviation of the accuracies of all visits, from running moments."""
 
     def __init__(self, histories: Histories) -> None:
         super().__init__(len(histories))
-        self.moments = np.zeros((len(histories), 3))
-        for place, accuracies in enumerate(histories):
+        self.moments = np.zeros((len(histories), 3))  # number, sum and sum of squares of the accuracies
+        for index, accuracies in enumerate(histories):
             for accuracy in accuracies:
-                self._add(place, accuracy)
+                self._add(index, accuracy)
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
+    def update(self, index: int, rewards: Sequence[float]) -> None:
         """Add the accuracy of the group."""
-        self._add(place, sum(rewards) / len(rewards))
+        self._add(index, sum(rewards) / len(rewards))
 
-    def _add(self, place: int, accuracy: float) -> None:
-        self.moments[place] += (1, accuracy, accuracy * accuracy)
-        number, total, squares = self.moments[place]
+    def _add(self, index: int, accuracy: float) -> None:
+        self.moments[index] += (1, accuracy, accuracy * accuracy)
+        number, total, squares = self.moments[index]
         if number > 1:
-            self.values[place] = np.sqrt(max(0.0, squares / number - (total / number) ** 2))
+            self.values[index] = np.sqrt(max(0.0, squares / number - (total / number) ** 2))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The moments beside the values."""
+        """Return the volatility and the moments."""
         return {"values": self.values, "moments": self.moments}
 
 
 class ConstantVolatility(VolatilityEstimate):
-    """Visits are counted, and their rewards are not looked at."""
+    """Volatility 0 for every prompt; visits are still counted."""
 
-    def __init__(self, prompts: int) -> None:
-        super().__init__(prompts)
-        self.values = np.zeros(prompts)
+    def __init__(self, num_prompts: int) -> None:
+        super().__init__(num_prompts)
+        self.values = np.zeros(num_prompts)
 
-    def learn(self, place: int, rewards: Sequence[float]) -> None:
-        """Nothing is learned."""
+    def update(self, index: int, rewards: Sequence[float]) -> None:
+        """Ignore the rewards."""
 
 
 class Prior:
-    """Pseudo-rewards of each prompt: `weight` of them, at its mean accuracy in the profile; none if never visited."""
+    """Pseudo-rewards: `weight` of them for each prompt, at its mean accuracy in the profiling run.
+
+    A prompt that was not visited there has none.
+    """
 
     def __init__(self, histories: Histories, weight: float) -> None:
         self.successes, self.trials = np.zeros(len(histories)), np.zeros(len(histories))
-        for place, accuracies in enumerate(histories):
+        for index, accuracies in enumerate(histories):
             if accuracies:
-                self.successes[place] = weight * (sum(accuracies) / len(accuracies))
-                self.trials[place] = weight
+                self.successes[index] = weight * (sum(accuracies) / len(accuracies))
+                self.trials[index] = weight
 
 
-def deviation(successes: Floats, trials: Floats) -> Floats:
-    """sqrt(p (1 - p)) with p = successes / trials; where there are no trials, the highest there can be."""
+def bernoulli_std(successes: Floats, trials: Floats) -> Floats:
+    """Return sqrt(p (1 - p)) with p = successes / trials, or 1/2 if there are no trials; all are [prompts]."""
     mean = np.full(len(trials), 0.5)
     np.divide(successes, trials, out=mean, where=trials > 0)
-    spread: Floats = np.sqrt(np.maximum(0.0, mean * (1 - mean)))
-    return spread
+    std: Floats = np.sqrt(np.maximum(0.0, mean * (1 - mean)))
+    return std
 
 
-def thompson(successes: Floats, trials: Floats, pseudo: float, rng: np.random.Generator) -> Floats:
-    """sqrt(p (1 - p)) with p drawn from Beta(successes + pseudo, failures + pseudo)."""
-    mean = draw_rates(successes + pseudo, np.maximum(0.0, trials - successes) + pseudo, rng)
-    spread: Floats = np.sqrt(mean * (1 - mean))
-    return spread
+def sample_bernoulli_std(successes: Floats, trials: Floats, pseudo_count: float, rng: np.random.Generator) -> Floats:
+    """Return sqrt(p (1 - p)) with p drawn from Beta(successes + pseudo_count, failures + pseudo_count)."""
+    rates = draw_success_rates(successes + pseudo_count, np.maximum(0.0, trials - successes) + pseudo_count, rng)
+    std: Floats = np.sqrt(rates * (1 - rates))
+    return std
