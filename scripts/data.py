@@ -29,7 +29,7 @@ def main() -> None:
         everything = [prompt for prompts in splits.values() for prompt in prompts]
         check_prompts(everything, Path(base.local), config.rollout.max_new_tokens)
     silent = unreadable(splits, config.verify)
-    check_readable(splits, silent, found.places, config.verify.max_error_share)
+    check_readable(splits, silent, found.locations, config.verify.max_error_share)
     for name, prompts in splits.items():
         write_prompts(args.output / f"{name}.jsonl", prompts)
     for name, pool in found.account["pools"].items():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from dopr.config.config_files import ConfigFiles, holds
+from dopr.config.config_files import ConfigFiles, has_key
 from dopr.config.schema import ConfigError
 from dopr.files import DataError
 from dopr.workflow.preflight import open_config
@@ -40,7 +40,7 @@ def refusal(shipped: dict, overlay: dict) -> str:
         ("evaluate.samples: x", "second.yaml: evaluate.samples: x"),
         ("evaluate.targets.0: x", "config.yaml: evaluate.targets.0: x"),  # a list lies where its beginning does
         ("complexity.methods.4: x", "config.yaml: complexity.methods.4: x"),  # its keys are numbers
-        ("recipes.mine_0.1.steps: x", "first.yaml: recipes.mine_0.1.steps: x"),  # its name holds a dot
+        ("recipes.mine_0.1.steps: x", "first.yaml: recipes.mine_0.1.steps: x"),  # its name has a dot
         ("recipes.mine_0.1.options.window: x", "config.yaml: recipes.dopr.options.window: x"),
         ("recipes.mine_0.1.loss.kl: x: y", "config.yaml: train.loss.kl: x: y"),
         ("recipes.mine_0.1.selectr: x", "first.yaml: recipes.mine_0.1.selectr: x"),  # missing: where it should be
@@ -100,6 +100,6 @@ def test_what_is_no_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_a_key_below_what_is_no_mapping_is_not_held() -> None:
-    assert holds({"a": {"b.c": {"d": None}}}, "a.b.c.d")
-    assert not holds({"a": 3}, "a.b")
-    assert not holds({"ab": 3}, "a")
+    assert has_key({"a": {"b.c": {"d": None}}}, "a.b.c.d")
+    assert not has_key({"a": 3}, "a.b")
+    assert not has_key({"ab": 3}, "a")

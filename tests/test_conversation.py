@@ -210,4 +210,4 @@ def test_pools_of_conversations_are_drawn_compared_and_written(raw: dict, tiny: 
         "[system]Be brief.[user]1 + 1?[assistant]",
         "[system]Be brief.[user]1 + 1?[assistant]Two.[user]And 2 + 2?[assistant]",
     ]
-    assert found.places["chats-1"] == f"{tmp_path}/chats.jsonl: row 2"
+    assert found.locations["chats-1"] == f"{tmp_path}/chats.jsonl: row 2"

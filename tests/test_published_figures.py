@@ -17,8 +17,9 @@ from dopr.analysis.comparison import compare
 from dopr.analysis.display_names import dataset_name, measure_name
 from dopr.analysis.paper_numbers import conflicts, published
 from dopr.analysis.results import Results
+from dopr.analysis.rollouts_to_target import rollouts_to_target
 from dopr.analysis.run_numbers import run_numbers
-from dopr.analysis.savings import rollouts_to_target, saving_ratio
+from dopr.analysis.saving_ratio import saving_ratio
 from dopr.figures import points, steps
 from dopr.figures.published import FIGURES, collect, draw
 from dopr.figures.style import COLUMN, PAGE, save

@@ -12,9 +12,9 @@ import pytest
 from dopr.analysis.comparison import Comparison, compare
 from dopr.analysis.costs import cumulative_cost
 from dopr.analysis.results import Results
-from dopr.analysis.savings import rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import first_crossing, rollouts_to_target
+from dopr.analysis.saving_ratio import saving_ratio
 from dopr.analysis.scores import load_evaluation, pooled
-from dopr.analysis.statistics import first_crossing
 from dopr.figures.ratio import ROWS, collect, draw
 from dopr.files import DataError
 from dopr.tables.ratio import ceiling_table, cost_table, ratio_table

@@ -8,6 +8,7 @@ import pytest
 
 from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config, ConfigError
+from dopr.config.section import Section
 from dopr.workflow.rule_params import RuleParams
 
 
@@ -280,3 +281,18 @@ def test_parsing_leaves_its_input_alone_and_its_output_is_frozen(raw, shipped):
 def test_every_benchmark_has_its_group(config):
     assert config.data.group_of["chain3"] == "in-domain"
     assert list(config.data.group_of) == [name for names in config.data.benchmarks.values() for name in names]
+
+
+def sections(cls=Section):
+    return [found for child in cls.__subclasses__() for found in (child, *sections(child))]
+
+
+def test_every_key_has_a_description():
+    undescribed = [
+        f"{section.__name__}.{key}"
+        for section in sections()
+        if section.__module__.startswith("dopr.config")
+        for key, field in section.model_fields.items()
+        if not field.description
+    ]
+    assert undescribed == []

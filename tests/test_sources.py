@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from dopr.config.data import Source
-from dopr.data.sources import compared, known_sources, load_source, with_suffix
+from dopr.data.sources import comparable_question, known_sources, load_source, with_suffix
 from dopr.files import DataError, read_json, write_prompts
 from dopr.records import Prompt
 
@@ -158,7 +158,7 @@ def test_a_suffix_ends_every_question_once_and_is_not_compared(tmp_path: Path) -
     rows = [{**ROWS[0], "text": "a  b\nc Box it."}, {**ROWS[1], "text": "a b c"}]
     prompts = load(write_rows(tmp_path / "rows.jsonl", rows), suffix=" Box it.").prompts
     assert [prompt.text for prompt in prompts] == ["a  b\nc Box it.\n", "a b c Box it.\n"]
-    assert [compared(prompt, " Box it.") for prompt in prompts] == ["a b c", "a b c"]
+    assert [comparable_question(prompt, " Box it.") for prompt in prompts] == ["a b c", "a b c"]
     assert with_suffix("a", "") == "a"
 
 
@@ -175,10 +175,10 @@ def test_copies_need_no_id_to_be_known(tmp_path: Path) -> None:
     assert (loaded.origin["rows"], loaded.origin["copies"]) == (7, 4)
 
 
-def test_every_prompt_has_the_place_it_was_read_from(tmp_path: Path) -> None:
+def test_every_prompt_has_the_location_it_was_read_from(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n\n" for row in [ROWS[0], ROWS[0], ROWS[1]]))
-    assert load(path).places == {"mine-7": f"{path}: row 1", "mine-9": f"{path}: row 5"}
+    assert load(path).locations == {"mine-7": f"{path}: row 1", "mine-9": f"{path}: row 5"}
 
 
 # --- damaged rows ---

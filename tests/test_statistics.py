@@ -1,4 +1,4 @@
-"""pass@k, crossings and the bootstrap: numbers worked out by hand, properties, and coverage."""
+"""pass@k, intervals and the bootstrap: numbers worked out by hand, properties, and coverage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dopr.analysis.statistics import even_weights, first_crossing, interval, pass_at_k, question_weights, redraw_weights
+from dopr.analysis.statistics import even_weights, interval, pass_at_k, question_weights, redraw_weights
 
 # --- pass@k ---
 
@@ -54,45 +54,6 @@ def test_pass_at_k_with_samples_of_each_question():
     np.testing.assert_allclose(mixed, np.array(by_hand, dtype=float))
     with pytest.raises(ValueError, match=r"pass@5 needs 1 <= k <= n, but there are n = 4 samples"):
         pass_at_k([4, 8], [1, 1], 5)
-
-
-# --- crossing ---
-
-
-def test_crossing_by_hand():
-    x, y = [0, 100, 300], [0.2, 0.4, 0.8]
-    assert first_crossing(x, y, 0.3) == pytest.approx(50)  # half of the way from 0 to 100
-    assert first_crossing(x, y, 0.5) == pytest.approx(150)  # a quarter of the way from 100 to 300
-    assert first_crossing(x, y, 0.8) == pytest.approx(300)
-    assert np.isnan(first_crossing(x, y, 0.81))
-
-
-def test_crossing_is_the_first_one_and_needs_no_monotone_curve():
-    x, y = [0, 10, 20, 30, 40], [0.1, 0.5, 0.3, 0.9, 0.2]
-    assert first_crossing(x, y, 0.4) == pytest.approx(7.5)
-    assert first_crossing(x, y, 0.6) == pytest.approx(25)
-
-
-def test_a_curve_that_starts_at_the_target_crosses_at_its_start():
-    assert first_crossing([5, 10], [0.7, 0.9], 0.7) == 5
-    assert first_crossing([5, 10], [0.9, 0.1], 0.7) == 5
-
-
-def test_crossing_of_many_curves_is_that_of_each():
-    rng = np.random.default_rng(1)
-    x, curves = np.array([0.0, 3, 4, 9, 20]), rng.random((3, 7, 5))
-    together = first_crossing(x, curves, 0.8)
-    assert together.shape == (3, 7)
-    one_by_one = np.array([[first_crossing(x, curve, 0.8) for curve in row] for row in curves])
-    np.testing.assert_array_equal(together, one_by_one)
-    assert np.isnan(together).any()
-    assert np.isfinite(together).any()
-
-
-def test_a_higher_target_is_never_reached_earlier():
-    curve = np.random.default_rng(2).random(30)
-    found = np.array([first_crossing(np.arange(30), curve, target) for target in np.linspace(0, curve.max(), 20)])
-    assert (np.diff(found) >= 0).all()
 
 
 # --- interval ---

@@ -18,7 +18,8 @@ from dopr.analysis.checkpoint_selection import best, last, reported, validations
 from dopr.analysis.comparison import Comparison, compare
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
-from dopr.analysis.savings import rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import rollouts_to_target
+from dopr.analysis.saving_ratio import saving_ratio
 from dopr.bounds.bound import find_bound
 from dopr.errors import UserError
 from dopr.files import DataError

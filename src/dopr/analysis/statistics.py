@@ -1,6 +1,4 @@
-"""Numbers and their uncertainty: pass@k, the first crossing of a target, percentile intervals, and weights that redraw
-questions within each benchmark. dopr.analysis.bootstrap makes curves with replicates of them.
-"""
+"""pass@k, percentile intervals, and question weights for the bootstrap of dopr.analysis.bootstrap."""
 
 from __future__ import annotations
 
@@ -39,27 +37,6 @@ def pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> FloatArray:
         by_count = [1 - math.comb(size - c, k) / math.comb(size, k) for c in range(size + 1)]
         values[drawn == size] = np.asarray(by_count)[counts[drawn == size]]
     return values
-
-
-def first_crossing(x: ArrayLike, y: ArrayLike, target: float) -> FloatArray:
-    """The first x at which a piecewise-linear curve reaches `target`; nan if it never does.
-
-    Args:
-        x: increasing positions, shape (points,); interpolation is linear in x.
-        y: one curve or many, shape (..., points).
-        target: the height to reach. A curve that starts there has its crossing at x[0].
-
-    Returns:
-        Shape (...), in units of x.
-    """
-    positions, curves = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    reached = curves >= target
-    after = reached.argmax(axis=-1)
-    before = np.maximum(after - 1, 0)
-    low, high = (np.take_along_axis(curves, i[..., None], axis=-1)[..., 0] for i in (before, after))
-    rise = np.where(reached.any(axis=-1) & (after > 0), high - low, 1.0)
-    found = positions[before] + (positions[after] - positions[before]) * (target - low) / rise
-    return np.where(reached.any(axis=-1), found, np.nan)
 
 
 def interval(samples: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:

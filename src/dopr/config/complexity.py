@@ -10,17 +10,24 @@ from dopr.config.section import PositiveInt, Section, Share
 
 
 class Bounds(Section):
-    """The bounds that are drawn, by what they count (dopr.bounds.bound says what a name may be)."""
+    """The theoretical bounds that are drawn, by what they count. dopr.bounds.bound describes the names."""
 
     rollouts: list[str] = Field(default_factory=list)
+    """Bounds on the number of rollouts."""
     prompts: list[str] = Field(default_factory=list)
+    """Bounds on the number of training prompts."""
 
 
 class Complexity(Section):
-    """Sample complexity: how many prompts -> the method that trains on them. `recipe` is what `top_N` is made from."""
+    """The sample-complexity figure: accuracy against the number of training prompts."""
 
     pools: list[str]
+    """Pools to draw it for. An empty list draws none."""
     recipe: str
+    """The recipe that `top_N` methods are made from. They train on the N highest-ranked prompts."""
     methods: dict[PositiveInt | Literal["all"], str]
+    """Number of training prompts -> the method that trains on them."""
     confidence: Share
+    """Confidence level of the tests behind the bounds."""
     bounds: Bounds = Bounds()
+    """The bounds that are drawn and listed."""

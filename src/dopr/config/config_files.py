@@ -1,4 +1,4 @@
-"""The files that a configuration is merged from, each laid over those before it, and which of them a key comes from."""
+"""The files that a configuration is merged from, and which of them a key comes from. Later files override earlier."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ class ConfigFiles:
 
     @classmethod
     def read(cls, paths: Sequence[Path], options: Mapping[str, Any] | None = None) -> ConfigFiles:
-        """Files, and options of the command line over them.
+        """Read files. Options of the command line override them.
 
         Raises:
-            DataError: a file is missing or no mapping.
+            DataError: A file is missing or holds no mapping.
         """
-        contents = {shown(path): _content(path) for path in paths}
+        contents = {_relative_to_cwd(path): _content(path) for path in paths}
         return cls({**contents, "--config": options} if options else contents)
 
     def merged(self) -> dict[str, Any]:
-        """All in one, as Snakemake merges them."""
-        whole: dict[str, Any] = {}
+        """Merge all files as Snakemake does."""
+        merged: dict[str, Any] = {}
         for content in self.contents.values():
-            whole = merge(whole, dict(content))
-        return whole
+            merged = merge(merged, dict(content))
+        return merged
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Within it, a ConfigError of the form `key: problem` gets the name of the file that the key comes from.
+        """Add the file that a key comes from to any ConfigError `key: problem` that the block raises.
 
         Raises:
-            ConfigError: the one that was raised, with that name.
+            ConfigError: The error of the block, with the file's name.
         """
         try:
             yield
@@ -51,27 +51,27 @@ class ConfigFiles:
             raise ConfigError(self.named(str(error))) from None
 
     def named(self, problem: str) -> str:
-        """`key: problem` as `FILE: key: problem`, with the last file that holds the key.
+        """Turn `key: problem` into `FILE: key: problem`, with the last file that has the key.
 
-        What a recipe has from the one that it is like, or from `train`, is named by its key there. Of a key that no
-        file holds it is the last file that holds what the key should be in.
+        A recipe may get a value from its `like` recipe or from `train`. Then the key there is named. If no file has the
+        key, the last file that has its parent is named.
         """
         key, _, rest = problem.partition(": ")
-        for place in self._places(key):
-            holders = self._holders(place)
-            if holders:
-                return f"{holders[-1]}: {place}: {rest}"
+        for origin in self._origins(key):
+            files = self._files_with(origin)
+            if files:
+                return f"{files[-1]}: {origin}: {rest}"
         while key:
             key = key.rpartition(".")[0]
-            if key and self._holders(key):
-                return f"{self._holders(key)[-1]}: {problem}"
+            if key and self._files_with(key):
+                return f"{self._files_with(key)[-1]}: {problem}"
         return f"{next(iter(self.contents))}: {problem}"
 
-    def _holders(self, key: str) -> list[str]:
-        return [name for name, content in self.contents.items() if holds(content, key)]
+    def _files_with(self, key: str) -> list[str]:
+        return [name for name, content in self.contents.items() if has_key(content, key)]
 
-    def _places(self, key: str) -> Iterator[str]:
-        """A key, and for a recipe's the other ones that it may have its value from."""
+    def _origins(self, key: str) -> Iterator[str]:
+        """Yield a key, and the keys that a recipe's key may get its value from."""
         yield key
         recipes = self.merged().get("recipes")
         for name, recipe in recipes.items() if isinstance(recipes, Mapping) else ():
@@ -82,27 +82,27 @@ class ConfigFiles:
                 yield f"train.{rest}"
 
 
-def holds(content: Any, key: str) -> bool:
-    """Whether a mapping of mappings has a dotted key; names may hold dots, and a list holds all that is said of it."""
+def has_key(content: Any, key: str) -> bool:
+    """Return whether nested mappings have a dotted key. Names may have dots. Lists are not searched: they have any."""
     if not key or isinstance(content, list):
         return True
     if not isinstance(content, Mapping):
         return False
     return any(
-        holds(value, key[len(str(name)) + 1 :])
+        has_key(value, key[len(str(name)) + 1 :])
         for name, value in content.items()
         if key == str(name) or key.startswith(f"{name}.")
     )
 
 
-def shown(path: Path) -> str:
-    """A file as its user would write it: from the present folder, if it lies there."""
+def _relative_to_cwd(path: Path) -> str:
+    """Return a path as its user would write it: relative to the current folder if it is inside."""
     inside = path.is_absolute() and path.is_relative_to(Path.cwd())
     return str(path.relative_to(Path.cwd()) if inside else path)
 
 
 def _content(path: Path) -> dict[str, Any]:
-    import yaml  # environments in which a job runs have none
+    import yaml  # the environments that jobs run in do not have it
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")

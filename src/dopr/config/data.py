@@ -1,4 +1,4 @@
-"""The data in the configuration: benchmarks, prompt pools, data sets of one's own, and how a prompt is written."""
+"""The configuration of data: benchmarks, prompt pools, your own data sets, and prompt templates."""
 
 from __future__ import annotations
 
@@ -15,51 +15,64 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def without_null(entries: Any) -> Any:
-    """A mapping without its null entries: how an overlay takes out what config.yaml has."""
+    """Drop the null entries of a mapping: an overlay removes an entry of config.yaml by setting it to null."""
     return {key: value for key, value in entries.items() if value is not None} if isinstance(entries, dict) else entries
 
 
 class Source(Section):
-    """A data set with one question a row, and the fields of a row that hold what is needed.
+    """A data set with one question in each row.
 
-    Where it lies, one of: file, a local file; url, with the sha256 of what is there; public, a file of
-    resources/public.json; repo, a data set on the Hugging Face hub (or a local folder laid out like one), with its
-    revision, split and config. format: of a file; null goes by the name's ending. delimiter: of CSV; null goes by the
-    first line. field: of a JSON object, where its list of rows lies; null takes its only list of objects.
-    question, answer, id, category, choices: names of fields; `a.0.b` is b of the first element of a, `a.-1.b` of the
-    last. A question may be a list of chat messages. Without id, rows are numbered from 0. answer_format: `text`, the
-    answer itself; `boxed` and `gsm8k`, a worked solution with the answer in its last box or after its last `####`.
-    suffix: what ends every question as the policy reads it, added where a row lacks it; no part of the question when
-    questions are compared. unanswered: rows without an answer are kept, which never earn a reward, and not refused.
-    prompts: how many it holds, copies counted once; another number is refused.
+    Exactly one of `file`, `url`, `public` and `repo` is given. Keys that name a field of a row may be paths: `a.0.b`
+    is b of the first element of a, and `a.-1.b` of the last.
     """
 
     file: Path | None = None
+    """A local file."""
     url: str | None = None
+    """The address of a file. It needs `sha256`."""
     sha256: Hash | None = None
+    """The hash of the file at `url`."""
     public: str | None = None
+    """A name in resources/public.json."""
     repo: str | None = None
+    """A data set on the Hugging Face hub, or a local folder with the same layout."""
     revision: str | None = None
+    """The commit of `repo`."""
     split: str = "train"
+    """The split of `repo`."""
     config: str | None = None
+    """The configuration of `repo`."""
     format: Literal["parquet", "jsonl", "json", "csv"] | None = None
+    """The format of a file. null takes it from the file name's ending."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The delimiter of a CSV file. null takes it from the first line."""
     field: str | None = None
+    """The field of a JSON object that holds the list of rows. null takes its only list of objects."""
     question: str = "question"
+    """The field with the question: text, or a list of chat messages."""
     answer: str = "answer"
+    """The field with the reference answer."""
     id: str | None = None
+    """The field with the id. null numbers the rows from 0."""
     category: str | None = None
+    """The field with the category."""
     choices: str | None = None
+    """The field with the answer options of a multiple-choice question."""
     answer_format: Literal["text", "boxed", "gsm8k"] = "text"
+    """`text` is the answer itself. `boxed` and `gsm8k` are solutions with it in the last box or after the last ####."""
     suffix: str = ""
+    """Text that ends every question, added to rows that lack it. Comparisons of questions leave it out."""
     unanswered: bool = False
+    """Keep rows without an answer, which never earn a reward. false raises an error at such a row."""
     prompts: PositiveInt | None = None
+    """The expected number of prompts, without exact copies. Another number raises an error."""
     about: str = ""
+    """A remark for readers. Nothing reads it."""
 
     @model_validator(mode="before")
     @classmethod
     def _boxed(cls, raw: Any) -> Any:
-        """`boxed: true` is what `answer_format: boxed` was called before."""
+        """Read `boxed: true`, the old name of `answer_format: boxed`."""
         if not isinstance(raw, dict) or "boxed" not in raw:
             return raw
         fields = {key: value for key, value in raw.items() if key != "boxed"}
@@ -69,11 +82,13 @@ class Source(Section):
         return fields
 
     @model_validator(mode="after")
-    def _lies_somewhere(self) -> Source:
-        places = {"file": self.file, "url": self.url, "public": self.public, "repo": self.repo}
-        given = [name for name, value in places.items() if value is not None]
+    def _check_location(self) -> Source:
+        locations = {"file": self.file, "url": self.url, "public": self.public, "repo": self.repo}
+        given = [name for name, value in locations.items() if value is not None]
         if len(given) != 1:
-            raise ValueError(f"{' and '.join(given) or 'nothing'} says where it lies; give one of {', '.join(places)}")
+            raise ValueError(
+                f"{' and '.join(given) or 'nothing'} says where it lies; give one of {', '.join(locations)}"
+            )
         if (self.url is None) != (self.sha256 is None):
             raise ValueError("url and sha256 go together; give both: sha256sum FILE prints the latter")
         if self.repo is not None and self.revision is None and not Path(self.repo).is_dir():
@@ -82,23 +97,25 @@ class Source(Section):
 
 
 class Pool(Section):
-    """A prompt pool: drawn from task families, or taken from a source.
-
-    Drawn: `size` prompts, of which the share zero_signal can never earn a reward. Taken: all prompts of `source`, or
-    `size` of them drawn by data.seed, or those at `indices` (places among its prompts, copies counted once, from 0).
-    base_seed: seed of the warm-started policy that is trained on it; null is base.warm_start.seed.
-    """
+    """A prompt pool: drawn from task families, or taken from a source."""
 
     size: PositiveInt | None = None
+    """Number of prompts. A source draws them with data.seed; null takes all of its prompts."""
     zero_signal: Share = 0.0
+    """Share of the prompts that never earn a reward. Only for task families."""
     families: Weights = Field(default_factory=dict)
+    """Task family -> its weight among the other prompts."""
     zero_signal_family: str = "big1"
+    """The task family of the prompts that never earn a reward."""
     source: str | None = None
+    """The source that the prompts are taken from."""
     indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    """Take these prompts of the source. Indices begin at 0, and exact copies count once."""
     base_seed: int | None = None
+    """Seed of the embedded starting policy that is trained on this pool. null is base.warm_start.seed."""
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> Pool:
+    def _check_kind(self) -> Pool:
         if (self.source is None) == (not self.families):
             raise ValueError("give either families and a size, or a source")
         if self.source is None and (self.size is None or self.indices):
@@ -109,31 +126,39 @@ class Pool(Section):
 
 
 class Validation(Section):
-    """Validation questions from a source: all, or `size` of them drawn by data.seed.
+    """Validation questions from a source.
 
-    Those that a pool of other prompts holds (another source, or indices) are passed over; pools that take the source
-    as a whole, or draw from it, lose them.
+    Questions of pools that use another source, or `indices`, are not taken. Pools that take all of this source, or draw
+    from it, lose the validation questions.
     """
 
     source: str
+    """The source of the questions."""
     size: PositiveInt | None = None
+    """Number of questions, drawn with data.seed. null takes all."""
 
 
 class Data(Section):
-    """Benchmarks by group, how many questions are drawn for those that are task families, and the pools.
-
-    mirror: a folder with copies of the public files. decontaminate: pools lose the questions of benchmarks.
-    """
+    """Benchmarks, validation questions, prompt pools and data sets."""
 
     seed: int
+    """Seed of everything that is drawn."""
     mirror: Path | None = None
+    """A folder with copies of the public files. null downloads those in use."""
     sources: dict[str, Source] = Field(default_factory=dict)
+    """Your own data sets, by name."""
     benchmarks: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], BeforeValidator(without_null)]
+    """Group -> its benchmarks: task families or sources."""
     questions: PositiveInt
+    """Test questions of each benchmark that is a task family. A source is taken whole."""
     validation_questions: PositiveInt
+    """Validation questions of each benchmark that is a task family."""
     validation: Validation | None = None
+    """More validation questions, from a source."""
     decontaminate: bool = False
+    """Remove benchmark questions from the pools. They are counted in either case."""
     pools: Annotated[dict[str, Pool], BeforeValidator(without_null)]
+    """The prompt pools, by name."""
 
     @property
     def group_of(self) -> dict[str, str]:
@@ -142,21 +167,22 @@ class Data(Section):
 
 
 class Example(Section):
-    """A question that was answered before the one that is asked."""
+    """A solved example that precedes the question."""
 
     question: str
+    """The user's turn."""
     answer: str
+    """The assistant's turn."""
 
 
 class PromptStyle(Section):
-    """How a question becomes what the policy reads.
-
-    template: by name. system, suffix: another system prompt than the template's own, for questions that bring none
-    along, and what ends every question that does not end with it.
-    examples: turns before the question, of a model's own template.
-    """
+    """How a question becomes the prompt that the policy reads."""
 
     template: str = "plain"
+    """A name in resources/templates.json, or `own`, the chat template of base.model."""
     system: str | None = None
+    """The system prompt of questions that have none. null is the template's own."""
     suffix: str | None = None
+    """Text that ends every question, such as an instruction, added where it is missing. null is the template's own."""
     examples: list[Example] = Field(default_factory=list)
+    """Solved examples before the question. Only with template `own`."""

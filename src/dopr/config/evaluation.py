@@ -1,12 +1,12 @@
 """How checkpoints are evaluated: the `evaluate` section of the configuration, and its named profiles.
 
     embedded  4 samples at temperature 1: the small policy saturates when decoded greedily
-    paper     1-shot RLVR's protocol (arXiv 2504.20571, and its code): 8 samples at temperature 0.6 on AIME and AMC, one
-              greedy completion on every other benchmark, 3072 new tokens. Its top_p is 1, so there is no such setting.
-              What it calls pass@8 is the mean over these 8 samples, avg@8 here. The grader is a setting of its own
+    paper     the protocol of 1-shot RLVR (arXiv 2504.20571, and its code): 8 samples at temperature 0.6 on AIME and
+              AMC, one greedy completion on every other benchmark, 3072 new tokens. Its top_p is 1, so there is no such
+              setting. Its pass@8 is the mean over these 8 samples, which is avg@8 here. The grader is set by `verify`
     rigorous  32 samples on AIME and AMC, which have 30 and 40 questions, and 8 on the rest, at temperature 0.6: ours
 
-A key that is given beside `profile` overrides it, single benchmarks of a mapping included.
+A key that is given beside `profile` overrides the profile. In a mapping, single benchmarks override it.
 """
 
 from __future__ import annotations
@@ -42,69 +42,80 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 
 class Evaluate(Section):
-    """When and how checkpoints are evaluated. `rollouts` lists training rollouts, not steps: the same for all; null is
-    the largest budget of a method and its half, quarter, eighth and sixteenth.
-
-    samples, temperature: a number, or a mapping from benchmarks to numbers, `default` for those not named.
-    max_new_tokens: null is rollout.max_new_tokens. pass_at: k of pass@k, shown for benchmarks with as many samples.
-    reward: FILE.py:NAME or MODULE:NAME, or a mapping likewise: a reward function (dopr.grading.rewards) in the grader's
-    place;
-        null is the grader. checkpoint: which one of a run the tables of final accuracies take. reference: the method
-        that savings are measured against; null is the first.
-    """
+    """When and how checkpoints are evaluated."""
 
     profile: Literal["embedded", "paper", "rigorous"] = "embedded"
+    """Named settings for the keys that are null or not given."""
     rollouts: list[PositiveInt] | None = None
+    """Numbers of training rollouts, not of steps, after which checkpoints are evaluated.
+
+    null is the largest budget of a method and its half, quarter, eighth and sixteenth.
+    """
     samples: PositiveInt | dict[str, PositiveInt]
+    """Sampled completions of each question, or a mapping from benchmarks to it. `default` is for those not named."""
     temperature: Temperature | dict[str, Temperature]
+    """Sampling temperature, or a mapping from benchmarks to it. At 0 there is one sample, the greedy completion."""
     max_new_tokens: PositiveInt | None = None
+    """Token limit of a completion. null is rollout.max_new_tokens."""
     pass_at: list[PositiveInt]
+    """Values of k in pass@k. A benchmark needs k samples to show it."""
     reward: str | dict[str, str | None] | None = None
+    """A reward function (dopr.grading.rewards), FILE.py:NAME or MODULE:NAME, that replaces the grader.
+
+    A mapping gives one for each benchmark. null is the grader.
+    """
     checkpoint: CheckpointRule = "last"
+    """The checkpoint of a run that tables of final accuracies show."""
     targets: Annotated[list[Share], Field(min_length=1)]
+    """Accuracies at which methods are compared by the rollouts they need."""
     reference: str | None = None
+    """The method that savings are measured against. null is the first method."""
     bootstrap: PositiveInt
+    """Number of bootstrap replicates."""
 
     @model_validator(mode="before")
     @classmethod
     def _profile_settings(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """What is not given, or null, is the profile's; a profile that does not exist is refused with its key."""
+        """Fill keys that are null or not given from the profile; pydantic rejects an unknown profile later."""
         given = {key: value for key, value in raw.items() if value is not None}
         return merge(PROFILES.get(given.get("profile", "embedded"), {}), given)
 
     def by_benchmark(self, benchmarks: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:
-        """Samples and temperature of each benchmark.
+        """Return the number of samples and the temperature of each benchmark.
 
         Raises:
-            ValueError: a key names no benchmark, a benchmark has no value, temperature 0 is sampled more than once, or
+            ValueError: A key names no benchmark, a benchmark has no value, temperature 0 has more than one sample, or
                 no benchmark has as many samples as pass@k needs.
         """
         names = list(benchmarks)
-        samples = _spread("samples", self.samples, names)
-        temperature = _spread("temperature", self.temperature, names)
+        samples = _for_each("samples", self.samples, names)
+        temperature = _for_each("temperature", self.temperature, names)
         for name in names:
             if temperature[name] == 0 and samples[name] > 1:
                 raise ValueError(
                     f"evaluate.samples: {samples[name]} samples of {name} at temperature 0 would all be equal; "
                     "give 1, or a temperature"
                 )
-        most = max(samples.values(), default=0)
-        if max(self.pass_at, default=0) > most:
-            raise ValueError(f"evaluate.pass_at: {max(self.pass_at)} needs as many samples, but there are {most}")
+        most_samples = max(samples.values(), default=0)
+        if max(self.pass_at, default=0) > most_samples:
+            raise ValueError(
+                f"evaluate.pass_at: {max(self.pass_at)} needs as many samples, but there are {most_samples}"
+            )
         return samples, temperature
 
     def functions(self, benchmarks: Iterable[str]) -> dict[str, str]:
-        """The reward function of each benchmark that has one; the grader judges the others.
+        """Return the reward function of each benchmark that has one; the grader grades the others.
 
         Raises:
-            ValueError: a key names no benchmark.
+            ValueError: A key names no benchmark.
         """
         by_name = self.reward if isinstance(self.reward, dict) else {"default": self.reward}
-        found = _spread("reward", {"default": None, **by_name}, list(benchmarks))
-        return {benchmark: name for benchmark, name in found.items() if name}
+        functions = _for_each("reward", {"default": None, **by_name}, list(benchmarks))
+        return {benchmark: function for benchmark, function in functions.items() if function}
 
 
-def _spread(key: str, setting: Value | Mapping[str, Value], names: list[str]) -> dict[str, Value]:
+def _for_each(key: str, setting: Value | Mapping[str, Value], names: list[str]) -> dict[str, Value]:
+    """Return a setting's value for each benchmark name."""
     if not isinstance(setting, Mapping):
         return dict.fromkeys(names, setting)
     for name in setting:

@@ -8,25 +8,29 @@ from pydantic import Field
 
 from dopr.config.section import PositiveInt, Section, Share
 
-OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}  # of commands that show every error
+# For commands that show every error and must not stop at a share of them.
+OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}
 ProfileName = Literal["math_verify", "qwen_eval", "deepscaler"]
 Extraction = Literal["boxed", "stated", "any", "qwen", "exact", "gsm8k"]
 
 
 class Verify(Section):
-    r"""How completions are graded, and the limits of one comparison.
-
-    profile: the rules (dopr.grading.grader lists them).
-    extraction: where an answer is looked for: `boxed`, in the last \boxed{}; `stated`, else after "answer is";
-        `any`, else the last number; `qwen`, as Qwen's public code does; `exact`, the whole completion; `gsm8k`, after
-        the last ####. null is the profile's own: `qwen` for qwen_eval, `boxed` for the others.
-    seconds: of processor time. memory_mb: of one worker. workers: processes; verdicts do not depend on it.
-    max_error_share: a run with a larger share of `error` verdicts stops.
-    """
+    """The grader of rewards and evaluation, and the limits of one comparison."""
 
     seconds: float = Field(gt=0)
+    """Processor seconds for one comparison."""
     memory_mb: PositiveInt
+    """Memory of one worker, in MiB."""
     max_error_share: Share
+    """A run stops when a larger share of its verdicts is `error`."""
     profile: ProfileName = "math_verify"
+    """The rules of comparison. dopr.grading.grader lists them."""
     extraction: Extraction | None = None
+    r"""Where the answer of a completion is.
+
+    `boxed` is the last \boxed{}. `stated` adds the text after "answer is". `any` adds the last number. `qwen` does as
+    Qwen's public code. `exact` takes the whole completion. `gsm8k` takes the text after the last ####. null is the
+    profile's own: `qwen` for qwen_eval, `boxed` for the others.
+    """
     workers: PositiveInt = 1
+    """Processes that compare answers. The verdicts do not depend on it."""

@@ -1,4 +1,4 @@
-"""What a job that samples or trains asks of its machine."""
+"""The resources of a job that profiles, trains or evaluates."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from dopr.config.section import PositiveInt, Section
 
 
 class Hardware(Section):
-    """What one job of profiling, training or evaluation asks for.
+    """The resources that one job of profiling, training or evaluation requests.
 
-    gpus: 0 is the CPU. device: what the torch engine samples on and policies are trained on; auto is a GPU where there
-    are gpus and PyTorch sees one. processes: that train one policy together, each with its own part of the gpus
-    (dopr.runtime.distributed); evaluation has one. share: how many jobs use one GPU at a time, for runs too small to
-    fill it. mem_mb: of memory. runtime: minutes. A job that is tried again asks for twice, then three times as much of
-    the last two.
+    The second attempt of a job requests twice `mem_mb` and `runtime`, the third attempt three times.
     """
 
     gpus: int = Field(default=0, ge=0)
+    """Number of GPUs. 0 is the CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """The device of the torch engine and of training. auto is a GPU if `gpus` is not 0 and PyTorch sees one."""
     processes: PositiveInt = 1
+    """Processes that train one policy together, each on its own part of the GPUs. Evaluation uses one."""
     share: PositiveInt = 1
+    """Number of jobs on one GPU at a time, for runs that are too small to fill it."""
     mem_mb: PositiveInt = 2000
+    """Memory in MB."""
     runtime: PositiveInt = 60
+    """Time limit in minutes."""
 
     @model_validator(mode="after")
-    def _asks_for_what_it_uses(self) -> Hardware:
+    def _check_gpus(self) -> Hardware:
         if self.device == "cuda" and self.gpus == 0:
             raise ValueError("device: cuda needs a GPU; set gpus to 1, or device to auto")
         if self.processes > 1 and self.gpus not in (0, self.processes):
@@ -38,21 +40,21 @@ class Hardware(Section):
 
     @property
     def gpus_each(self) -> int:
-        """GPUs of one process."""
+        """Number of GPUs of one process."""
         return self.gpus // self.processes
 
     def held(self, device: str) -> float:
-        """GPUs of a job that runs on a device; of one that several jobs share, its part."""
+        """Return the number of GPUs that a job on a device holds; a fraction where several jobs share one."""
         return 0.0 if device == "cpu" else self.gpus / self.share
 
     @property
     def launcher(self) -> str:
-        """What a script that trains is started with."""
+        """The command that starts a training script."""
         if self.processes == 1:
             return "python"
         return f"torchrun --standalone --nproc-per-node {self.processes}"
 
     @property
     def variant(self) -> str:
-        """What ends the name of the environments in envs/ that jobs run in."""
+        """The suffix of the names of the environments in envs/ that jobs run in."""
         return "-cuda" if self.gpus else ""

@@ -1,4 +1,4 @@
-"""What a part of the configuration takes from another: single keys change, and the others stay as they are."""
+"""Inheritance between parts of the configuration: given keys override, and the others are taken over."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dopr.errors import suggestion
 
 
 def inherit(name: str, recipe: dict[str, Any], recipes: dict[str, Any]) -> dict[str, Any]:
-    """A recipe with what it leaves out taken from the recipe that its key `like` names.
+    """Return a recipe whose missing keys come from the recipe that its key `like` names.
 
     Raises:
-        ValueError: there is no such recipe, or it is itself like another one.
+        ValueError: There is no such recipe, or it has a `like` itself.
     """
     if "like" not in recipe:
         return recipe
-    other = str(recipe["like"])
-    parent = recipes.get(other)
+    parent_name = str(recipe["like"])
+    parent = recipes.get(parent_name)
     if not isinstance(parent, dict):
-        raise ValueError(f"recipes.{name}.like: {other!r} is not defined{suggestion(other, list(recipes))}")
+        raise ValueError(f"recipes.{name}.like: {parent_name!r} is not defined{suggestion(parent_name, list(recipes))}")
     if "like" in parent:
-        raise ValueError(f"recipes.{name}.like: {other!r} is itself like {parent['like']!r}; name that one")
+        raise ValueError(f"recipes.{name}.like: {parent_name!r} is itself like {parent['like']!r}; name that one")
     return merge(parent, {key: value for key, value in recipe.items() if key != "like"})
 
 
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with single keys changed by `above`; lists are replaced whole."""
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            merged[key] = merge(below[key], above[key])
+def merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings recursively. Values of `overrides` win, and a list replaces a list."""
+    merged = {**base, **overrides}
+    for key in base.keys() & overrides.keys():
+        if isinstance(base[key], dict) and isinstance(overrides[key], dict):
+            merged[key] = merge(base[key], overrides[key])
     return merged

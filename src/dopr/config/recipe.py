@@ -1,4 +1,4 @@
-"""A recipe: one training method, as the configuration describes it."""
+"""The configuration of a recipe, which is one training method."""
 
 from __future__ import annotations
 
@@ -10,28 +10,38 @@ from dopr.config.section import PositiveInt, Section, Share
 
 
 class Reuse(Section):
-    """Replay of recent informative groups beside the new one (not in the DoPR paper's abstract)."""
+    """Replay of recent informative groups in later updates (not in the DoPR paper's abstract)."""
 
     groups: PositiveInt
+    """Groups from the replay buffer that are added to each pass over a step's rollouts."""
     window: PositiveInt
+    """Size of the replay buffer: the last informative groups."""
     updates: PositiveInt = 1
+    """Passes in each step, times `epochs`. Each pass draws replayed groups anew."""
     positive_only: bool = True
+    """Replay only rollouts with a positive advantage."""
 
 
 class Reward(Section):
-    """What a rollout is rewarded for (dopr.grading.rewards), and the keys of each kind; a key of another kind is
-    refused."""
+    """What a rollout is rewarded for (dopr.grading.rewards). A key that the kind does not read raises an error."""
 
     kind: Literal["verdict", "format", "random", "wrong_label", "noisy", "judge", "function"] = "verdict"
+    """The reward function. All but `verdict` and `function` are controls."""
     probability: Share = 0.5
+    """random: the probability of reward 1. noisy: the probability that the reward is flipped."""
     share: Share = 1.0
+    """wrong_label: the share of the pool's prompts that get a wrong reference answer."""
     label: str | None = None
+    """wrong_label: the wrong answer. null takes another prompt's answer."""
     partial: Share = 0.3
+    r"""judge: the mean score of a wrong answer in \boxed{}."""
     spread: float = Field(default=0.2, ge=0)
+    """judge: the standard deviation of the score's noise."""
     function: str | None = None
+    """function: your own reward function, FILE.py:NAME or MODULE:NAME."""
 
     @model_validator(mode="after")
-    def _keys_of_its_kind(self) -> Reward:
+    def _check_keys_of_kind(self) -> Reward:
         keys: dict[str, set[str]] = {
             "random": {"probability"},
             "noisy": {"probability"},
@@ -49,106 +59,128 @@ class Reward(Section):
 
 
 class Loss(Section):
-    """What an update minimises: policy gradient + kl * KL - entropy * entropy, each averaged as the variant says.
-
-    variant, clip_low, clip_high: see dopr.training.loss. policy_gradient: false leaves that term out, and rewards are
-    then of no account. advantage_scale: what advantages are divided by, the standard deviation of the group or of the
-    batch, or nothing; null is the variant's own, nothing for dr_grpo and the group's for the others. mask_truncated:
-    completions cut at the token limit take no part. overlong_buffer: tokens before the limit over which a reward
-    falls by up to 1 (see dopr.training.advantages); 0 is no fall.
-    """
+    """The loss of an update: policy gradient + kl * KL - entropy * entropy. `variant` says how tokens are averaged."""
 
     variant: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "rft"]
+    """The policy-gradient term and the average over tokens. dopr.training.loss lists the variants."""
     policy_gradient: bool = True
+    """false leaves the policy-gradient term out. Rewards then have no effect."""
     clip_low: float = Field(gt=0, lt=1)
+    """The probability ratio is clipped below 1 - clip_low."""
     clip_high: float = Field(gt=0)
+    """The probability ratio is clipped above 1 + clip_high."""
     kl: float = Field(default=0.0, ge=0)
+    """Coefficient of the KL divergence from the starting policy."""
     entropy: float = Field(default=0.0, ge=0)
+    """Coefficient of the entropy bonus."""
     advantage_scale: Literal["group", "batch", "none"] | None = None
+    """Divide advantages by the reward std of the group or of the batch, or not at all.
+
+    null is the variant's own: none for dr_grpo, group for the others.
+    """
     advantage_epsilon: float = Field(gt=0)
+    """Added to the standard deviation that advantages are divided by."""
     mask_truncated: bool = False
+    """Leave completions that reach the token limit out of the loss."""
     overlong_buffer: int = Field(default=0, ge=0)
+    """Number of tokens before the token limit over which the reward falls by up to 1, as in DAPO. 0 turns it off."""
 
     @property
     def regularised(self) -> bool:
-        """Whether a term is on that needs no reward."""
+        """Whether a term that needs no reward, KL or entropy, is on."""
         return self.kl > 0 or self.entropy > 0
 
     @property
     def scale(self) -> Literal["group", "batch", "none"]:
-        """advantage_scale, or the variant's own."""
+        """`advantage_scale`, or the variant's own where it is null."""
         return self.advantage_scale or ("none" if self.variant == "dr_grpo" else "group")
 
     @model_validator(mode="after")
-    def _something_to_minimise(self) -> Loss:
+    def _check_terms(self) -> Loss:
         if not self.policy_gradient and not self.regularised:
             raise ValueError("every term is off; set policy_gradient, kl or entropy")
         return self
 
 
 class Critic(Section):
-    """PPO's value function, in place of the group's mean as the baseline (see dopr.training.critic).
-
-    discount, gae_lambda: of generalised advantage estimation. clip: how far a value may move from its estimate at the
-    beginning of the step before its loss stops falling.
-    """
+    """PPO's value function. It replaces the group mean as the baseline (dopr.training.critic)."""
 
     learning_rate: float = Field(gt=0)
+    """Learning rate of the value function."""
     discount: Share = 1.0
+    """Discount factor, gamma, of generalised advantage estimation."""
     gae_lambda: Share = 1.0
+    """Lambda of generalised advantage estimation."""
     clip: float = Field(default=0.5, gt=0)
+    """How far a value may move from its estimate at the beginning of the step until its loss is clipped."""
 
 
 class Lora(Section):
-    """Low-rank adapters in place of training every weight (see dopr.models.lora).
-
-    targets: names of linear layers that get one, or all but the output head.
-    """
+    """Low-rank adapters that are trained in place of the weights (dopr.models.lora)."""
 
     rank: PositiveInt
+    """Rank of the adapters."""
     alpha: PositiveInt
+    """The adapters' output is scaled by alpha / rank."""
     targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
+    """Names of the linear layers that get an adapter, or all of them but the output head."""
 
 
 class Recipe(Section):
-    """One training method: which prompts get rollouts, and how the policy is updated on them.
-
-    epochs: passes over a step's rollouts. minibatches: updates a pass. micro_batch_tokens: padded tokens that an update
-    computes at a time; null is all of them. gradient_checkpointing: each layer is computed again for its gradient and
-    not kept. dtype: of the network's weights; the optimiser keeps them in float32 in either case, with
-    offload_optimizer in the processor's memory.
-    """
+    """One training method: which prompts get rollouts, and how the policy is updated on them."""
 
     selector: str
+    """The method that selects prompts: a module of dopr.selection, or an entry point of the group `dopr.selectors`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the selector."""
     prompts_per_step: PositiveInt = 1
+    """Prompts in each step."""
     group_size: Annotated[int, Field(ge=2)]
+    """Rollouts of each prompt."""
     steps: PositiveInt
+    """Training steps."""
     learning_rate: float = Field(gt=0)
+    """Learning rate of the policy after the warmup."""
     warmup_steps: int = Field(ge=0)
-    final_rate: Share = 1.0  # the learning rate falls linearly to this share of itself at the last step
+    """Steps over which the learning rate rises linearly."""
+    final_rate: Share = 1.0
+    """The learning rate falls linearly to this share of itself at the last step."""
     betas: tuple[Share, Share]
+    """AdamW's coefficients of the running averages."""
     weight_decay: float = Field(ge=0)
+    """AdamW's weight decay."""
     max_grad_norm: float = Field(gt=0)
+    """The gradient is clipped to this norm."""
     loss: Loss
+    """The loss of an update."""
     epochs: PositiveInt = 1
+    """Passes over the rollouts of a step."""
     minibatches: PositiveInt = 1
+    """Updates in each pass."""
     micro_batch_tokens: PositiveInt | None = None
+    """Padded tokens that are computed at a time in an update. null is all of them."""
     gradient_checkpointing: bool = False
+    """Recompute the activations of each layer in the backward pass to save memory. Gradients are the same."""
     offload_optimizer: bool = False
+    """Keep the optimiser's weights and averages in the CPU's memory."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the network's weights. The optimiser's copy is float32 in either case."""
     lora: Lora | None = None
+    """Train low-rank adapters. null trains all weights."""
     critic: Critic | None = None
+    """Use PPO's value function as the baseline. null uses the group mean."""
     reuse: Reuse | None = None
+    """Replay earlier rollouts. null does not."""
     reward: Reward = Reward()
+    """What a rollout is rewarded for."""
 
     @property
     def rollouts_per_step(self) -> int:
-        """Completions generated in each step."""
+        """Completions that are generated in each step."""
         return self.prompts_per_step * self.group_size
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Recipe:
+    def _check_minibatches_and_critic(self) -> Recipe:
         if self.minibatches > self.rollouts_per_step:
             raise ValueError(
                 f"minibatches: {self.minibatches} is more than the {self.rollouts_per_step} rollouts a step"

@@ -1,7 +1,7 @@
-"""The experiment's configuration: typed, range-checked, and strict about unknown keys.
+"""The configuration of an experiment. Types and ranges are checked, and unknown keys raise an error.
 
-`Config.parse` takes the mapping read from config.yaml (with any overlay merged in) and either returns a frozen
-object or raises ConfigError with one line that names the file, the key, the value and the fix.
+`Config.parse` takes the mapping of config.yaml with all overlays merged. It returns a frozen object, or raises a
+ConfigError with one line that names the file, the key, the value and the fix.
 """
 
 from __future__ import annotations
@@ -25,118 +25,148 @@ from dopr.config.recipe import Recipe
 from dopr.config.section import PositiveInt, Section, Share
 from dopr.errors import ConfigError, suggestion
 
-HUB = re.compile(r"[\w.-]+/[\w.-]+$")  # the names of models there
+HUB = re.compile(r"[\w.-]+/[\w.-]+$")  # names of models on the Hugging Face hub
 
 
 class WarmStart(Section):
-    """How the embedded policy is made: the skill first, then the bad habits that hide it."""
+    """How the embedded starting policy is made by supervised training.
+
+    It first learns to solve problems from correct solutions (skill). Then it learns from a mixture of solution styles
+    that hides this skill (habit).
+    """
 
     seed: int
+    """Seed of the weights and of the data."""
     hidden_size: PositiveInt
+    """Hidden size of the network."""
     intermediate_size: PositiveInt
+    """Hidden size of the feed-forward layers."""
     layers: PositiveInt
+    """Number of layers."""
     heads: PositiveInt
+    """Number of attention heads."""
     max_length: PositiveInt
+    """Context length in tokens."""
     batch_size: PositiveInt
+    """Problems in a step of either phase."""
     skill_steps: PositiveInt
+    """Steps of the first phase."""
     skill_learning_rate: float = Field(gt=0)
+    """Peak learning rate of the first phase."""
     skill_families: Weights
+    """Task family -> its weight in the first phase."""
     habit_steps: PositiveInt
+    """Steps of the second phase."""
     habit_learning_rate: float = Field(gt=0)
+    """Peak learning rate of the second phase."""
     habit_families: Weights
+    """Task family -> its weight in the second phase."""
     habit_styles: dict[str, dict[Literal["careful", "sloppy", "direct", "unboxed"], Annotated[float, Field(gt=0)]]]
+    """Kind of task family -> weight of each solution style. dopr.data.arithmetic describes the styles."""
     gate_family: str
+    """The benchmark that the policy is checked on after the first phase."""
     gate_accuracy: Share
+    """The least sampled accuracy there. A policy below it has nothing that RL could elicit."""
 
 
 class Base(Section):
-    """The starting policy: a folder in the Hugging Face layout, a GGUF file (FILE.gguf, or package:NAME/FILE.gguf in an
-    installed Python package), with a revision a model of the hub (owner/name), or, when model is null, the warm-started
-    one.
-
-    attn_implementation: transformers' name of the attention that networks are computed with; null is sdpa where the
-    kind of model has it.
-    """
+    """The starting policy."""
 
     model: str | None
+    """A model folder, a GGUF file, or a model of the hub. null makes the embedded policy.
+
+    A GGUF file is FILE.gguf, or package:NAME/FILE.gguf in an installed Python package. A model of the hub is owner/name
+    and needs a `revision`.
+    """
     revision: str | None = None
+    """The commit of a model of the hub."""
     attn_implementation: str | None = None
+    """Attention implementation, by its name in transformers. null is sdpa where the architecture has it."""
     warm_start: WarmStart
+    """How the embedded policy is made."""
 
     @property
     def fetched(self) -> str | None:
-        """The folder that a model of the hub is put in; None where there is none to fetch."""
+        """The folder that a model of the hub is downloaded to; None for another model."""
         return f"results/base/{self.model.replace('/', '--')}" if self.model and self.revision else None
 
     @property
     def converted(self) -> str | None:
-        """The folder that a GGUF file is written to; None where there is none."""
-        gguf = self.model is not None and self.revision is None and self.model.endswith(".gguf")
-        return f"results/base/{Path(self.model or '').stem}" if gguf else None
+        """The folder that a GGUF file is converted to; None for another model."""
+        is_gguf = self.model is not None and self.revision is None and self.model.endswith(".gguf")
+        return f"results/base/{Path(self.model or '').stem}" if is_gguf else None
 
     @property
     def local(self) -> str | None:
-        """The model folder on this machine that needs no network: a GGUF file's, or the one that is given."""
+        """The model folder that needs no network: the one that is given, or that of a GGUF file; else None."""
         return self.converted or (None if self.revision else self.model)
 
     @model_validator(mode="after")
-    def _named_as_on_the_hub(self) -> Base:
+    def _check_name(self) -> Base:
         if self.revision and not HUB.match(self.model or ""):
             raise ValueError(f"revision: goes with a model of the hub, owner/name, not {self.model!r}; set it to null")
         return self
 
 
 class SamplingParams(Section):
-    """How completions are drawn.
-
-    engine: what draws them. kv_cache_gb: memory of vLLM's cache, in GiB; null is half of what
-    is free on a GPU, and 1 on a CPU. enforce_eager: vLLM without CUDA graphs and
-    compilation; null is so on a CPU alone. tensor_parallel: of the processes that train together, so many share one
-    vLLM. max_logprob_gap: a run stops when the log-probabilities of sampler and trainer differ by more; see gap_limits.
-    """
+    """How completions are sampled in training and evaluation."""
 
     temperature: float = Field(ge=0)
+    """Sampling temperature in training."""
     max_new_tokens: PositiveInt
+    """Token limit of a completion."""
     engine: Literal["torch", "vllm"] = "torch"
+    """The engine that samples completions."""
     kv_cache_gb: float | None = Field(default=None, gt=0)
+    """Memory of vLLM's KV cache in GiB. null is half of a GPU's free memory, and 1 on a CPU."""
     enforce_eager: bool | None = None
+    """Run vLLM without CUDA graphs and compilation. null does so on a CPU only."""
     tensor_parallel: PositiveInt = 1
+    """Number of training processes that share one vLLM."""
     max_logprob_gap: float | None = Field(default=None, gt=0)
+    """A run stops when the log-probabilities of sampler and trainer differ by more nats, at the 95 % quantile.
+
+    null is 0.001, and 0.5 with bfloat16.
+    """
 
     def gap_limits(self, dtype: str) -> tuple[float, float]:
-        """The most nats that sampler and trainer may differ by, in the mean over tokens and in the 95 % quantile.
+        """Return the largest allowed log-probability gap in nats: of the mean over tokens, and of the 95 % quantile.
 
-        The quantile's is max_logprob_gap, or what a sound engine stays well below (docs/vllm.md); the mean's a fifth.
+        The second is max_logprob_gap, or a default that a correct engine stays well below (docs/vllm.md). The first is
+        a fifth of it.
         """
-        high = self.max_logprob_gap or {"float32": 0.001, "bfloat16": 0.5}[dtype]
-        return high / 5, high
+        quantile_limit = self.max_logprob_gap or {"float32": 0.001, "bfloat16": 0.5}[dtype]
+        return quantile_limit / 5, quantile_limit
 
 
 class Ratio(Section):
-    """The comparison with reuse off and on and selection off and on.
-
-    panels: shown name -> pools that repeat one experiment with other starting policies and draws. control,
-    control_reuse: the methods that draw prompts blindly, what selectors without and with reuse are measured against.
-    drawn: the methods of the figure; the tables have all.
-    """
+    """The comparison of selection and reuse: each off and on."""
 
     panels: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    """Panel title -> pools that repeat one experiment with other starting policies and other prompts."""
     control: str = "random_one"
+    """The method with random prompts that selectors without reuse are compared with."""
     control_reuse: str = "random_one_reuse"
+    """The method with random prompts that selectors with reuse are compared with."""
     drawn: list[str] = Field(default_factory=list)
+    """The methods in the figure. An empty list is all. The tables have all."""
 
 
 class Tune(Section):
-    """The learning-rate search on validation questions; never run with the experiment itself. pools: none is all."""
+    """The learning-rate search on validation questions. It is a target of its own, outside the experiment."""
 
     methods: list[str]
+    """The methods to tune."""
     learning_rates: list[Annotated[float, Field(gt=0)]]
+    """The learning rates to try."""
     seeds: list[int]
+    """The seeds to try each learning rate with."""
     pools: list[str] = Field(default_factory=list)
+    """The pools to tune on. An empty list is all."""
 
 
 def distinct(values: list[int]) -> list[int]:
-    """Refuse repeated values."""
+    """Raise ValueError if a value is repeated."""
     if len(set(values)) < len(values):
         raise ValueError(f"{values} repeats a value")
     return values
@@ -146,30 +176,54 @@ class Config(Section):
     """The whole experiment."""
 
     ablation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    """Name of an ablation. Only its figures are made, in results/ablations/NAME. null is the main experiment."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
+    """Seeds of the training runs."""
     pools: Annotated[list[str], Field(min_length=1)]
+    """The prompt pools to train on, of data.pools."""
     methods: Annotated[list[str], Field(min_length=1)]
+    """The recipes to compare. The figures have this order."""
     seeds_per_job: PositiveInt
+    """Runs that share a process, one after another."""
     data: Data
+    """Benchmarks, pools and data sets."""
     prompt: PromptStyle = PromptStyle()
+    """How a question becomes a prompt."""
     base: Base
+    """The starting policy."""
     hardware: Hardware = Hardware()
+    """The resources of a job that profiles, trains or evaluates."""
     rollout: SamplingParams
+    """How completions are sampled."""
     verify: Verify
+    """How completions are graded."""
     checkpoint_every: PositiveInt
+    """Steps between the checkpoints that a stopped run resumes from."""
     on_code_change: Literal["restart", "stop", "continue"] | None = None
+    """What happens to runs of other code (docs/reproducibility.md). null is restart without base.model, else stop.
+
+    restart does them again. stop keeps finished runs and does not resume stopped ones. continue keeps finished runs and
+    resumes stopped ones.
+    """
     profile: str
+    """The recipe of the profiling run."""
     recipes: dict[str, Recipe]
+    """The training methods, by name. The key `train` holds defaults for all."""
     complexity: Complexity
+    """The sample-complexity figure."""
     evaluate: Evaluate
+    """When and how checkpoints are evaluated."""
     published: bool = True
+    """Draw and tabulate the numbers of the papers beside those of this experiment."""
     ratio: Ratio = Ratio()
+    """The comparison of selection and reuse."""
     tune: Tune
+    """The learning-rate search."""
 
     @model_validator(mode="before")
     @classmethod
     def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """`train` holds what every recipe has unless it, or the recipe it is like, says otherwise."""
+        """Fill each recipe's missing keys from its `like` recipe, then from `train`."""
         raw = dict(raw)
         defaults = raw.pop("train", None) or {}
         if not isinstance(defaults, dict):
@@ -201,7 +255,7 @@ class Config(Section):
                     raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
         self.evaluate.by_benchmark(self.evaluated)
         self.evaluate.functions(self.evaluated)
-        self._fits_in_the_pools()
+        self._check_pool_sizes()
         for name, recipe in self.recipes.items():
             buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
             if buffer > limit:
@@ -212,7 +266,7 @@ class Config(Section):
 
     @property
     def evaluated(self) -> list[str]:
-        """What questions are evaluated by: the benchmarks, and the source of validation questions."""
+        """All sets of questions that are evaluated: the benchmarks, and the source of validation questions."""
         validation = [self.data.validation.source] if self.data.validation else []
         return [*self.data.group_of, *validation]
 
@@ -227,34 +281,36 @@ class Config(Section):
 
     @property
     def evaluated_rollouts(self) -> list[int]:
-        """After how many training rollouts checkpoints are evaluated, for all methods; each run's last one is, too."""
-        most = max(recipe.steps * recipe.rollouts_per_step for recipe in map(self.recipes.__getitem__, self.methods))
-        return self.evaluate.rollouts or sorted({-(-most // parts) for parts in (1, 2, 4, 8, 16)})
+        """The numbers of training rollouts after which all methods are evaluated, besides the end of each run."""
+        budget = max(recipe.steps * recipe.rollouts_per_step for recipe in map(self.recipes.__getitem__, self.methods))
+        return self.evaluate.rollouts or sorted({-(-budget // divisor) for divisor in (1, 2, 4, 8, 16)})
 
     @property
     def code_policy(self) -> Literal["restart", "stop", "continue"]:
-        """What happens to work that other code did; the small policy's, which costs minutes, is done again."""
+        """What happens to results of other code. Runs of the embedded policy cost minutes, so they restart."""
         return self.on_code_change or ("stop" if self.base.model else "restart")
 
     @property
     def evaluation_tokens(self) -> int:
-        """Most new tokens of a completion that is evaluated."""
+        """Token limit of a completion in evaluation."""
         return self.evaluate.max_new_tokens or self.rollout.max_new_tokens
 
     def base_of(self, pool: str) -> str:
-        """Where the starting policy of a pool lies: the given model, or the warm-started one of the pool's seed."""
+        """Return the folder of a pool's starting policy: the given model, or the embedded one with the pool's seed."""
         seed = self.data.pools[pool].base_seed
-        warm = f"results/base/{self.base.warm_start.seed if seed is None else seed}"
-        return self.base.fetched or self.base.local or warm
+        embedded = f"results/base/{self.base.warm_start.seed if seed is None else seed}"
+        return self.base.fetched or self.base.local or embedded
 
-    def _fits_in_the_pools(self) -> None:
-        sizes_known = [size for name in self.pools if (size := self.data.pools[name].size)]
-        smallest = min(sizes_known, default=sys.maxsize)  # of the others, the data job says
-        ladder = self.complexity.methods if self.complexity.pools else {}
-        wanted = max((count for count in ladder if count != "all"), default=0)
-        if wanted > smallest:
-            raise ValueError(f"complexity.methods: {wanted} is more than the {smallest} prompts of the smallest pool")
-        used = {*self.methods, *ladder.values(), *([self.complexity.recipe] if ladder else [])}
+    def _check_pool_sizes(self) -> None:
+        known_sizes = [size for name in self.pools if (size := self.data.pools[name].size)]
+        smallest = min(known_sizes, default=sys.maxsize)  # the data job checks pools of unknown size
+        by_prompts = self.complexity.methods if self.complexity.pools else {}
+        most_prompts = max((count for count in by_prompts if count != "all"), default=0)
+        if most_prompts > smallest:
+            raise ValueError(
+                f"complexity.methods: {most_prompts} is more than the {smallest} prompts of the smallest pool"
+            )
+        used = {*self.methods, *by_prompts.values(), *([self.complexity.recipe] if by_prompts else [])}
         for name, recipe in self.recipes.items():
             if name not in used:
                 continue
@@ -267,24 +323,25 @@ class Config(Section):
 
     @classmethod
     def parse(cls, raw: dict[str, Any], files: ConfigFiles | None = None) -> Config:
-        """The checked configuration.
+        """Check a configuration.
 
         Args:
-            files: the files it was merged from; None is config.yaml alone.
+            raw: The merged mapping.
+            files: The files that it was merged from. None is config.yaml alone.
 
         Raises:
-            ConfigError: one line naming the file, the key, the value, and what to change.
+            ConfigError: A key or value is wrong. The message is one line with the file, the key, the value and the fix.
         """
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
             problems = [_explain(problem) for problem in error.errors()]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ConfigError((files or ConfigFiles({BASE: raw})).named(f"{problems[0]}{more}"))
+        count = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError((files or ConfigFiles({BASE: raw})).named(f"{problems[0]}{count}"))
 
 
 def _explain(problem: Any) -> str:
-    """A pydantic error as `key: value is wrong; fix`."""
+    """Turn a pydantic error into `key: value is wrong; fix`."""
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *parents, name = problem["loc"]
@@ -298,15 +355,15 @@ def _explain(problem: Any) -> str:
 
 
 def _known_keys(path: list[Any]) -> list[str]:
-    """The keys a section at `path` takes."""
-    model: Any = Config
+    """Return the keys of the section at `path`."""
+    section: Any = Config
     for part in path:
-        if isinstance(model, type) and issubclass(model, Section):
-            model = model.model_fields[str(part)].annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            section = section.model_fields[str(part)].annotation
         else:  # the values of a dict
-            model = typing.get_args(model)[-1]
-        for choice in typing.get_args(model):
-            if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(model) is not dict:
-                model = choice
-    added = {Config: ["train"], Recipe: ["like"]}  # keys that parsing replaces
-    return [*model.model_fields, *added.get(model, [])]
+            section = typing.get_args(section)[-1]
+        for choice in typing.get_args(section):
+            if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(section) is not dict:
+                section = choice
+    replaced = {Config: ["train"], Recipe: ["like"]}  # keys that `_recipe_defaults` removes
+    return [*section.model_fields, *replaced.get(section, [])]

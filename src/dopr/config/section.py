@@ -1,4 +1,4 @@
-"""What every part of the configuration has in common."""
+"""The base class of every part of the configuration, and the value types that the parts share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and closed to unknown keys."""
+    """A frozen part of the configuration. Unknown keys raise an error. The string below a key is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)

@@ -1,7 +1,6 @@
 r"""Procedural arithmetic problems with step-by-step solutions.
 
-Every problem is a running value and a list of operations, so one representation serves all families, their
-solutions, and the imperfect solutions of the warm start:
+Every problem is a start value and a list of operations. All families and all styles of solutions are made from it:
 
     chainL  compute 42 - 7 + 3            L additions and subtractions
     mulL    compute 3 * 4 - 7             a product, then L - 1 additions and subtractions
@@ -10,7 +9,8 @@ solutions, and the imperfect solutions of the warm start:
     mod1    ( 31 + 8 ) mod 7
     big1    compute 417 * 358             far beyond the model: never earns reward
 
-Running values stay within 0..40 and factors within 2..6: what a 0.1 M parameter policy learns in a minute.
+Intermediate values stay within 0..40 and factors within 2..6, so that a policy of 0.1 M parameters learns them in a
+minute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STYLES = ("careful", "sloppy", "direct", "unboxed")
 
 @dataclass(frozen=True)
 class Problem:
-    """A question, and the running value and operations that answer it."""
+    """A question, and the start value and operations that lead to its answer."""
 
     family: str
     question: str
@@ -37,18 +37,18 @@ class Problem:
 
     @property
     def answer(self) -> int:
-        """The value after every operation."""
+        """The value after all operations."""
         value = self.start
         for operator, operand in self.operations:
             value = apply(value, operator, operand)
         return value
 
 
-Maker = Callable[[str, int, random.Random], Problem]  # of a family, with its level
+Maker = Callable[[str, int, random.Random], Problem]  # arguments: family, level, random numbers
 
 
 def apply(value: int, operator: str, operand: int) -> int:
-    """One operation on integers; division rounds down (it is exact unless an earlier step slipped)."""
+    """Apply one operation to an integer. Division rounds down; it is exact unless an earlier step was wrong."""
     match operator:
         case "+":
             return value + operand
@@ -64,17 +64,18 @@ def apply(value: int, operator: str, operand: int) -> int:
 
 
 def solution(problem: Problem, style: str, rng: random.Random) -> str:
-    r"""The solution text in one of STYLES.
+    r"""Write a solution in one of STYLES.
 
-    careful: every step, then \boxed{}; sloppy: one step is off by 1 to 9; direct: no steps; unboxed: no \boxed{}.
+    careful has every step and \boxed{}. sloppy has one step that is off by 1 to 9. direct has no steps. unboxed has no
+    \boxed{}.
     """
     if style == "direct":
         return f"so \\boxed{{{problem.answer}}}"
-    slip = rng.randrange(len(problem.operations)) if style == "sloppy" else None
+    wrong_step = rng.randrange(len(problem.operations)) if style == "sloppy" else None
     value, steps = problem.start, []
-    for i, (operator, operand) in enumerate(problem.operations):
+    for step, (operator, operand) in enumerate(problem.operations):
         result = apply(value, operator, operand)
-        if i == slip:
+        if step == wrong_step:
             error = rng.randint(1, 9)
             result += error if rng.random() < 0.5 or result < error else -error
         sign = f" {operator} " if operator == "mod" else operator
@@ -85,7 +86,7 @@ def solution(problem: Problem, style: str, rng: random.Random) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every token of every question and solution, in a fixed order (see dopr.data.tokenizer for the splitting)."""
+    """Return every token of every question and solution in a fixed order, as dopr.data.tokenizer splits them."""
     words = ["compute", "solve", "mod", "how", "many", "more", "so", "x", "has", *NAMES, *ITEMS, *GAIN, *LOSE]
     symbols = ["+", "-", "*", "/", "=", "(", ")", ",", "?", ";"]
     return [
@@ -144,8 +145,8 @@ def _eq(family: str, level: int, rng: random.Random) -> Problem:
 def _word(family: str, level: int, rng: random.Random) -> Problem:
     start = rng.randint(0, MAX_VALUE)
     steps = _additive_steps(start, level, rng)
-    told = [f"{rng.choice(GAIN)} {n} more" if sign == "+" else f"{rng.choice(LOSE)} {n}" for sign, n in steps]
-    question = f"{rng.choice(NAMES)} has {start} {rng.choice(ITEMS)} , " + " , ".join([*told, "how many ?"])
+    events = [f"{rng.choice(GAIN)} {n} more" if sign == "+" else f"{rng.choice(LOSE)} {n}" for sign, n in steps]
+    question = f"{rng.choice(NAMES)} has {start} {rng.choice(ITEMS)} , " + " , ".join([*events, "how many ?"])
     return Problem(family, question, start, tuple(steps))
 
 

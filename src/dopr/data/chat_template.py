@@ -1,4 +1,4 @@
-"""The chat template that a model's tokenizer brings along, read through transformers."""
+"""The chat template of a model's tokenizer, applied by transformers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from dopr.data.conversation import Turn, TurnsError
 from dopr.files import DataError
 
-DATE = "26 Jul 2024"  # for templates that would write today's
+DATE = "26 Jul 2024"  # fixed, for templates that would write today's date
 
 
 class ChatTemplate:
-    """Writes conversations as the chat template of a model's tokenizer does.
+    """The chat template of a model's tokenizer, as a function from a conversation to text.
 
     Args:
-        model: a folder, or with a revision a model of the hub.
+        model: A folder, or with a revision a model of the hub.
 
     Raises:
-        DataError: the tokenizer has no chat template.
+        DataError: The tokenizer has no chat template.
     """
 
     def __init__(self, model: str, revision: str | None) -> None:
@@ -31,27 +31,27 @@ class ChatTemplate:
             raise DataError(f"prompt.template: the tokenizer of {model} has no chat template; name one of the others")
 
     def __call__(self, turns: Sequence[Turn]) -> str:
-        """The text of a conversation, up to where the assistant goes on.
+        """Return the text of a conversation, up to the point where the assistant continues.
 
         Raises:
-            TurnsError: the template refuses it, or leaves out one of its turns.
+            TurnsError: The template raises an error, or leaves out a turn.
         """
         self.check(*(turn.role for turn in turns))
         return self._render(turns)
 
     def check(self, *roles: str) -> None:
-        """Conversations of these roles are written with every turn in its place, once.
+        """Check that the template writes every turn of a conversation with these roles exactly once.
 
         Raises:
-            TurnsError: they are not; names the turn.
+            TurnsError: It does not. The message names the turn.
         """
         if roles in self._checked:
             return
-        marks = [Turn(role, f"{{turn {place}}}") for place, role in enumerate(roles)]
-        text = self._render(marks)
-        for mark in marks:
-            if text.count(mark.content) != 1:
-                raise TurnsError(f"the chat template of {self.model} does not write the {mark.role} turn once")
+        turns = [Turn(role, f"{{turn {index}}}") for index, role in enumerate(roles)]
+        text = self._render(turns)
+        for turn in turns:
+            if text.count(turn.content) != 1:
+                raise TurnsError(f"the chat template of {self.model} does not write the {turn.role} turn once")
         self._checked.add(roles)
 
     def _render(self, turns: Sequence[Turn]) -> str:
@@ -64,6 +64,6 @@ class ChatTemplate:
             )
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
-            said = " ".join(str(error).split())
-            raise TurnsError(f"the chat template of {self.model} refuses turns of {roles} ({said})") from None
+            message = " ".join(str(error).split())
+            raise TurnsError(f"the chat template of {self.model} refuses turns of {roles} ({message})") from None
         return text

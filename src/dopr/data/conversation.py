@@ -1,4 +1,4 @@
-"""Questions that are conversations: turns of a system, a user and an assistant, for a chat template to write."""
+"""Questions that are conversations: turns of system, user and assistant, which a chat template turns into text."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ class Turn(NamedTuple):
 
 
 class TurnsError(ValueError):
-    """A conversation that a template cannot write; the message says why."""
+    """A conversation that a template cannot write. The message says why."""
 
 
 @dataclass(frozen=True)
 class Conversation(Prompt):
-    """A prompt of more than one turn, until a template has written it. `text` is what is said in it, line by line and
-    without the system turn: by that, questions are compared."""
+    """A prompt of several turns, before a template is applied.
+
+    `text` is the content of the turns without the system turn. Questions are compared by it.
+    """
 
     turns: tuple[Turn, ...] = ()
 
 
 def turns_of(prompt: Prompt) -> tuple[Turn, ...]:
-    """The turns of a prompt that is yet to be written; a question is one turn of the user."""
+    """Return the turns of a prompt before a template is applied. A question alone is one user turn."""
     return prompt.turns if isinstance(prompt, Conversation) else (Turn(USER, prompt.text.removesuffix("\n")),)
 
 
 def read_turns(value: Any) -> tuple[Turn, ...]:
-    """A question, or a list of chat messages, as turns: the system's first if there is one, the user's last.
+    """Turn a question or a list of chat messages into turns. A system turn must be first, and a user turn last.
 
     Raises:
-        TypeError: it is neither; goes on after `field 'prompt' is '...', `.
+        TypeError: The value is invalid. The message continues `field 'prompt' is '...', `.
     """
     if isinstance(value, str) and value.strip():
         return (Turn(USER, value),)

@@ -1,7 +1,7 @@
-"""Everything the data job makes: test and validation questions, pools, and an account of where they come from.
+"""The output of the data job: test questions, validation questions, pools, and an account of their origin.
 
-Questions drawn from task families are distinct from everything (dopr.data.splits). Published data are what they are:
-a benchmark's question that a pool holds too is counted, and taken out of the pool only if data.decontaminate says so.
+Questions that are drawn from task families never repeat (dopr.data.splits). Published data sets may overlap: benchmark
+questions in a pool are counted, and data.decontaminate removes them from the pool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dopr.config.data import Data, Pool, Validation
-from dopr.data.sources import Loaded, compared, load_source, mirror_of, source_named, sources_of
+from dopr.data.sources import Loaded, comparable_question, load_source, mirror_of, source_named, sources_of
 from dopr.data.splits import held_out, prompt_pool, questions_of
 from dopr.data.templates import Template
 from dopr.files import DataError
@@ -22,58 +22,64 @@ from dopr.records import Prompt, derive_seed
 
 @dataclass
 class Dataset:
-    """Prompts as the policy reads them. places: file and row of those from sources, by id. account: origins, sizes, and
-    benchmark questions that pools hold."""
+    """Prompts as the policy reads them.
+
+    Attributes:
+        test, validation: Held-out questions.
+        pools: Pool name -> its prompts.
+        locations: Prompt id -> file and row, for prompts from sources.
+        account: Origins, sizes, and the number of benchmark questions in each pool.
+    """
 
     test: list[Prompt]
     validation: list[Prompt]
     pools: dict[str, list[Prompt]]
-    places: dict[str, str]
+    locations: dict[str, str]
     account: dict[str, Any]
 
 
 @dataclass
 class Sources:
-    """The sources in use, each read once."""
+    """The sources in use. Each is read once."""
 
     data: Data
     loaded: dict[str, Loaded] = field(default_factory=dict)
 
     def prompts(self, name: str) -> list[Prompt]:
-        """All prompts of a source, yet to be written."""
+        """Return all prompts of a source, before a template is applied."""
         if name not in self.loaded:
             self.loaded[name] = load_source(name, source_named(self.data, name), mirror_of(self.data))
         return self.loaded[name].prompts
 
     def question(self, prompt: Prompt) -> str:
-        """A prompt's question, as questions are compared."""
+        """Return a prompt's question in the form that questions are compared in."""
         known = sources_of(self.data)
-        return compared(prompt, known[prompt.family].suffix if prompt.family in known else "")
+        return comparable_question(prompt, known[prompt.family].suffix if prompt.family in known else "")
 
     def questions(self, prompts: Iterable[Prompt]) -> set[str]:
-        """The questions of some prompts."""
+        """Return the questions of prompts in the form that questions are compared in."""
         return {self.question(prompt) for prompt in prompts}
 
 
 def make_dataset(data: Data, template: Template) -> Dataset:
-    """All splits of a configuration, written in a template.
+    """Make all splits of a configuration, with the template applied.
 
     Raises:
-        DataError: a source cannot be read, or holds fewer prompts than a pool asks for, or a prompt does not fit the
-            template, or a task family has too few questions.
+        DataError: A source cannot be read or has fewer prompts than a pool needs, a prompt does not fit the template,
+            or a task family has too few questions.
     """
     sources = Sources(data)
-    drawn, drawn_validation = held_out(data)
-    test = [p for name in data.group_of for p in (drawn[name] if name in drawn else sources.prompts(name))]
-    validation = [prompt for prompts in drawn_validation.values() for prompt in prompts]
-    pools = all_pools(sources, questions_of(drawn, drawn_validation))
+    family_test, family_validation = held_out(data)
+    test = [p for name in data.group_of for p in (family_test[name] if name in family_test else sources.prompts(name))]
+    validation = [prompt for prompts in family_validation.values() for prompt in prompts]
+    pools = all_pools(sources, questions_of(family_test, family_validation))
     if data.validation:
-        chosen = validate_on(data.validation, sources, pools, test)
-        validation += chosen
-        pools = taken_out(pools, sources, sources.questions(chosen))
+        from_source = validation_from_source(data.validation, sources, pools, test)
+        validation += from_source
+        pools = remove_questions(pools, sources, sources.questions(from_source))
     shared = overlap(pools, sources, test)
     if data.decontaminate:
-        pools = taken_out(pools, sources, sources.questions(test))
+        pools = remove_questions(pools, sources, sources.questions(test))
     account = {
         "prompt": template.describe(),
         "sources": {name: loaded.origin for name, loaded in sources.loaded.items()},
@@ -81,13 +87,17 @@ def make_dataset(data: Data, template: Template) -> Dataset:
         "validation": dict(Counter(prompt.family for prompt in validation)),
         "pools": {name: {"prompts": len(pools[name]), "benchmark_questions": shared[name]} for name in pools},
     }
-    places = {prompt: place for loaded in sources.loaded.values() for prompt, place in loaded.places.items()}
-    written = {name: [template.apply(prompt) for prompt in prompts] for name, prompts in pools.items()}
-    return Dataset([template.apply(p) for p in test], [template.apply(p) for p in validation], written, places, account)
+    return Dataset(
+        [template.apply(prompt) for prompt in test],
+        [template.apply(prompt) for prompt in validation],
+        {name: [template.apply(prompt) for prompt in prompts] for name, prompts in pools.items()},
+        {prompt: location for loaded in sources.loaded.values() for prompt, location in loaded.locations.items()},
+        account,
+    )
 
 
 def all_pools(sources: Sources, excluded: set[str]) -> dict[str, list[Prompt]]:
-    """Every pool; those of task families hold none of the `excluded` questions."""
+    """Make every pool. Pools of task families have none of the `excluded` questions."""
     data = sources.data
     return {
         name: choose(name, pool, sources.prompts(pool.source), data.seed)
@@ -98,70 +108,72 @@ def all_pools(sources: Sources, excluded: set[str]) -> dict[str, list[Prompt]]:
 
 
 def overlap(pools: dict[str, list[Prompt]], sources: Sources, test: list[Prompt]) -> dict[str, dict[str, int]]:
-    """How many prompts of each pool are questions of each benchmark, where any are."""
+    """Count the questions of each benchmark in each pool."""
     benchmark = {sources.question(prompt): prompt.family for prompt in test}
-    found = {name: [benchmark.get(sources.question(p)) for p in prompts] for name, prompts in pools.items()}
-    return {name: dict(Counter(family for family in families if family)) for name, families in found.items()}
+    matches = {name: [benchmark.get(sources.question(p)) for p in prompts] for name, prompts in pools.items()}
+    return {name: dict(Counter(family for family in families if family)) for name, families in matches.items()}
 
 
-def taken_out(pools: dict[str, list[Prompt]], sources: Sources, questions: set[str]) -> dict[str, list[Prompt]]:
-    """The pools without some questions; those of task families never had them.
+def remove_questions(pools: dict[str, list[Prompt]], sources: Sources, questions: set[str]) -> dict[str, list[Prompt]]:
+    """Remove questions from the pools of sources; pools of task families never have them.
 
     Raises:
-        DataError: nothing is left of a pool.
+        DataError: No prompt is left in a pool.
     """
-    left = {
+    kept = {
         name: without(prompts, sources, questions) if sources.data.pools[name].source else prompts
         for name, prompts in pools.items()
     }
-    empty = [name for name, prompts in left.items() if not prompts]
+    empty = [name for name, prompts in kept.items() if not prompts]
     if empty:
         raise DataError(f"data.pools.{empty[0]}: no prompt is left; data.validation or data.decontaminate took all")
-    return left
+    return kept
 
 
 def choose(name: str, pool: Pool, prompts: list[Prompt], seed: int) -> list[Prompt]:
-    """The prompts of a source that a pool takes, in the source's order.
+    """Choose a pool's prompts from those of a source, in the source's order.
 
     Raises:
-        DataError: the source has fewer.
+        DataError: The source has too few.
     """
-    most = max(pool.indices) + 1 if pool.indices else pool.size or 0
-    if most > len(prompts):
+    needed = max(pool.indices) + 1 if pool.indices else pool.size or 0
+    if needed > len(prompts):
         key = "indices" if pool.indices else "size"
         raise DataError(
-            f"data.pools.{name}.{key}: source {pool.source} has {len(prompts)} prompts, no {most}; lower it"
+            f"data.pools.{name}.{key}: source {pool.source} has {len(prompts)} prompts, no {needed}; lower it"
         )
     if pool.indices:
-        return [prompts[i] for i in sorted(set(pool.indices))]
+        return [prompts[index] for index in sorted(set(pool.indices))]
     return sample(prompts, pool.size, seed, "pool", name)
 
 
-def sample(prompts: list[Prompt], size: int | None, *parts: int | str) -> list[Prompt]:
-    """`size` of them, drawn by a seed, in their order; all if it is None."""
+def sample(prompts: list[Prompt], size: int | None, *seed: int | str) -> list[Prompt]:
+    """Draw `size` prompts and keep their order; None takes all."""
     if size is None:
         return prompts
-    places = random.Random(derive_seed(*parts)).sample(range(len(prompts)), size)
-    return [prompts[i] for i in sorted(places)]
+    indices = random.Random(derive_seed(*seed)).sample(range(len(prompts)), size)
+    return [prompts[index] for index in sorted(indices)]
 
 
-def validate_on(
-    wanted: Validation, sources: Sources, pools: dict[str, list[Prompt]], test: list[Prompt]
+def validation_from_source(
+    validation: Validation, sources: Sources, pools: dict[str, list[Prompt]], test: list[Prompt]
 ) -> list[Prompt]:
-    """Validation questions of a source that no benchmark, and no pool which names its prompts, holds.
+    """Draw validation questions that are in no benchmark, and in no pool of another source or with `indices`.
 
     Raises:
-        DataError: there are fewer than asked for.
+        DataError: There are too few.
     """
     data = sources.data
-    named = [n for n, pool in data.pools.items() if pool.source and (pool.source != wanted.source or pool.indices)]
-    taken = sources.questions(test) | {question for name in named for question in sources.questions(pools[name])}
-    free = without(sources.prompts(wanted.source), sources, taken)
-    if not free or (wanted.size or 0) > len(free):
-        raise DataError(f"data.validation: source {wanted.source} has {len(free)} free prompts, {wanted.size} wanted")
-    return sample(free, wanted.size, data.seed, "validation")
+    fixed = [n for n, pool in data.pools.items() if pool.source and (pool.source != validation.source or pool.indices)]
+    taken = sources.questions(test) | {question for name in fixed for question in sources.questions(pools[name])}
+    free = without(sources.prompts(validation.source), sources, taken)
+    if not free or (validation.size or 0) > len(free):
+        raise DataError(
+            f"data.validation: source {validation.source} has {len(free)} free prompts, {validation.size} wanted"
+        )
+    return sample(free, validation.size, data.seed, "validation")
 
 
 def without(prompts: list[Prompt], sources: Sources, questions: set[str]) -> list[Prompt]:
-    """The prompts whose question is not among some."""
+    """Return the prompts whose question is not in `questions`."""
     return [prompt for prompt in prompts if sources.question(prompt) not in questions]

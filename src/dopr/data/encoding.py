@@ -1,4 +1,4 @@
-"""Prompts as token ids, in one way everywhere, and whether the model can read them."""
+"""Encoding prompts, decoding completions, and checks that a model can read its prompts."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ class ContextError(UserError):
 
 
 def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The token ids of a prompt.
+    """Return the token ids of a prompt.
 
-    Special tokens in the text are single ids. What the tokenizer puts in front of a text (a begin token) stands in
-    front, once: a chat template may have written it already. What it puts behind (an end token) is left out.
+    Special tokens in the text are single ids. A begin token that the tokenizer adds occurs once, since a chat template
+    may have written it already. An end token that the tokenizer adds is left out.
     """
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
-    whole = tokenizer.encode(text)
-    added = whole.special_tokens_mask.index(0) if 0 in whole.special_tokens_mask else 0
-    front: list[int] = whole.ids[:added]
-    return ids if ids[:added] == front else front + ids
+    with_special = tokenizer.encode(text)
+    mask = with_special.special_tokens_mask
+    num_begin = mask.index(0) if 0 in mask else 0
+    begin: list[int] = with_special.ids[:num_begin]
+    return ids if ids[:num_begin] == begin else begin + ids
 
 
 def decode_completion(tokenizer: Tokenizer, tokens: Sequence[int], finish: str) -> str:
-    """The text of a completion, without the end token of one that ended by itself: not every tokenizer knows it as one.
+    """Return the text of a completion without the end token, which not every tokenizer marks as special.
 
     Args:
-        tokens, finish: as an engine gives them (dopr.rollout.engine.Sample).
+        tokenizer: The policy's tokenizer.
+        tokens, finish: From an engine's Sample (dopr.rollout.engine).
     """
     text: str = tokenizer.decode(list(tokens[:-1] if finish == "stop" else tokens))
     return text
 
 
 def check_fit(prompts: Iterable[Prompt], tokenizer: Tokenizer, context: int | None, max_new_tokens: int) -> None:
-    """The longest prompt and a completion fit the model's context, where it has a limit.
+    """Check that the longest prompt and its completion fit the model's context. None is no limit.
 
     Raises:
-        ContextError: they do not; names the prompt, the numbers, and the key to lower.
+        ContextError: They do not. The message names the prompt, the numbers, and the key to lower.
     """
     lengths = {prompt.id: len(encode_prompt(tokenizer, prompt.text)) for prompt in prompts}
     longest = max(lengths, key=lambda prompt: lengths[prompt])
@@ -59,29 +61,29 @@ def check_fit(prompts: Iterable[Prompt], tokenizer: Tokenizer, context: int | No
 
 
 def check_prompts(prompts: Sequence[Prompt], folder: Path, max_new_tokens: int) -> None:
-    """The model in a folder can read these prompts, and has room for their completions.
+    """Check that the model in a folder can read these prompts, and has room for their completions.
 
-    Characters that its tokenizer does not know are told on stderr: the policy cannot see what they stood for.
+    Characters that the tokenizer does not know give a warning on stderr, since the policy cannot see them.
 
     Raises:
-        ContextError: it cannot; names the prompt and what to do.
+        ContextError: It cannot. The message names the prompt and the fix.
     """
     tokenizer, shape = read_tokenizer(folder), read_shape(folder)
     for prompt in prompts:
         check_readable(prompt, tokenizer, shape["vocab_size"], folder)
     check_fit(prompts, tokenizer, context_of(shape), max_new_tokens)
-    lost = {prompt.id: found for prompt in prompts if (found := unknown_text(tokenizer, prompt.text))}
-    if lost:
-        name, found = next(iter(lost.items()))
-        told = f"{folder}: its tokenizer does not know all of {len(lost)} of {len(prompts)} prompts"
-        print(f"{told}, such as {found!r} in {name}", file=sys.stderr)
+    unknown = {prompt.id: text for prompt in prompts if (text := unknown_text(tokenizer, prompt.text))}
+    if unknown:
+        name, text = next(iter(unknown.items()))
+        warning = f"{folder}: its tokenizer does not know all of {len(unknown)} of {len(prompts)} prompts"
+        print(f"{warning}, such as {text!r} in {name}", file=sys.stderr)
 
 
 def check_readable(prompt: Prompt, tokenizer: Tokenizer, vocabulary: int, folder: Path) -> None:
-    """A prompt has tokens, and the model has an embedding for each.
+    """Check that a prompt has tokens, and that the model has an embedding for each.
 
     Raises:
-        ContextError: it has none, or one beyond the vocabulary.
+        ContextError: It has no token, or one beyond the vocabulary.
     """
     try:
         ids = encode_prompt(tokenizer, prompt.text)
@@ -97,9 +99,9 @@ def check_readable(prompt: Prompt, tokenizer: Tokenizer, vocabulary: int, folder
 
 
 def unknown_text(tokenizer: Tokenizer, text: str) -> str:
-    """The characters of a text that the tokenizer reads as unknown or passes over; white space apart."""
+    """Return the characters of a text, apart from white space, that the tokenizer reads as unknown or drops."""
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    unknown = getattr(tokenizer.model, "unk_token", None)
+    unk_token = getattr(tokenizer.model, "unk_token", None)
     pairs = zip(encoding.tokens, encoding.offsets, strict=True)
-    known = {i for token, (start, end) in pairs if token != unknown for i in range(start, end)}
-    return "".join(character for i, character in enumerate(text) if i not in known and not character.isspace())
+    known = {position for token, (start, end) in pairs if token != unk_token for position in range(start, end)}
+    return "".join(char for position, char in enumerate(text) if position not in known and not char.isspace())

@@ -1,4 +1,4 @@
-"""Task families by name: those of the embedded task, and worded ones for models that read English.
+"""Task families by name: those of the embedded task, and word problems for models that read English.
 
 A family's name is a kind and a level, such as chain3 (dopr.data.arithmetic) or plus2 (dopr.data.word_problems).
 """
@@ -19,10 +19,10 @@ KNOWN: Mapping[str, Maker] = {**EMBEDDED, **word_problems.MAKERS}
 
 
 def find(family: str, known: Mapping[str, Maker] = KNOWN) -> tuple[Maker, int]:
-    """What makes a family's problems, and its level.
+    """Return the function that makes a family's problems, and the family's level.
 
     Raises:
-        ValueError: no such family among the known.
+        ValueError: There is no such family in `known`.
     """
     match = FAMILY.match(family)
     if not match or match[1] not in known:
@@ -34,37 +34,37 @@ def find(family: str, known: Mapping[str, Maker] = KNOWN) -> tuple[Maker, int]:
 
 
 def draw(family: str, rng: random.Random) -> Problem:
-    """A random problem of a family such as `chain3`.
+    """Draw a random problem of a family such as `chain3`.
 
     Raises:
-        ValueError: no such family.
+        ValueError: There is no such family.
     """
     make, level = find(family)
     return make(family, level, rng)
 
 
 def draw_distinct(family: str, count: int, rng: random.Random, excluded: set[str]) -> list[Problem]:
-    """`count` problems with distinct questions, none in `excluded`.
+    """Draw `count` problems with distinct questions that are not in `excluded`.
 
     Raises:
         DataError: The family has too few questions.
     """
-    found: dict[str, Problem] = {}
-    idle = 0  # draws since the last new question; of N questions the last takes about N
-    while len(found) < count and idle < 1000 + 10 * (len(found) + len(excluded)):
+    problems: dict[str, Problem] = {}
+    fruitless = 0  # draws since the last new question; the last of N questions takes about N draws
+    while len(problems) < count and fruitless < 1000 + 10 * (len(problems) + len(excluded)):
         problem = draw(family, rng)
-        idle += 1
-        if problem.question not in excluded and problem.question not in found:
-            found[problem.question], idle = problem, 0
-    if len(found) == count:
-        return list(found.values())
+        fruitless += 1
+        if problem.question not in excluded and problem.question not in problems:
+            problems[problem.question], fruitless = problem, 0
+    if len(problems) == count:
+        return list(problems.values())
     raise DataError(
-        f"data: family {family} has only about {len(found)} free questions, {count} were asked for: ask for fewer"
+        f"data: family {family} has only about {len(problems)} free questions, {count} were asked for: ask for fewer"
     )
 
 
 def draw_mixture(weights: dict[str, float], rng: random.Random, excluded: set[str]) -> Iterator[Problem]:
-    """Endless problems of a weighted mixture of families, with repeats, none in `excluded`."""
+    """Yield problems of a weighted mixture of families without end, with repeats, none in `excluded`."""
     families, shares = list(weights), list(weights.values())
     while True:
         problem = draw(rng.choices(families, shares)[0], rng)

@@ -1,7 +1,7 @@
-r"""What a field of a row holds, as what a prompt is made of: a question, a reference answer, an id, choices.
+r"""Reading the fields of a row that a prompt is made of: question, reference answer, id and choices.
 
-Answers are text or numbers as they are, or stand at the end of a worked solution: in its last box (`boxed`), or after
-its last `####` (`gsm8k`). What no reference can be read from, as NaN, is refused.
+An answer is text or a number, or the end of a worked solution: its last box (`boxed`), or the text after its last
+`####` (`gsm8k`). A value that no reference can be read from, such as NaN, raises an error.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dopr.data.rows import Row
 from dopr.grading import answers
 from dopr.grading.answers import MARK, last_boxed
 
-PLACE = re.compile(r"-?[0-9]+")
+INDEX = re.compile(r"-?[0-9]+")
 T = TypeVar("T")
 
 
 def read(row: Row, field: str, convert: Callable[[Any], T]) -> T:
-    """A field of a row, through lists and objects, converted; a column whose name has dots goes before a path.
+    """Read and convert a field of a row. A dotted path leads through lists and objects, unless a column has its name.
 
     Raises:
-        ValueError: it is not there, or of another kind; names it.
+        ValueError: The field is missing or of the wrong type. The message names it.
     """
     value: Any = row
     for part in [field] if field in row else field.split("."):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and PLACE.fullmatch(part) and -len(value) <= int(part) < len(value):
+        elif isinstance(value, list) and INDEX.fullmatch(part) and -len(value) <= int(part) < len(value):
             value = value[int(part)]
         else:
             raise ValueError(f"has no field {field!r}; it has {', '.join(map(str, row))}: name one in the source")
@@ -41,21 +41,21 @@ def read(row: Row, field: str, convert: Callable[[Any], T]) -> T:
 
 
 def text(value: Any) -> str:
-    """Text that is not blank.
+    """Return text that is not blank.
 
     Raises:
-        TypeError: it is no such text.
+        TypeError: The value is something else.
     """
     if not isinstance(value, str) or not value.strip():
         raise TypeError("and not text; every row needs some")
     return value
 
 
-def number(value: Any) -> str:
-    """An id: text or a whole number.
+def row_id(value: Any) -> str:
+    """Return an id, which is text or a whole number, as text.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: The value is neither.
     """
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
         raise TypeError("and neither text nor a whole number; every row needs an id of its own")
@@ -63,23 +63,25 @@ def number(value: Any) -> str:
 
 
 def choices(value: Any) -> str:
-    """One line a choice, from {"label": [...], "text": [...]}.
+    """Return one line for each choice of {"label": [...], "text": [...]}.
 
     Raises:
-        TypeError: it is no such object.
+        TypeError: The value is no such object.
     """
     labels, texts = (value.get(key) if isinstance(value, dict) else None for key in ("label", "text"))
     if not isinstance(labels, Sequence) or not isinstance(texts, Sequence) or len(labels) != len(texts) or not texts:
         raise TypeError("and no object with as many a `label` as a `text`")
-    return "\n".join(f"{text(label)}. {text(said)}" for label, said in zip(labels, texts, strict=True))
+    return "\n".join(f"{text(label)}. {text(choice)}" for label, choice in zip(labels, texts, strict=True))
 
 
 def answer(form: str) -> Callable[[Any], str]:
-    """How a reference answer is read from a field of a form, a key of ANSWERS; of a list of one, from its element. What
-    is null or blank is "".
+    """Return a function that reads a reference answer from a field.
 
-    Raises, when it is called:
-        TypeError: no answer can be read.
+    It takes the element of a list of one, and turns null and blank text into "". It raises TypeError if it cannot read
+    an answer.
+
+    Args:
+        form: A key of ANSWERS.
     """
 
     def convert(value: Any) -> str:
@@ -93,10 +95,10 @@ def answer(form: str) -> Callable[[Any], str]:
 
 
 def plain(value: Any) -> str:
-    """Text and numbers as they are, whole ones without decimals: 27.0 is 27, and a decimal 12.50 is 12.50."""
+    """Return text or a number as text. A whole float loses its decimals: 27.0 is 27. Decimal 12.50 stays 12.50."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         raise TypeError("and neither text nor a number; write the answer out, or drop the row")
-    if not isinstance(value, int) and not says_something(value):
+    if not isinstance(value, int) and not is_finite(value):
         raise TypeError("and no finite number; write the answer out, or drop the row")
     if isinstance(value, Decimal):
         return f"{value:f}"
@@ -105,8 +107,8 @@ def plain(value: Any) -> str:
     return str(value).strip()
 
 
-def says_something(value: str | float | Decimal) -> bool:
-    """Whether a value is no NaN, inf or 1e999, nor the text of one; infinity, spelt out, may be an answer."""
+def is_finite(value: str | float | Decimal) -> bool:
+    """Return False for NaN, inf, 1e999 and their text. The word infinity may be an answer, so it gives True."""
     try:
         return math.isfinite(float(value)) or "infinity" in str(value).lower()
     except ValueError:
@@ -114,15 +116,15 @@ def says_something(value: str | float | Decimal) -> bool:
 
 
 def boxed(value: Any) -> str:
-    """What a worked solution has in its last box."""
-    found = last_boxed(text(value))
-    if found is None:
+    """Return the content of the last box of a worked solution."""
+    content = last_boxed(text(value))
+    if content is None:
         raise TypeError(r"which has no complete \boxed{}; give the answer's own field, or another `answer_format`")
-    return plain(found)
+    return plain(content)
 
 
 def marked(value: Any) -> str:
-    """What a worked solution has after its last `####`, to the end of the line; an amount as a plain number."""
+    """Return the rest of the line after the last `####` of a worked solution; an amount as a plain number."""
     if MARK not in text(value):
         raise TypeError(f"which has no {MARK} before an answer; give another `answer_format`")
     return plain(answers.marked(value) or "")

@@ -1,6 +1,6 @@
-"""Public files that are not ours to ship: fetched from a pinned address, or taken from a folder, and checked by hash.
+"""Public files that we may not distribute. They are downloaded or taken from a folder, and checked by their hash.
 
-resources/public.json names each file's address, its sha256, and its path in such a folder.
+resources/public.json has each file's address, its sha256, and its path in such a folder.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from dopr.files import DataError, read_json, sha256, write_atomically
 
 LISTED = Path(__file__).parents[3] / "resources" / "public.json"
 CACHE = Path("results/public")
-MIRROR = "DOPR_DATA"  # environment variable: the folder
+MIRROR = "DOPR_DATA"  # environment variable with the folder
 SECONDS = 60
 
 
 def public_file(name: str, folder: Path | None = None, cache: Path = CACHE, listed: Path = LISTED) -> Path:
-    """The path of a public file whose content is what it should be.
+    """Return the path of a public file, after a check of its hash.
 
     Args:
-        folder: where it lies already, under its listed path; without one, the folder that DOPR_DATA names; without
-            that, it is downloaded into `cache`, once.
+        name: Its name in `listed`.
+        folder: The folder that has it under its listed path. None is the folder in DOPR_DATA. Without either, the file
+            is downloaded once.
+        cache: The folder to download to.
+        listed: The JSON file with all public files.
 
     Raises:
-        DataError: it is not listed, not there, cannot be downloaded, or has another hash.
+        DataError: The file is not listed, is missing, cannot be downloaded, or has another hash.
     """
     files: dict[str, dict[str, str]] = read_json(listed)
     if name not in files:
@@ -41,17 +44,17 @@ def public_file(name: str, folder: Path | None = None, cache: Path = CACHE, list
 
 
 def at_hand(name: str, folder: Path | None = None, cache: Path = CACHE, listed: Path = LISTED) -> Path | None:
-    """Where a public file lies already, in the folder or in the cache; None if it would have to be downloaded."""
+    """Return the path of a public file in the folder or in the cache; None if it is not on this machine."""
     mirror = folder or os.environ.get(MIRROR)
     path = Path(mirror) / read_json(listed)[name]["path"] if mirror else cache / name
     return path if path.is_file() else None
 
 
 def fetched(url: str, digest: str, cache: Path = CACHE) -> Path:
-    """The path of a file that is downloaded into `cache`, once, whose content is what it should be.
+    """Download a file into `cache` once, check its hash, and return its path.
 
     Raises:
-        DataError: it cannot be downloaded, or has another hash than `digest`.
+        DataError: The file cannot be downloaded, or its sha256 is not `digest`.
     """
     path = cache / f"{digest[:12]}-{url.rpartition('/')[2]}"
     if not path.is_file():
@@ -60,26 +63,26 @@ def fetched(url: str, digest: str, cache: Path = CACHE) -> Path:
 
 
 def checked(path: Path, digest: str, url: str) -> Path:
-    """The path of a file whose content has a hash.
+    """Check the hash of a file and return its path.
 
     Raises:
-        DataError: it has another one.
+        DataError: The sha256 is not `digest`.
     """
-    found = sha256(path)
-    if found != digest:
-        raise DataError(f"{path}: has sha256 {found}, not {digest}; delete it and get it from {url}")
+    actual = sha256(path)
+    if actual != digest:
+        raise DataError(f"{path}: has sha256 {actual}, not {digest}; delete it and get it from {url}")
     return path
 
 
-def download(url: str, path: Path, otherwise: str) -> None:
-    """Fetch a file, whole or not at all.
+def download(url: str, path: Path, workaround: str) -> None:
+    """Download a file atomically.
 
     Raises:
-        DataError: there is no answer, or it says that there is no such file; ends with what to do otherwise.
+        DataError: The download fails. The message ends with the workaround.
     """
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-            content: bytes = answer.read()
+        with urllib.request.urlopen(url, timeout=SECONDS) as response:
+            content: bytes = response.read()
     except (URLError, TimeoutError) as error:
-        raise DataError(f"{url}: cannot be fetched ({error}); {otherwise}") from None
+        raise DataError(f"{url}: cannot be fetched ({error}); {workaround}") from None
     write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -1,4 +1,4 @@
-"""Rows of a data set, as numbered mappings: from Parquet, JSON, JSON lines, CSV, or a hub."""
+"""Reading the rows of a data set as numbered mappings: from Parquet, JSON, JSON lines, CSV, or the hub."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 DELIMITERS = ",;\t"
-LONGEST_FIELD = 2**31 - 1  # characters of a field of CSV; Python's own limit is 131,072
+LONGEST_FIELD = 2**31 - 1  # characters of a CSV field; Python's default limit is 131,072
 
 
 def file_rows(
     path: Path, format: str | None = None, *, delimiter: str | None = None, field: str | None = None
 ) -> list[tuple[int, Row]]:
-    """(number, row) of every row, numbered from 1; of JSON lines and CSV, the number of its line.
+    """Return (number, row) of every row. Numbers begin at 1, and are line numbers for JSON lines and CSV.
 
     Args:
-        format: one of FORMATS' values; None goes by the name's ending.
-        delimiter: what parts the fields of CSV; None is found out from the first line.
-        field: of a JSON object, where its list of rows lies; None takes the only list of objects.
+        path: The file.
+        format: One of the values of FORMATS. None takes it from the file name's ending.
+        delimiter: The delimiter of CSV. None takes it from the first line.
+        field: The field of a JSON object that holds the list of rows. None takes its only list of objects.
 
     Raises:
-        DataError: the file is missing, of an unknown format, not UTF-8, or damaged; names the row.
+        DataError: The file is missing, of an unknown format, not UTF-8, or damaged. The message names the row.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -51,10 +52,10 @@ def file_rows(
 
 
 def hub_rows(source: Source) -> list[tuple[int, Row]]:
-    """(number, row) of every row of a data set on the hub, numbered from 1.
+    """Return (number, row) of every row of a data set on the hub. Numbers begin at 1.
 
     Raises:
-        DataError: the package `datasets` is not installed, or it cannot find or read the data set.
+        DataError: The package `datasets` is not installed, or it cannot find or read the data set.
     """
     try:
         from datasets import load_dataset
@@ -75,9 +76,9 @@ def _parquet(path: Path) -> list[tuple[int, Row]]:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a Parquet file ({error}); get it again") from None
-    for i, column in enumerate(table.schema):
-        if pa.types.is_float32(column.type):  # by way of text, so that 0.1 does not become 0.10000000149011612
-            table = table.set_column(i, column.name, table[i].cast(pa.string()).cast(pa.float64()))
+    for index, column in enumerate(table.schema):
+        if pa.types.is_float32(column.type):  # cast through text, so that 0.1 does not become 0.10000000149011612
+            table = table.set_column(index, column.name, table[index].cast(pa.string()).cast(pa.float64()))
     return list(enumerate(table.to_pylist(), 1))
 
 
@@ -106,9 +107,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
 def _json(path: Path, field: str | None) -> list[tuple[int, Row]]:
     text = _text(path)
     try:
-        rows = _listed(path, json.loads(text), field)
+        rows = _row_list(path, json.loads(text), field)
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # JSON lines, under this name
+        if error.msg == "Extra data":  # JSON lines in a file named .json
             return list(_json_lines(path))
         raise DataError(f"{path}: not JSON ({error}); get it again") from None
     for number, row in enumerate(rows, 1):
@@ -117,20 +118,20 @@ def _json(path: Path, field: str | None) -> list[tuple[int, Row]]:
     return list(enumerate(rows, 1))
 
 
-def _listed(path: Path, found: Any, field: str | None) -> list[Any]:
-    """The list of rows that a JSON text is, or that a field of it holds."""
-    if isinstance(found, list) and field is None:
-        return found
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: is no object but a {type(found).__name__}; give rows, or leave the `field` out")
-    lists = {name: value for name, value in found.items() if isinstance(value, list)}
-    rows = [name for name, value in lists.items() if value and isinstance(value[0], dict)]
-    if field is None and len(rows) == 1:
-        return lists[rows[0]]
+def _row_list(path: Path, content: Any, field: str | None) -> list[Any]:
+    """Return the list of rows that JSON content is, or that a field of it holds."""
+    if isinstance(content, list) and field is None:
+        return content
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no object but a {type(content).__name__}; give rows, or leave the `field` out")
+    lists = {name: value for name, value in content.items() if isinstance(value, list)}
+    lists_of_objects = [name for name, value in lists.items() if value and isinstance(value[0], dict)]
+    if field is None and len(lists_of_objects) == 1:
+        return lists[lists_of_objects[0]]
     if field in lists:
         return lists[field]
     raise DataError(
-        f"{path}: is an object with {', '.join(found) or 'nothing'}; name what lists the rows as the source's `field`"
+        f"{path}: is an object with {', '.join(content) or 'nothing'}; name what lists the rows as the source's `field`"
         ", or give its `format`, jsonl, if it is a row itself"
     )
 
@@ -153,9 +154,9 @@ def _csv(path: Path, delimiter: str | None) -> Iterator[tuple[int, Row]]:
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """What parts the first line into the most fields; a comma if nothing parts it."""
-    fields = {d: len(next(csv.reader(io.StringIO(text, newline=""), delimiter=d), [])) for d in DELIMITERS}
-    best = [delimiter for delimiter, count in fields.items() if count == max(fields.values())]
-    if len(best) > 1 and fields[best[0]] > 1:
+    """Return the delimiter that splits the first line into the most fields; a comma if none splits it."""
+    counts = {d: len(next(csv.reader(io.StringIO(text, newline=""), delimiter=d), [])) for d in DELIMITERS}
+    best = [delimiter for delimiter, count in counts.items() if count == max(counts.values())]
+    if len(best) > 1 and counts[best[0]] > 1:
         raise DataError(f"{path}: row 1: {' or '.join(map(repr, best))} may part it; give the source's `delimiter`")
     return best[0]

@@ -1,7 +1,7 @@
-"""Data sets as prompts: every row of a source becomes a Prompt, or is refused by its number.
+"""Data sets as prompts: every row of a source becomes a Prompt, or an error with its number.
 
-A prompt comes in the plain style, the question and a line break, or as a conversation; dopr.data.templates writes it in
-another. Sources known by name, with the fields of their files, are in resources/sources.json.
+A prompt is the question and a line break, or a conversation. dopr.data.templates applies a template to it later.
+resources/sources.json has the sources that are known by name.
 """
 
 from __future__ import annotations
@@ -26,30 +26,35 @@ KNOWN = Path(__file__).parents[3] / "resources" / "sources.json"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source's prompts in file order, the file and row of each by id, and what they are: the hash of the file or the
-    revision, rows, exact copies (which count once), and ids of prompts without an answer."""
+    """A source's prompts in file order.
+
+    Attributes:
+        prompts: The prompts. Exact copies count once.
+        locations: Prompt id -> file and row.
+        origin: The hash of the file or the revision, the numbers of rows and copies, and ids of prompts without answer.
+    """
 
     prompts: list[Prompt]
-    places: dict[str, str]
+    locations: dict[str, str]
     origin: dict[str, Any]
 
 
 @cache
 def known_sources() -> dict[str, Source]:
-    """The sources that come with the library."""
+    """Return the sources that come with the library, by name."""
     return {name: Source(**fields) for name, fields in read_json(KNOWN).items()}
 
 
 def sources_of(data: Data) -> dict[str, Source]:
-    """Every source by name; the user's own come first."""
+    """Return every source by name. The configuration's own replace known ones."""
     return {**known_sources(), **data.sources}
 
 
 def source_named(data: Data, name: str) -> Source:
-    """The source of a name.
+    """Return the source with a name.
 
     Raises:
-        DataError: there is none.
+        DataError: There is none.
     """
     sources = sources_of(data)
     if name not in sources:
@@ -58,17 +63,17 @@ def source_named(data: Data, name: str) -> Source:
 
 
 def used_sources(data: Data) -> list[str]:
-    """Names of the sources that benchmarks, pools and validation use."""
+    """Return the names of the sources that benchmarks, pools and validation use."""
     pools = [pool.source for pool in data.pools.values() if pool.source]
-    named = [name for name in data.group_of if name in sources_of(data)]
-    return list(dict.fromkeys([*named, *pools, *([data.validation.source] if data.validation else [])]))
+    benchmarks = [name for name in data.group_of if name in sources_of(data)]
+    return list(dict.fromkeys([*benchmarks, *pools, *([data.validation.source] if data.validation else [])]))
 
 
 def check_source(name: str, source: Source, mirror: Path | None) -> None:
-    """A source that lies on this machine is there.
+    """Check that a source on this machine exists.
 
     Raises:
-        DataError: it is not.
+        DataError: It does not.
     """
     if source.file is not None and not source.file.is_file():
         raise DataError(f"data.sources.{name}.file: {source.file}: no such file")
@@ -77,53 +82,53 @@ def check_source(name: str, source: Source, mirror: Path | None) -> None:
 
 
 def mirror_of(data: Data) -> Path | None:
-    """The folder with copies of the public files: that of the environment variable DOPR_DATA, or data.mirror."""
+    """Return the folder with copies of the public files: the environment variable DOPR_DATA, else data.mirror."""
     return Path(os.environ[MIRROR]) if os.environ.get(MIRROR) else data.mirror
 
 
 def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
-    """All prompts of a source; their family is its name.
+    """Read all prompts of a source. Their `family` is the source's name.
 
     Raises:
-        DataError: it cannot be found or read, or a row is not what it should be; names the row and the field.
+        DataError: The source cannot be found or read, or a row is invalid. The message names the row and the field.
     """
     where, rows, origin = _rows(source, mirror)
     if not rows:
         raise DataError(f"{where}: holds no rows")
-    found: dict[str, tuple[int, Prompt]] = {}
-    for place, (number, row) in enumerate(rows):
+    distinct: dict[str, tuple[int, Prompt]] = {}
+    for row_index, (number, row) in enumerate(rows):
         try:
-            prompt = _prompt(name, source, place, row)
+            prompt = _prompt(name, source, row_index, row)
         except ValueError as problem:
             raise DataError(f"{where}: row {number}: {problem}") from None
-        first, other = found.setdefault(prompt.id if source.id else repr(row), (number, prompt))
-        if source.id and other != prompt:
+        first_number, first_prompt = distinct.setdefault(prompt.id if source.id else repr(row), (number, prompt))
+        if source.id and first_prompt != prompt:
             raise DataError(
-                f"{where}: row {number}: has the id of row {first}, {source.id} {prompt.id!r}; make it another"
+                f"{where}: row {number}: has the id of row {first_number}, {source.id} {prompt.id!r}; make it another"
             )
-    prompts = [prompt for _, prompt in found.values()]
+    prompts = [prompt for _, prompt in distinct.values()]
     if source.prompts not in (None, len(prompts)):
         raise DataError(
             f"{where}: holds {len(prompts)} prompts, not {source.prompts}; get it again, or correct `prompts`"
         )
-    places = {prompt.id: f"{where}: row {number}" for number, prompt in found.values()}
+    locations = {prompt.id: f"{where}: row {number}" for number, prompt in distinct.values()}
     unanswered = [prompt.id for prompt in prompts if not prompt.answer]
     counts = {"rows": len(rows), "copies": len(rows) - len(prompts), "unanswered": unanswered}
-    return Loaded(prompts, places, origin | counts)
+    return Loaded(prompts, locations, origin | counts)
 
 
 def with_suffix(question: str, suffix: str) -> str:
-    """The question with what should end it."""
+    """Add a suffix to a question that does not end with it."""
     return question if question.endswith(suffix) else question + suffix
 
 
-def compared(prompt: Prompt, suffix: str) -> str:
-    """The question of a plain prompt, as questions are compared: without the suffix, white space made one space."""
+def comparable_question(prompt: Prompt, suffix: str) -> str:
+    """Return a prompt's question in the form that questions are compared in: no suffix, single spaces."""
     return " ".join(prompt.text.strip().removesuffix(suffix.strip()).split())
 
 
 def _rows(source: Source, mirror: Path | None) -> tuple[str, list[tuple[int, Row]], dict[str, Any]]:
-    """Where a source lies, its rows, and what tells it from another of that name."""
+    """Return a source's location, its numbered rows, and its identity: the file's hash or the revision."""
     if source.repo is not None:
         return source.repo, hub_rows(source), {"repo": source.repo, "revision": source.revision}
     path = _path(source, mirror)
@@ -136,15 +141,15 @@ def _path(source: Source, mirror: Path | None) -> Path:
         return public_file(source.public, mirror)
     if source.url is not None and source.sha256 is not None:
         return fetched(source.url, source.sha256)
-    assert source.file is not None  # Source has exactly one place
+    assert source.file is not None  # Source checks that exactly one location is given
     return source.file
 
 
-def _prompt(name: str, source: Source, place: int, row: Row) -> Prompt:
-    """A row as a prompt.
+def _prompt(name: str, source: Source, row_index: int, row: Row) -> Prompt:
+    """Turn a row into a prompt.
 
     Raises:
-        ValueError: a field is missing or is not what it should be; names it.
+        ValueError: A field is missing or invalid. The message names it.
     """
     *before, last = fields.read(row, source.question, read_turns)
     question = last.content
@@ -154,8 +159,8 @@ def _prompt(name: str, source: Source, place: int, row: Row) -> Prompt:
     answer = fields.read(row, source.answer, fields.answer(source.answer_format))
     if not answer and not source.unanswered:
         raise ValueError(f"field {source.answer!r} is empty; give an answer, or set the source's `unanswered`")
-    number = fields.read(row, source.id, fields.number) if source.id else str(place)
+    row_id = fields.read(row, source.id, fields.row_id) if source.id else str(row_index)
     category = fields.read(row, source.category, fields.text) if source.category else ""
-    said = "\n".join([*(turn.content for turn in before if turn.role != SYSTEM), question])
-    prompt = Prompt(f"{name}-{number}", said + "\n", answer, name, category)
+    text = "\n".join([*(turn.content for turn in before if turn.role != SYSTEM), question])
+    prompt = Prompt(f"{name}-{row_id}", text + "\n", answer, name, category)
     return Conversation(**vars(prompt), turns=(*before, Turn(USER, question))) if before else prompt

@@ -1,6 +1,6 @@
-"""Benchmarks, validation questions and prompt pools, with no question shared between them.
+"""Benchmarks, validation questions and pools of task families. They share no question.
 
-Held-out questions are drawn first and excluded, by text, from the pools and from everything the warm start sees.
+Held-out questions are drawn first. Pools and the training data of the embedded policy exclude them by their text.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from dopr.data.families import draw_distinct
 from dopr.data.sources import sources_of
 from dopr.records import Prompt, derive_seed
 
-Held = dict[str, list[Prompt]]
+PromptsByFamily = dict[str, list[Prompt]]
 
 
 def as_prompt(problem: Problem, name: str) -> Prompt:
-    """The policy reads the question and a line break."""
+    """Turn a problem into a prompt, which is the question and a line break."""
     return Prompt(name, problem.question + "\n", str(problem.answer), problem.family)
 
 
-def held_out(data: Data) -> tuple[Held, Held]:
-    """Test and validation prompts of the benchmarks that are task families; distinct from each other.
+def held_out(data: Data) -> tuple[PromptsByFamily, PromptsByFamily]:
+    """Draw distinct test and validation prompts of the benchmarks that are task families.
 
     Raises:
-        ValueError: a benchmark of an unknown family, or one with too few questions.
+        ValueError: A family is unknown, or has too few questions.
     """
-    test: Held = {}
-    validation: Held = {}
+    test: PromptsByFamily = {}
+    validation: PromptsByFamily = {}
     for family in families_of(data):
         rng = random.Random(derive_seed(data.seed, "held out", family))
         problems = draw_distinct(family, data.questions + data.validation_questions, rng, set())
@@ -38,30 +38,34 @@ def held_out(data: Data) -> tuple[Held, Held]:
 
 
 def families_of(data: Data) -> list[str]:
-    """The benchmarks that are task families, and no sources."""
+    """Return the benchmarks that are task families and not sources."""
     sources = sources_of(data)
     return [name for name in data.group_of if name not in sources]
 
 
-def questions_of(*splits: Held) -> set[str]:
-    """The questions (without the line break) of some splits, to exclude elsewhere."""
+def questions_of(*splits: PromptsByFamily) -> set[str]:
+    """Return the questions of splits without the line break."""
     return {prompt.text.strip() for split in splits for prompts in split.values() for prompt in prompts}
 
 
 def prompt_pool(name: str, pool: Pool, seed: int, excluded: set[str]) -> list[Prompt]:
-    """A shuffled pool of families: the zero-signal share first, the rest by their weights, rounded down in turn.
+    """Draw a shuffled pool of task families.
+
+    The share `zero_signal` comes from the family that never earns a reward. The other families get the rest by their
+    weights. Each takes its rounded share of what is left, so the counts add up to the size.
 
     Raises:
         DataError: A family has too few questions.
     """
-    assert pool.size is not None  # a pool of families has one
+    assert pool.size is not None  # Pool checks that a pool of families has one
     rng = random.Random(derive_seed(seed, "pool", name))
-    dead = round(pool.size * pool.zero_signal)
-    counts = {pool.zero_signal_family: dead}
-    left, weight_left = pool.size - dead, sum(pool.families.values())
+    unrewarded = round(pool.size * pool.zero_signal)
+    counts = {pool.zero_signal_family: unrewarded}
+    left, weight_left = pool.size - unrewarded, sum(pool.families.values())
     for family, weight in pool.families.items():
-        counts[family] = counts.get(family, 0) + round(left * weight / weight_left)
-        left -= round(left * weight / weight_left)
+        count = round(left * weight / weight_left)
+        counts[family] = counts.get(family, 0) + count
+        left -= count
         weight_left -= weight
     problems = [p for family, count in counts.items() for p in draw_distinct(family, count, rng, excluded)]
     rng.shuffle(problems)

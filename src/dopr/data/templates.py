@@ -1,7 +1,7 @@
-"""How a question becomes what the policy reads: chat templates by name, from resources/templates.json.
+"""Applying a prompt template to a question. resources/templates.json has the templates by name.
 
-A template is a text with the places {question} and, where a system prompt belongs, {system}. `own` is the chat template
-that the starting policy's tokenizer brings along. The system prompt is the conversation's own, else that of the style,
+A template is a text with the placeholders {question} and, if it takes a system prompt, {system}. `own` is the chat
+template of the starting policy's tokenizer. The system prompt is the conversation's own, else that of prompt.system,
 else the template's.
 """
 
@@ -24,14 +24,20 @@ from dopr.records import Prompt
 KNOWN = Path(__file__).parents[3] / "resources" / "templates.json"
 OWN = "own"
 QUESTION = "{question}"
-PLACES = re.compile(r"\{(system|question)\}")
+PLACEHOLDERS = re.compile(r"\{(system|question)\}")
 
 
 @dataclass(frozen=True)
 class Template:
-    """A named template. write: the text of a conversation, or TurnsError; system: what a conversation begins with that
-    has no system turn, if anything; suffix: what ends a question that does not end with it; examples: turns that come
-    after the system's."""
+    """A named template.
+
+    Attributes:
+        name: Its name in the configuration.
+        write: A function that turns a conversation into text, or raises TurnsError.
+        system: The system prompt of conversations without a system turn, if any.
+        suffix: Text that ends every question, added where it is missing.
+        examples: Turns between the system turn and the conversation.
+    """
 
     name: str
     write: Callable[[Sequence[Turn]], str]
@@ -40,22 +46,22 @@ class Template:
     examples: tuple[Turn, ...] = ()
 
     def render(self, question: str, before: Sequence[Turn] = ()) -> str:
-        """The text that the policy reads, of a question and the turns before it.
+        """Return the text of a question and the turns before it.
 
         Raises:
-            TurnsError: the template has no place for these turns.
+            TurnsError: The template does not take these turns.
         """
-        first = [turn for turn in before if turn.role == SYSTEM]
-        if not first and self.system is not None:
-            first = [Turn(SYSTEM, self.system)]
+        system = [turn for turn in before if turn.role == SYSTEM]
+        if not system and self.system is not None:
+            system = [Turn(SYSTEM, self.system)]
         rest = [turn for turn in before if turn.role != SYSTEM]
-        return self.write([*first, *self.examples, *rest, Turn(USER, with_suffix(question, self.suffix))])
+        return self.write([*system, *self.examples, *rest, Turn(USER, with_suffix(question, self.suffix))])
 
     def apply(self, prompt: Prompt) -> Prompt:
-        """A prompt that is yet to be written, in this template.
+        """Apply the template to a prompt.
 
         Raises:
-            DataError: the template has no place for some of its turns; names the prompt.
+            DataError: The template does not take some of its turns. The message names the prompt.
         """
         *before, last = turns_of(prompt)
         try:
@@ -68,16 +74,20 @@ class Template:
         return Prompt(prompt.id, text, prompt.answer, prompt.family, prompt.category)
 
     def describe(self) -> dict[str, str]:
-        """Its name and the hash of everything it puts around a question."""
+        """Return the template's name and the hash of all text that it puts around a question."""
         return {"template": self.name, "sha256": hashlib.sha256(self.render(QUESTION).encode()).hexdigest()}
 
 
 def make_template(style: PromptStyle, model: str | None, revision: str | None = None) -> Template:
-    """The template of a style; `model` is the starting policy, whose own template may be asked for, with its revision
-    where it is one of the hub.
+    """Return the template of the `prompt` section.
+
+    Args:
+        style: The `prompt` section of the configuration.
+        model: The starting policy, whose tokenizer has the template `own`.
+        revision: Its revision, if it is a model of the hub.
 
     Raises:
-        DataError: there is no such template, or it has no place for a system prompt or for examples.
+        DataError: There is no such template, or it takes no system prompt or no examples.
     """
     if style.template == OWN:
         return own_template(style, model, revision)
@@ -86,15 +96,15 @@ def make_template(style: PromptStyle, model: str | None, revision: str | None = 
         raise DataError(f"prompt.template: there is no {style.template!r}{suggestion(style.template, [*known, OWN])}")
     if style.examples:
         raise DataError(f"prompt.examples: template {style.template} has no turns before the question; use {OWN}")
-    found = known[style.template]
-    if style.system is not None and "{system}" not in found["text"]:
+    template = known[style.template]
+    if style.system is not None and "{system}" not in template["text"]:
         raise DataError(f"prompt.system: template {style.template} has no place for it; leave it null")
-    suffix = found.get("suffix", "") if style.suffix is None else style.suffix
-    return Template(style.template, writer(style.template, found), style.system, suffix)
+    suffix = template.get("suffix", "") if style.suffix is None else style.suffix
+    return Template(style.template, writer(style.template, template), style.system, suffix)
 
 
 def writer(name: str, template: dict[str, str]) -> Callable[[Sequence[Turn]], str]:
-    """What writes one turn of the user, and one of the system where there is a place for it, into a named template."""
+    """Return a function that writes a user turn, and a system turn if {system} is there, into a named template."""
 
     def write(turns: Sequence[Turn]) -> str:
         roles = [turn.role for turn in turns]
@@ -102,20 +112,20 @@ def writer(name: str, template: dict[str, str]) -> Callable[[Sequence[Turn]], st
             raise TurnsError(f"template {name} has no place for turns of {', '.join(roles)}")
         if SYSTEM in roles and "{system}" not in template["text"]:
             raise TurnsError(f"template {name} has no place for a system turn")
-        filled = {"system": template.get("system", ""), "question": turns[-1].content}
+        values = {"system": template.get("system", ""), "question": turns[-1].content}
         if SYSTEM in roles:
-            filled["system"] = turns[0].content
-        return PLACES.sub(lambda place: filled[place[1]], template["text"])
+            values["system"] = turns[0].content
+        return PLACEHOLDERS.sub(lambda match: values[match[1]], template["text"])
 
     return write
 
 
 def own_template(style: PromptStyle, model: str | None, revision: str | None) -> Template:
-    """The chat template of a model's tokenizer.
+    """Return the chat template of a model's tokenizer.
 
     Raises:
-        DataError: there is no model, its tokenizer has no chat template, or that does not write a question, or the
-            style's system prompt before it.
+        DataError: There is no model, its tokenizer has no chat template, or the template leaves out the question or the
+            system prompt.
     """
     if model is None:
         raise DataError("prompt.template: own needs base.model; the embedded policy reads plain questions")

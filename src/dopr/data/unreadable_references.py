@@ -1,7 +1,8 @@
-"""Reference answers that say nothing, found before any rollout is spent on them.
+"""Reference answers that the grader cannot read, found before any rollout is spent on them.
 
-A prompt with such a reference earns a reward for the same text alone; any other answer is the grader's error, and a run
-stops when these pass verify.max_error_share. A few of them, as published sets have, are told; more are refused.
+Only the same text is correct for such a reference. Any other answer is an error of the grader, and a run stops when
+more than verify.max_error_share of its verdicts are errors. A few such references, as published data sets have, give a
+warning. More give an error.
 """
 
 from __future__ import annotations
@@ -16,40 +17,45 @@ from dopr.records import Prompt
 
 
 def unreadable(splits: Mapping[str, Sequence[Prompt]], limits: Verify) -> dict[str, list[str]]:
-    """Ids of the prompts of each split whose reference the grader cannot read; splits without one are left out."""
-    doubtful = {
+    """Return ids of prompts whose reference the grader cannot read, by split; splits without any are left out."""
+    other_than_integers = {
         prompt.answer for prompts in splits.values() for prompt in prompts if not INTEGER.fullmatch(prompt.answer)
     }
-    if not doubtful:  # starting the grader takes longer than making a pool
+    if not other_than_integers:  # starting the grader takes longer than making a pool
         return {}
     with Grader(limits) as grader:
-        silent = set(grader.unreadable(sorted(doubtful)))
-    found = {name: [prompt.id for prompt in prompts if prompt.answer in silent] for name, prompts in splits.items()}
-    return {name: ids for name, ids in found.items() if ids}
+        answers = set(grader.unreadable(sorted(other_than_integers)))
+    ids_by_split = {name: [prompt.id for prompt in split if prompt.answer in answers] for name, split in splits.items()}
+    return {name: ids for name, ids in ids_by_split.items() if ids}
 
 
 def check_readable(
-    splits: Mapping[str, Sequence[Prompt]], found: Mapping[str, Sequence[str]], places: Mapping[str, str], limit: float
+    splits: Mapping[str, Sequence[Prompt]],
+    ids_by_split: Mapping[str, Sequence[str]],
+    locations: Mapping[str, str],
+    limit: float,
 ) -> None:
-    """Of no source in a split is a larger share of references unreadable than a run may have of the grader's errors;
-    prompts without an answer, which a source has to allow, do not count.
+    """Check that no source in a split has too large a share of unreadable references.
+
+    Prompts without an answer do not count. Their source has to allow them.
 
     Args:
-        found: ids of prompts with unreadable ones by split, as `unreadable` gives them.
-        places: file and row of prompts by id, where they have one.
+        splits: Split -> its prompts.
+        ids_by_split: Ids of prompts with unreadable references, from `unreadable`.
+        locations: Prompt id -> file and row, for prompts that have one.
         limit: verify.max_error_share.
 
     Raises:
-        DataError: of one it is; names the source, the first reference and where it stands.
+        DataError: A source is above the limit. The message names it, the first reference and its location.
     """
-    for split, ids in found.items():
+    for split, ids in ids_by_split.items():
         prompts = {prompt.id: prompt for prompt in splits[split]}
         sizes = Counter(prompt.family for prompt in prompts.values())
-        silent = [prompts[name] for name in ids if prompts[name].answer]
-        for source, count in Counter(prompt.family for prompt in silent).items():
+        answered = [prompts[name] for name in ids if prompts[name].answer]
+        for source, count in Counter(prompt.family for prompt in answered).items():
             if count > limit * sizes[source]:
-                first = next(prompt for prompt in silent if prompt.family == source)
-                where = places.get(first.id, first.id)
+                first = next(prompt for prompt in answered if prompt.family == source)
+                where = locations.get(first.id, first.id)
                 raise DataError(
                     f"{where}: the grader cannot read reference {first.answer!r}, and {count} in all of the "
                     f"{sizes[source]} of {source} in {split}, more than verify.max_error_share, {limit}: mend them, "
@@ -57,10 +63,10 @@ def check_readable(
                 )
 
 
-def as_warnings(found: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each split."""
+def as_warnings(ids_by_split: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a line for each split with unreadable references."""
     return [
         f"{name}: the reference answers of {len(ids)} prompts cannot be read ({', '.join(ids[:5])}"
         f"{', ...' if len(ids) > 5 else ''}): only the same text is correct, anything else an error"
-        for name, ids in found.items()
+        for name, ids in ids_by_split.items()
     ]

@@ -1,4 +1,4 @@
-"""Arithmetic in plain English, for models that were trained on it.
+"""Arithmetic word problems in plain English, for models that were trained on English text.
 
     plus1     What is 7 + 5?                    minus1  What is 9 - 4?
     times1    What is 6 times 7?                over1   What is 42 divided by 6?
@@ -13,8 +13,8 @@
     share1    24 nuts are shared equally among 4 children. How many nuts does each child get?
     sells1    Eva has 8 shells, buys 5 more and then sells 3. How many shells are left?
 
-Level 1 has numbers from 2 to 12; at level 2 the first number is one from 13 to 99, at level n one of n digits, and in
-plus, minus, larger, both and more the second too. Every answer is a whole number, and none is negative.
+Level 1 has numbers from 2 to 12. At level 2 the first number is from 13 to 99, and at level n it has n digits. In plus,
+minus, larger, both and more the second number is of the level too. No answer is negative or a fraction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dopr.data.arithmetic import Maker, Problem
 NAMES = ("Ann", "Ben", "Eva", "Max", "Mia", "Sam", "Tom", "Zoe")
 ITEMS = ("apples", "books", "cards", "coins", "eggs", "nuts", "pens", "shells")
 GOODS = ("book", "cake", "lamp", "ball", "kite", "hat")
-MOST_STEP = 6  # of a sequence
+MOST_STEP = 6  # between neighbours of a sequence
 
 
 def _number(level: int, rng: random.Random) -> int:
@@ -35,7 +35,7 @@ def _number(level: int, rng: random.Random) -> int:
 
 
 def _falling(level: int, rng: random.Random) -> tuple[int, int]:
-    """Two different numbers, the larger first."""
+    """Draw two different numbers, the larger first."""
     first = second = _number(level, rng)
     while first == second:
         second = _number(level, rng)
@@ -65,8 +65,8 @@ def _over(family: str, level: int, rng: random.Random) -> Problem:
 
 def _next(family: str, level: int, rng: random.Random) -> Problem:
     start, step = _number(level, rng), rng.randint(2, MOST_STEP)
-    *told, last = range(start, start + 4 * step, step)
-    return Problem(family, f"What number comes next: {', '.join(map(str, told))}, {last}?", last, (("+", step),))
+    *first, last = range(start, start + 4 * step, step)
+    return Problem(family, f"What number comes next: {', '.join(map(str, first))}, {last}?", last, (("+", step),))
 
 
 def _larger(family: str, level: int, rng: random.Random) -> Problem:
@@ -84,47 +84,47 @@ def _gets(family: str, level: int, rng: random.Random) -> Problem:
 def _gives(family: str, level: int, rng: random.Random) -> Problem:
     name, items, second = rng.choice(NAMES), rng.choice(ITEMS), _number(1, rng)
     first = max(_number(level, rng), second)
-    told = f"{name} has {first} {items} and gives away {second} of them."
-    return Problem(family, f"{told} How many {items} are left?", first, (("-", second),))
+    premise = f"{name} has {first} {items} and gives away {second} of them."
+    return Problem(family, f"{premise} How many {items} are left?", first, (("-", second),))
 
 
 def _both(family: str, level: int, rng: random.Random) -> Problem:
     (name, other), items = rng.sample(NAMES, 2), rng.choice(ITEMS)
     first, second = _number(level, rng), _number(level, rng)
-    told = f"{name} has {first} {items} and {other} has {second} {items}."
-    return Problem(family, f"{told} How many {items} do they have together?", first, (("+", second),))
+    premise = f"{name} has {first} {items} and {other} has {second} {items}."
+    return Problem(family, f"{premise} How many {items} do they have together?", first, (("+", second),))
 
 
 def _more(family: str, level: int, rng: random.Random) -> Problem:
     (name, other), items = rng.sample(NAMES, 2), rng.choice(ITEMS)
     first, second = _falling(level, rng)
-    told = f"{name} has {first} {items} and {other} has {second}."
-    return Problem(family, f"{told} How many more {items} does {name} have?", first, (("-", second),))
+    premise = f"{name} has {first} {items} and {other} has {second}."
+    return Problem(family, f"{premise} How many more {items} does {name} have?", first, (("-", second),))
 
 
 def _bags(family: str, level: int, rng: random.Random) -> Problem:
     items, first, second = rng.choice(ITEMS), _number(level, rng), _number(1, rng)
-    told = f"There are {first} bags with {second} {items} in each bag."
-    return Problem(family, f"{told} How many {items} are there?", first, (("*", second),))
+    premise = f"There are {first} bags with {second} {items} in each bag."
+    return Problem(family, f"{premise} How many {items} are there?", first, (("*", second),))
 
 
 def _price(family: str, level: int, rng: random.Random) -> Problem:
     goods, first, second = rng.choice(GOODS), _number(level, rng), _number(1, rng)
-    told = f"One {goods} costs {first} dollars."
-    return Problem(family, f"{told} How many dollars do {second} {goods}s cost?", first, (("*", second),))
+    premise = f"One {goods} costs {first} dollars."
+    return Problem(family, f"{premise} How many dollars do {second} {goods}s cost?", first, (("*", second),))
 
 
 def _share(family: str, level: int, rng: random.Random) -> Problem:
     items, each, children = rng.choice(ITEMS), _number(level, rng), _number(1, rng)
-    told = f"{each * children} {items} are shared equally among {children} children."
-    return Problem(family, f"{told} How many {items} does each child get?", each * children, (("/", children),))
+    premise = f"{each * children} {items} are shared equally among {children} children."
+    return Problem(family, f"{premise} How many {items} does each child get?", each * children, (("/", children),))
 
 
 def _sells(family: str, level: int, rng: random.Random) -> Problem:
     name, items, first, bought = rng.choice(NAMES), rng.choice(ITEMS), _number(level, rng), _number(1, rng)
     sold = min(_number(1, rng), first)
-    told = f"{name} has {first} {items}, buys {bought} more and then sells {sold}."
-    return Problem(family, f"{told} How many {items} are left?", first, (("+", bought), ("-", sold)))
+    premise = f"{name} has {first} {items}, buys {bought} more and then sells {sold}."
+    return Problem(family, f"{premise} How many {items} are left?", first, (("+", bought), ("-", sold)))
 
 
 MAKERS: dict[str, Maker] = {

@@ -1,4 +1,4 @@
-"""Files of graded completions: compressed Parquet that holds all that grading needs and says which grader did it."""
+"""Files of graded completions: compressed Parquet with everything that grading needs, and with the grader's name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from dopr.files import DataError, write_atomically
 from dopr.grading.grader import Grader
 
-GRADER = b"dopr.grader"  # key of the file's metadata: JSON of the grader's version and settings
-PROMPT = b"dopr.prompt"  # and JSON of the template: its name, its hash, and what was changed in it
-REWARDS = b"dopr.rewards"  # and JSON of the benchmarks that reward functions judged: {name: {function, sha256}}
+# Keys of the file's metadata. The values are JSON.
+GRADER = b"dopr.grader"  # the grader's version and settings
+PROMPT = b"dopr.prompt"  # the template's name, its hash, and what was changed in it
+REWARDS = b"dopr.rewards"  # benchmarks that a reward function scored: {name: {function, sha256}}
 GRADED = ("prompt", "answer", "verdict", "text")  # the columns that grading reads and writes
 
 
@@ -27,28 +28,32 @@ def write_completions(
     prompt: Mapping[str, Any],
     rewards: Mapping[str, Any],
 ) -> None:
-    """Join tables into one compressed file that names its grader; equal content gives equal bytes.
+    """Join tables into one compressed file. Equal content gives equal bytes.
 
-    prompt, rewards: how prompts were written, and reward functions by benchmark (dopr.workflow.rule_params), kept
-    beside the grader.
+    Args:
+        tables: Tables with dopr.evaluation.evaluate.SCHEMA.
+        grader: The grader of the completions, for the metadata.
+        output: The file.
+        prompt: The template, for the metadata.
+        rewards: Reward functions by benchmark (dopr.workflow.rule_params), for the metadata.
     """
-    described = {
+    grader_metadata = {
         "version": grader.version,
         # The number of workers changes no verdict, so it changes no file either.
         "verify": grader.limits.model_dump(mode="json", exclude={"workers"}),
     }
-    plain = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
-    written = {GRADER: described, PROMPT: dict(prompt), REWARDS: dict(rewards)}
-    table = plain.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in written.items()})
+    joined = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
+    metadata = {GRADER: grader_metadata, PROMPT: dict(prompt), REWARDS: dict(rewards)}
+    table = joined.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
     write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
 
 
 def read_completions(path: Path) -> pa.Table:
-    """The completions of a file, to be graded again.
+    """Read completions to grade them again.
 
     Raises:
-        DataError: it is missing, no Parquet file, lacks a column or has no rows; or rows have no reference answer,
-            which are counted, where the grader judged them.
+        DataError: The file is missing, is no Parquet file, lacks a column or has no rows. Or rows that the grader
+            graded have no reference answer; the message counts them.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -62,7 +67,7 @@ def read_completions(path: Path) -> pa.Table:
     if not table.num_rows:
         raise DataError(f"{path}: holds no completions")
     answers, _ = texts_of(table["answer"])
-    empty = [i for i in graded_rows(table) if not answers[i].strip()]
+    empty = [row for row in graded_rows(table) if not answers[row].strip()]
     if empty:
         prompt = table["prompt"][empty[0]].as_py()
         raise DataError(
@@ -73,41 +78,44 @@ def read_completions(path: Path) -> pa.Table:
 
 
 def grader_settings(table: pa.Table) -> dict[str, Any] | None:
-    """The settings of the grader that gave a file's verdicts; None if it does not say."""
-    described = (table.schema.metadata or {}).get(GRADER)
-    return json.loads(described)["verify"] if described else None
+    """Return the settings of the grader of a file, from its metadata; None without metadata."""
+    metadata = (table.schema.metadata or {}).get(GRADER)
+    return json.loads(metadata)["verify"] if metadata else None
 
 
 def prompt_settings(table: pa.Table) -> dict[str, Any]:
-    """How the prompts of a file were written; empty if it does not say."""
-    return _described(table, PROMPT)
+    """Return the prompt template of a file, from its metadata; empty without metadata."""
+    return _metadata(table, PROMPT)
 
 
 def reward_settings(table: pa.Table) -> dict[str, Any]:
-    """The reward functions that judged a file's benchmarks, by benchmark; empty where the grader judged all."""
-    return _described(table, REWARDS)
+    """Return the reward functions of a file's benchmarks; the grader graded benchmarks that are not in it."""
+    return _metadata(table, REWARDS)
 
 
 def graded_rows(table: pa.Table) -> list[int]:
-    """The places of the completions that the grader judged, and no reward function."""
+    """Return the row indices of completions that the grader graded, and no reward function."""
     functions = reward_settings(table)
     if not functions:
         return list(range(table.num_rows))
-    return [i for i, benchmark in enumerate(table["benchmark"].to_pylist()) if benchmark not in functions]
+    return [row for row, benchmark in enumerate(table["benchmark"].to_pylist()) if benchmark not in functions]
 
 
-def _described(table: pa.Table, key: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(key, b"{}"))
-    return found
+def _metadata(table: pa.Table, key: bytes) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((table.schema.metadata or {}).get(key, b"{}"))
+    return value
 
 
 def texts_of(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    """A column of text, and the places where it is not UTF-8: there, what cannot be read is U+FFFD; null is empty."""
-    texts, damaged = [], []
-    for i, raw in enumerate(pc.fill_null(column.cast(pa.binary()), b"").to_pylist()):
+    """Return a column of text, and the row indices that are not valid UTF-8.
+
+    Invalid bytes become U+FFFD, and null becomes empty text.
+    """
+    texts, invalid_rows = [], []
+    for row, raw in enumerate(pc.fill_null(column.cast(pa.binary()), b"").to_pylist()):
         try:
             texts.append(raw.decode())
         except UnicodeDecodeError:
             texts.append(raw.decode(errors="replace"))
-            damaged.append(i)
-    return texts, damaged
+            invalid_rows.append(row)
+    return texts, invalid_rows

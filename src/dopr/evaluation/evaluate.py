@@ -1,10 +1,10 @@
-"""Evaluation of one checkpoint: greedy and sampled completions of every benchmark question, graded and kept.
+"""Evaluation of one checkpoint: greedy and sampled completions of every benchmark question, with their grades.
 
-At temperature 0 a benchmark has one sample, and that is the greedy completion itself: it is kept under both modes, so
-that `sampled` is always what the protocol measures.
+At temperature 0 a benchmark has one sample, which is the greedy completion. It is stored under both modes, so that
+`sampled` is always what the protocol measures.
 
-A completion's reward is 1 if the grader finds it correct, else 0; or, of a benchmark with a reward function of its own,
-what that gives, and then it is correct if the reward is 1, else wrong. Accuracy is the mean reward.
+A completion's reward is 1 if the grader finds it correct, else 0. A benchmark may have a reward function in place of
+the grader. Then a completion is correct if its reward is 1, else wrong. Accuracy is the mean reward.
 """
 
 from __future__ import annotations
@@ -48,8 +48,14 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """By benchmark, samples of a question and their temperature, beside one greedy completion; all of at most
-    max_new_tokens. rewards: the reward functions of the benchmarks that have one; the grader judges the others."""
+    """How completions are sampled and graded, besides one greedy completion of each question.
+
+    Attributes:
+        samples: Benchmark -> sampled completions of each question.
+        temperature: Benchmark -> sampling temperature.
+        max_new_tokens: Token limit of every completion.
+        rewards: Benchmark -> reward function. The grader grades benchmarks that are not in it.
+    """
 
     samples: Mapping[str, int]
     temperature: Mapping[str, float]
@@ -59,7 +65,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class EvaluationCost:
-    """What training had cost when the checkpoint was made: steps, rollouts, and their tokens with the prompts'."""
+    """Training cost of a checkpoint: steps, rollouts, and the tokens of the rollouts and their prompts."""
 
     step: int
     rollouts: int
@@ -71,41 +77,45 @@ def evaluate(
     tokenizer: Tokenizer,
     grader: Grader,
     questions: Sequence[Prompt],
-    protocol: EvaluationSettings,
+    settings: EvaluationSettings,
     seed: int,
-    spent: EvaluationCost,
+    cost: EvaluationCost,
 ) -> pa.Table:
-    """One row a completion, as in SCHEMA; `seed` is the run's, so that runs differ in their evaluation noise too."""
+    """Evaluate a policy on questions and return one row for each completion, with SCHEMA.
+
+    `seed` is the training run's, so that runs also differ in their evaluation noise.
+    """
     prompts = [encode_prompt(tokenizer, question.text) for question in questions]
-    drawn = derive_seed(seed, "evaluate", "greedy", spent.step)
-    greedy = engine.generate(prompts, 1, 0.0, protocol.max_new_tokens, drawn)
-    drawn = derive_seed(seed, "evaluate", "sampled", spent.step)
-    sampled = _sample(engine, prompts, greedy, [question.family for question in questions], protocol, drawn)
+    greedy_seed = derive_seed(seed, "evaluate", "greedy", cost.step)
+    greedy = engine.generate(prompts, 1, 0.0, settings.max_new_tokens, greedy_seed)
+    sampled_seed = derive_seed(seed, "evaluate", "sampled", cost.step)
+    benchmarks = [question.family for question in questions]
+    sampled = _sample(engine, prompts, greedy, benchmarks, settings, sampled_seed)
     rows: list[dict[str, Any]] = []
-    for mode, samples in (("greedy", greedy), ("sampled", sampled)):
-        texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in samples]
+    for mode, groups in (("greedy", greedy), ("sampled", sampled)):
+        texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in groups]
         pairs = [(question, text) for question, group in zip(questions, texts, strict=True) for text in group]
-        judged = iter(grade_completions(grader, protocol.rewards, pairs))
+        grades = iter(grade_completions(grader, settings.rewards, pairs))
         rows += [
             {
-                "step": spent.step,
-                "rollouts": spent.rollouts,
-                "tokens": spent.tokens,
+                "step": cost.step,
+                "rollouts": cost.rollouts,
+                "tokens": cost.tokens,
                 "benchmark": question.family,
                 "category": question.category,
                 "prompt": question.id,
                 "answer": question.answer,
                 "mode": mode,
-                "sample": j,
+                "sample": sample_index,
                 "completion_tokens": len(sample.tokens),
                 "finish": sample.finish,
                 "verdict": verdict,
                 "reward": reward,
-                "text": texts[i][j],
+                "text": text,
             }
-            for i, question in enumerate(questions)
-            for j, sample in enumerate(samples[i])
-            for verdict, reward in [next(judged)]
+            for question, group, group_texts in zip(questions, groups, texts, strict=True)
+            for sample_index, (sample, text) in enumerate(zip(group, group_texts, strict=True))
+            for verdict, reward in [next(grades)]
         ]
     return pa.Table.from_pylist(rows, SCHEMA)
 
@@ -113,24 +123,24 @@ def evaluate(
 def grade_completions(
     grader: Grader, rewards: Mapping[str, Callable[..., Any]], completions: Sequence[tuple[Prompt, str]]
 ) -> list[tuple[Verdict, float]]:
-    """Verdict and reward of (question, completion text) pairs, in order.
+    """Return the verdict and reward of each (question, completion text) pair.
 
     Raises:
-        GraderError: see Grader.grade.
-        RewardError: a function gave another number than one from 0 to 1.
+        GraderError: See Grader.grade.
+        RewardError: A reward function returned something other than a number from 0 to 1.
     """
-    graded = [(question.answer, text) for question, text in completions if question.family not in rewards]
-    verdicts = iter(grader.grade(graded))
-    found: list[tuple[Verdict, float]] = []
+    pairs = [(question.answer, text) for question, text in completions if question.family not in rewards]
+    verdicts = iter(grader.grade(pairs))
+    grades: list[tuple[Verdict, float]] = []
     for question, text in completions:
         if question.family in rewards:
             value = rewards[question.family](question.row(), text)
             reward = within_bounds(value, f"evaluate.reward gave {value!r} for a completion of {question.id}")
-            found.append(("correct" if reward == 1 else "wrong", reward))
+            grades.append(("correct" if reward == 1 else "wrong", reward))
         else:
             verdict = next(verdicts)
-            found.append((verdict, float(verdict == "correct")))
-    return found
+            grades.append((verdict, float(verdict == "correct")))
+    return grades
 
 
 def _sample(
@@ -138,37 +148,38 @@ def _sample(
     prompts: Sequence[Sequence[int]],
     greedy: Sequence[list[Sample]],
     benchmarks: Sequence[str],
-    protocol: EvaluationSettings,
+    settings: EvaluationSettings,
     seed: int,
 ) -> list[list[Sample]]:
-    """Samples of each prompt by its benchmark's settings; prompts with equal settings are drawn together."""
-    settings = [(protocol.samples[name], protocol.temperature[name]) for name in benchmarks]
-    found = list(greedy)
-    for n, temperature in dict.fromkeys(setting for setting in settings if setting[1] > 0):
-        places = [i for i, setting in enumerate(settings) if setting == (n, temperature)]
-        asked = [prompts[i] for i in places]
-        # The first question's place tells the groups' random numbers apart.
-        groups = engine.generate(asked, n, temperature, protocol.max_new_tokens, seed + places[0])
-        for i, group in zip(places, groups, strict=True):
-            found[i] = group
-    return found
+    """Sample each prompt with its benchmark's settings. Prompts with equal settings are sampled in one call."""
+    by_prompt = [(settings.samples[name], settings.temperature[name]) for name in benchmarks]
+    groups = list(greedy)
+    for n, temperature in dict.fromkeys(setting for setting in by_prompt if setting[1] > 0):
+        indices = [index for index, setting in enumerate(by_prompt) if setting == (n, temperature)]
+        # The index of the first prompt gives each call random numbers of its own.
+        sampled = engine.generate(
+            [prompts[index] for index in indices], n, temperature, settings.max_new_tokens, seed + indices[0]
+        )
+        for index, group in zip(indices, sampled, strict=True):
+            groups[index] = group
+    return groups
 
 
-def check_questions(questions: Sequence[Prompt], protocol: EvaluationSettings, source: str) -> None:
-    """Refuse what cannot be graded or sampled, before anything is generated.
+def check_questions(questions: Sequence[Prompt], settings: EvaluationSettings, source: str) -> None:
+    """Check that all questions can be sampled and graded, before anything is generated.
 
     Raises:
-        DataError: questions without an answer for the grader, or of a benchmark that the protocol has no settings for;
+        DataError: Questions for the grader have no answer, or questions belong to no configured benchmark. The message
             counts them.
     """
-    graded = [question for question in questions if question.family not in protocol.rewards]
+    graded = [question for question in questions if question.family not in settings.rewards]
     unanswered = [question.id for question in graded if not question.answer.strip()]
     if unanswered:
         raise DataError(
             f"{source}: {len(unanswered)} of {len(questions)} questions have no answer, the first is "
             f"{unanswered[0]!r}; give them one, or take them out"
         )
-    unknown = [question for question in questions if question.family not in protocol.samples]
+    unknown = [question for question in questions if question.family not in settings.samples]
     if unknown:
         raise DataError(
             f"{source}: {len(unknown)} of {len(questions)} questions are of no configured benchmark, the first is "
@@ -177,14 +188,14 @@ def check_questions(questions: Sequence[Prompt], protocol: EvaluationSettings, s
 
 
 def accuracy(table: pa.Table, mode: str) -> float:
-    """Mean reward of a mode's completions, for progress lines: the mean over benchmarks of theirs."""
+    """Return the mean reward of a mode's completions, averaged over benchmarks, for progress lines."""
     rows = table.filter(pc.equal(table["mode"], mode))
     return float(pc.mean(rows.group_by("benchmark").aggregate([("reward", "mean")])["reward_mean"]).as_py())
 
 
-def unparsed_warning(table: pa.Table, protocol: EvaluationSettings, extraction: str) -> str:
-    """What to tell of a policy in none of whose graded completions an answer was found; empty where one was."""
-    by_function = pc.is_in(table["benchmark"], pa.array(list(protocol.rewards), pa.string()))
+def unparsed_warning(table: pa.Table, settings: EvaluationSettings, extraction: str) -> str:
+    """Return a warning if the grader found an answer in no completion; else empty text."""
+    by_function = pc.is_in(table["benchmark"], pa.array(list(settings.rewards), pa.string()))
     graded = table.filter(pc.invert(by_function))
     if pc.any(pc.not_equal(graded["verdict"], "unparsed")).as_py() or not graded.num_rows:
         return ""

@@ -1,4 +1,4 @@
-"""The evaluation of a model folder, or of every checkpoint of a run, from its files."""
+"""The evaluation job: of a model folder, or of every checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from dopr.runtime.stopwatch import Stopwatch
 
 
 class EvaluationJob:
-    """What to evaluate on, and how, with the grader that does it. Use as a context manager."""
+    """Questions, settings and grader of an evaluation. Use as a context manager."""
 
     def __init__(self, name: str, params: EvaluationParams, questions: Path, device: str = "cpu") -> None:
-        """Read the questions; completions are sampled on `device`.
+        """Read the questions. Completions are sampled on `device`.
 
         Raises:
-            UserError: the questions are missing or damaged, some have no answer, or a reward function cannot be loaded.
+            UserError: The questions are missing or damaged, some have no answer, or a reward function cannot be loaded.
         """
         self.name, self.params, self.device = name, params, device
         self._engine: Engine | None = None
         self.questions = read_prompts(questions)
-        self.protocol = EvaluationSettings(
+        self.settings = EvaluationSettings(
             params.samples,
             params.temperature,
             params.max_new_tokens,
             {benchmark: load_function(reward["function"]) for benchmark, reward in params.rewards.items()},
         )
-        check_questions(self.questions, self.protocol, str(questions))
+        check_questions(self.questions, self.settings, str(questions))
         self.grader = Grader(params.verify)
 
     def __enter__(self) -> EvaluationJob:
@@ -59,41 +59,47 @@ class EvaluationJob:
         self.grader.__exit__(*failure)
 
     def evaluate_model(self, folder: Path, output: Path) -> None:
-        """Evaluate one model folder as step 0."""
-        rows = self._rows(self.name, 0, [(folder, EvaluationCost(0, 0, 0))])
-        told = unparsed_warning(rows, self.protocol, self.grader.extraction)
-        print(f"evaluate {self.name}: {told}\n" if told else "", end="", file=sys.stderr, flush=True)
-        self._write([rows], output)
+        """Evaluate a model folder as step 0."""
+        table = self._evaluate(self.name, 0, [(folder, EvaluationCost(0, 0, 0))])
+        if warning := unparsed_warning(table, self.settings, self.grader.extraction):
+            print(f"evaluate {self.name}: {warning}", file=sys.stderr, flush=True)
+        self._write([table], output)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
-        """Evaluate each checkpoint of a run's folder; `base` is the starting policy's evaluation, kept as its step 0.
+        """Evaluate each checkpoint in a run's folder.
+
+        Args:
+            run: The run's folder.
+            seed: The run's seed.
+            base: The evaluation of the starting policy, which becomes step 0.
+            output: The file to write.
 
         Raises:
-            DataError: there are no checkpoints.
+            DataError: There are no checkpoints.
         """
         folders = sorted((run / "checkpoints").glob("step-*"))
         if not folders:
             raise DataError(f"{run}: holds no checkpoints; delete the folder to train it again")
-        costs = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
-        models = [(folder, spent(costs, folder)) for folder in folders]
-        rows = self._rows(f"{self.name}/{seed}", seed, models)
-        self._write([pq.read_table(base), rows], output)
+        ledger = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
+        models = [(folder, cost_of(ledger, folder)) for folder in folders]
+        table = self._evaluate(f"{self.name}/{seed}", seed, models)
+        self._write([pq.read_table(base), table], output)
 
     def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
         write_completions(tables, self.grader, output, self.params.prompt, self.params.rewards)
 
-    def _rows(self, name: str, seed: int, models: Sequence[tuple[Path, EvaluationCost]]) -> pa.Table:
+    def _evaluate(self, name: str, seed: int, models: Sequence[tuple[Path, EvaluationCost]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
-        for i, (folder, cost) in enumerate(models, 1):
-            tokenizer, engine = read_tokenizer(folder), self._engine_on(folder)
-            tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.protocol, seed, cost))
-            watch.lap(i)
+        for count, (folder, cost) in enumerate(models, 1):
+            tokenizer, engine = read_tokenizer(folder), self._engine_with(folder)
+            tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.settings, seed, cost))
+            watch.lap(count)
             numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
-            progress.report(i, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
+            progress.report(count, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
         return pa.concat_tables(tables)
 
-    def _engine_on(self, folder: Path) -> Engine:
-        """The engine with the weights of a folder, opened once: a second vLLM fails once the first is dropped."""
+    def _engine_with(self, folder: Path) -> Engine:
+        """Return the engine with the weights of a folder. It is opened once, since a second vLLM in a process fails."""
         if self._engine is None:
             self._engine = open_on_folder(self.params.rollout, self.params.attn_implementation, folder, self.device)
         else:
@@ -101,9 +107,9 @@ class EvaluationJob:
         return self._engine
 
 
-def spent(costs: pa.Table, checkpoint: Path) -> EvaluationCost:
-    """What the ledger says the run had used when the checkpoint was made."""
+def cost_of(ledger: pa.Table, checkpoint: Path) -> EvaluationCost:
+    """Sum the ledger up to a checkpoint."""
     step = int(checkpoint.name.removeprefix("step-"))
-    rows = costs.filter(pc.less(costs["step"], step))
+    rows = ledger.filter(pc.less(ledger["step"], step))
     tokens = sum(pc.sum(rows[column]).as_py() for column in ("prompt_tokens", "completion_tokens"))
     return EvaluationCost(step, rows.num_rows, tokens)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dopr.analysis.savings import RolloutsToTarget, SavingRatio
+from dopr.analysis.rollouts_to_target import RolloutsToTarget
+from dopr.analysis.saving_ratio import SavingRatio
 
 NONE = "–"
 

@@ -13,7 +13,8 @@ from dopr.analysis.costs import Spending, cumulative_cost
 from dopr.analysis.display_names import display_name
 from dopr.analysis.paper_numbers import published
 from dopr.analysis.results import Results
-from dopr.analysis.savings import SavingRatio, rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import rollouts_to_target
+from dopr.analysis.saving_ratio import SavingRatio, saving_ratio
 from dopr.tables.cells import NONE, saving_record, saving_text
 from dopr.tables.typeset import Table
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
-from dopr.analysis.savings import rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import rollouts_to_target
+from dopr.analysis.saving_ratio import saving_ratio
 from dopr.tables.cells import saving_record, saving_text
 from dopr.tables.typeset import Table
 
@@ -46,7 +47,7 @@ def credit_table(
     """One row a pool, target and cause; causes of which a method was not run are left out.
 
     A cause is measured by the saving of the method that has it over the method that lacks it, as in
-    dopr.analysis.savings; the last columns count the profile's rollouts for the methods in `history_methods`.
+    dopr.analysis.saving_ratio; the last columns count the profile's rollouts for the methods in `history_methods`.
     """
     records, rows = [], []
     for comparison in comparisons:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
-from dopr.analysis.savings import RolloutsToTarget, rollouts_to_target
+from dopr.analysis.rollouts_to_target import RolloutsToTarget, rollouts_to_target
 from dopr.analysis.scores import Evaluation
 from dopr.analysis.statistics import even_weights, interval
 from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, seeds_text

@@ -17,9 +17,10 @@ from dopr.analysis.comparison import Comparison
 from dopr.analysis.costs import Spending, cumulative_cost
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
-from dopr.analysis.savings import RolloutsToTarget, SavingRatio, rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import RolloutsToTarget, first_crossing, rollouts_to_target
+from dopr.analysis.saving_ratio import SavingRatio, saving_ratio
 from dopr.analysis.scores import Evaluation
-from dopr.analysis.statistics import FloatArray, first_crossing, interval
+from dopr.analysis.statistics import FloatArray, interval
 from dopr.tables.cells import (
     NONE,
     bracket,

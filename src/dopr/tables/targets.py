@@ -9,7 +9,8 @@ import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
-from dopr.analysis.savings import RolloutsToTarget, SavingRatio, rollouts_to_target, saving_ratio
+from dopr.analysis.rollouts_to_target import RolloutsToTarget, rollouts_to_target
+from dopr.analysis.saving_ratio import SavingRatio, saving_ratio
 from dopr.tables.cells import NONE, bracket, reach_record, rollouts_text, saving_record, saving_text, seeds_text
 from dopr.tables.typeset import Table
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from dopr.analysis.statistics import first_crossing
+from dopr.analysis.rollouts_to_target import first_crossing
 
 
 def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.DataFrame:

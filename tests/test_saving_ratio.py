@@ -1,53 +1,14 @@
-"""Rollouts to a target and savings: by hand, with budgets that end too early, and what pairing the questions gains."""
+"""Saving ratios: by hand, with budgets that end too early, and what pairing the questions gains."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from dopr.analysis.bootstrap import Curve, resampled_curve, seed_deviations
-from dopr.analysis.savings import RolloutsToTarget, rollouts_to_target, saving_ratio
+from dopr.analysis.bootstrap import resampled_curve, seed_deviations
+from dopr.analysis.rollouts_to_target import RolloutsToTarget, rollouts_to_target
+from dopr.analysis.saving_ratio import saving_ratio
 from dopr.analysis.statistics import even_weights, question_weights
-
-# --- reaching a target ---
-
-
-def curve_of(
-    by_seed: list[list[float]], replicates: list[list[float]], rollouts: tuple[float, ...] = (0, 100, 200)
-) -> Curve:
-    seeds = np.array(by_seed)
-    return Curve(np.array(rollouts, dtype=float), seeds.mean(axis=0), seeds, np.array(replicates))
-
-
-def test_reach_is_the_crossing_of_the_mean_and_counts_the_seeds_that_arrive():
-    curve = curve_of([[0.2, 0.4, 0.8], [0.2, 0.3, 0.4]], [[0.2, 0.5, 0.6], [0.2, 0.3, 0.4]])
-    found = rollouts_to_target(curve, 0.5)
-    assert found.rollouts == pytest.approx(160)  # the mean goes .35 -> .6 over the last 100
-    np.testing.assert_allclose(found.by_seed, [125, np.nan])
-    assert (found.seeds_reached, found.share_reached, found.budget) == (1, 0.5, 200)
-
-
-def test_an_interval_with_censored_replicates_is_open_above_and_starts_at_most_at_the_budget():
-    curve = curve_of([[0.2, 0.3, 0.4]], [[0.2, 0.3, 0.4]] * 40)
-    assert np.isnan(rollouts_to_target(curve, 0.5).rollouts)
-    assert rollouts_to_target(curve, 0.5).interval == (200, np.inf)
-
-
-def test_one_censored_replicate_in_a_hundred_does_not_open_the_interval():
-    curve = curve_of([[0.2, 0.3, 0.6]], [[0.2, 0.3, 0.6]] * 99 + [[0.2, 0.3, 0.4]])
-    low, high = rollouts_to_target(curve, 0.45).interval
-    assert low == pytest.approx(150)
-    assert high == pytest.approx(150)
-
-
-def test_rollouts_spent_before_training_are_added_everywhere():
-    found = rollouts_to_target(curve_of([[0.2, 0.4, 0.8]], [[0.2, 0.5, 0.6]] * 3), 0.5).after(1000)
-    assert (found.rollouts, found.budget) == (pytest.approx(1125), 1200)
-    np.testing.assert_allclose(found.by_seed, [1125])
-    np.testing.assert_allclose(found.replicates, [1100] * 3)
-
-
-# --- savings ---
 
 NEVER = float("nan")
 
