@@ -21,6 +21,7 @@ COMMANDS = {  # name -> module
     "ranking": "dopr.commands.ranking",
     "regrade": "dopr.commands.regrade",
     "replay": "dopr.commands.replay",
+    "train": "dopr.commands.train",
 }
 
 

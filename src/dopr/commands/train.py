@@ -1,0 +1,99 @@
+"""Train one method on one pool with one seed, outside the workflow, with all files in a folder of your own.
+
+CONFIG are overlays on config.yaml, in the order Snakemake is given them. The same command again goes on from the last
+checkpoint. Methods that read the profile's history need the workflow, which makes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dopr.config.config_files import ConfigFiles
+from dopr.config.schema import Config
+from dopr.data.job import write_dataset
+from dopr.errors import UserError
+from dopr.files import digest, read_prompts
+from dopr.workflow.preflight import check_packages, open_config
+from dopr.workflow.rule_params import RuleParams
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("overlays", nargs="*", type=Path, metavar="CONFIG", help="overlays on config.yaml")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="what they are laid over")
+    parser.add_argument("--method", required=True, help="a recipe, or RECIPE@LEARNING_RATE")
+    parser.add_argument("--pool", help="the pool to train on (default: the configuration's first)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True, help="folder for data, starting policy and results")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the data, the starting policy where it is the small one, and the run's results.
+
+    Raises:
+        UserError: The configuration cannot be run, or the method needs what the workflow alone makes.
+    """
+    files = ConfigFiles.read([args.config, *args.overlays])
+    config = open_config(files.merged(), files)
+    check_packages(config)
+    params = RuleParams(config)
+    pool = args.pool or config.pools[0]
+    check(config, params, args.method, pool)
+    from dopr.runtime.gpus import use_gpus
+    from dopr.runtime.threads import use_threads
+    from dopr.runtime.tracking import create_store
+    from dopr.training.job import TrainingJob, run_all
+
+    use_threads(1)
+    write_dataset(config, params.data(), args.output / "data")
+    create_store(args.output / "mlflow.db", args.output / "store.json", "dopr")
+    training, run_folder = params.train(args.method), Path(pool) / args.method / str(args.seed)
+    job = TrainingJob(
+        name=str(run_folder),
+        phase="train",
+        seed=args.seed,
+        params=training,
+        code=params.code_hashes("train", training.recipe.selector),
+        on_code_change=config.code_policy,
+        pool=args.output / f"data/{pool}.jsonl",
+        base=starting_policy(config, params, pool, args.output),
+        history=None,
+        state=args.output / "state" / run_folder,
+        tracking=args.output / "store.json",
+        output=args.output / "train" / run_folder,
+    )
+    with use_gpus(config.hardware) as device:
+        run_all([job], device, config.hardware.held(device))
+    print(f"{job.output}: ledger.parquet, metrics.csv and checkpoints/")
+
+
+def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
+    """Refuse what cannot be trained alone.
+
+    Raises:
+        UserError: There is no such pool or method, the method reads the profile, or the model must be fetched first.
+    """
+    if pool not in config.data.pools:
+        raise UserError(f"--pool {pool}: data.pools has {', '.join(config.data.pools)}")
+    if params.needs_history(method):
+        raise UserError(f"--method {method}: its selector reads the profile; run the workflow, which makes it")
+    if config.base.fetched or config.base.converted:
+        raise UserError(f"base.model: {config.base.model} is made a folder by the workflow; give a folder")
+    if config.hardware.processes > 1:
+        raise UserError(f"hardware.processes: {config.hardware.processes} are started by the workflow; set it to 1")
+
+
+def starting_policy(config: Config, params: RuleParams, pool: str, output: Path) -> Path:
+    """Return the folder of the given model, or make the small one, once for each of its settings."""
+    if config.base.local:
+        return Path(config.base.local)
+    from dopr.training.warm_start import make_base
+
+    seed = int(Path(config.base_of(pool)).name)
+    settings = params.base(seed)
+    folder = output / "base" / digest({key: str(value) for key, value in settings.items()})
+    if not folder.is_dir():
+        held_out = [prompt for name in ("test", "validation") for prompt in read_prompts(output / f"data/{name}.jsonl")]
+        make_base(config.base.warm_start.model_copy(update={"seed": seed}), config.verify, held_out, folder)
+    return folder
