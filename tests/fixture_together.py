@@ -69,7 +69,7 @@ def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], Any]:
     saved: list[Any] = []
     with Grader(job["verify"]) as grader:
         run = opened_run(job, grader)
-        run.save_policy = lambda policy, folder: saved.append(checkpoint_io.collected(policy))
+        run.save_policy = lambda policy, folder: saved.append(checkpoint_io.checkpoint_tensors(policy))
         train(run)
         return run.metrics, saved[-1]
 

@@ -33,7 +33,7 @@ def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: s
     return Policy(load_network(folder, dtype, device, attention))
 
 
-def collected(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def checkpoint_tensors(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What is saved of a policy: its weights, with adapters merged into them, and the adapters' own. Where they are
     sharded, all processes must ask for them."""
     tied = policy.network.all_tied_weights_keys
@@ -45,8 +45,8 @@ def save(
     policy: Policy, folder: Path, like: Path, parts: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
 ) -> None:
     """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
-    written to its folder `adapter` too. parts: see collected, where the policy is sharded."""
-    weights, adapter = parts or collected(policy)
+    written to its folder `adapter` too. parts: see checkpoint_tensors, where the policy is sharded."""
+    weights, adapter = parts or checkpoint_tensors(policy)
     folder.mkdir(parents=True)
     weights = {name: weight.contiguous() for name, weight in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

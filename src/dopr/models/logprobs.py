@@ -25,7 +25,7 @@ def completion_logprobs(
 
     batch = pack(prompts, completions, takes_packed(policy.network))
     mask = batch.mask.to(policy.device)
-    return in_rows(policy(batch, score), mask), mask
+    return to_padded_rows(policy(batch, score), mask), mask
 
 
 def logprobs_and_entropy(
@@ -44,9 +44,9 @@ def logprobs_and_entropy(
     batch = pack(prompts, completions, takes_packed(policy.network))
     mask = batch.mask.to(policy.device)
     logprobs, entropy = policy(batch, score).unbind(-1)
-    return in_rows(logprobs, mask), in_rows(entropy, mask), mask
+    return to_padded_rows(logprobs, mask), to_padded_rows(entropy, mask), mask
 
 
-def in_rows(values: Tensor, mask: Tensor) -> Tensor:
+def to_padded_rows(values: Tensor, mask: Tensor) -> Tensor:
     """Values [tokens], row after row, at their places [rows, longest], with zeros behind."""
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
