@@ -52,7 +52,7 @@ def learned(job: dict[str, Any]) -> list[Any]:
     """
     from fixture_learner import make_learner
 
-    network.LOGITS_AT_ONCE = job.get("logits", network.LOGITS_AT_ONCE)
+    network.MAX_LOGITS = job.get("logits", network.MAX_LOGITS)
     found = []
     for settings, state in zip(job["settings"], job.get("states", [None] * len(job["settings"])), strict=True):
         policy = checkpoint_io.load(job["base"], settings.get("dtype", "float32"))

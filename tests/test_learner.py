@@ -97,12 +97,12 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
     ] * 3
 
 
-def test_every_mini_batch_is_told_its_share_of_the_tokens_of_its_pass(tiny, policy):
+def test_every_mini_batch_has_its_share_of_the_tokens_of_its_pass(tiny, policy):
     """By which dapo averages: two mini-batches have half each, however many tokens fell to them."""
     new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
     total = sum(len(row.rollout.tokens) for row in new)
     for count in (1, 2, 3):
-        assert [share for _, share in make_learner(policy, minibatches=count)._batches(new, 0)] == [
+        assert [share for _, share in make_learner(policy, minibatches=count)._minibatches(new, 0)] == [
             total / count
         ] * count
 
