@@ -123,8 +123,8 @@ def train(run: Run) -> Stopwatch:
     ledger = Ledger(run.state.folder / "ledger", run.name, start_step)
     for step in range(start_step, run.recipe.steps):
         groups = generate_groups(run, step)
-        new_groups = [group for group in groups if group.new]
-        for group in new_groups:
+        sampled_groups = [group for group in groups if group.new]
+        for group in sampled_groups:
             run.selector.observe(step, group.new_result)
         decision = run.selector.decide(step, groups)
 
@@ -132,10 +132,10 @@ def train(run: Run) -> Stopwatch:
         if not run.held:  # held groups were sampled from an older policy, so a gap is expected
             check_gap(run, statistics.gap, step)
 
-        for group in new_groups:
+        for group in sampled_groups:
             ledger.add(step, group.new, ledger_phase(run, group, decision))
         run.held = [group for group in groups if group in decision.hold]
-        run.metrics.append(step_metrics(run, [group.new for group in new_groups], statistics, updates, step))
+        run.metrics.append(step_metrics(run, [group.new for group in sampled_groups], statistics, updates, step))
         watch.lap(step + 1)
         run.report(run.metrics[-1], watch)
         save_step(run, learner, ledger, watch, step + 1)
@@ -225,7 +225,7 @@ def sample_completions(run: Run, step: int, requests: Sequence[RolloutRequest]) 
 def grade_and_reward(
     run: Run, step: int, requests: Sequence[RolloutRequest], samples: Sequence[Sequence[Sample]]
 ) -> list[list[Rollout]]:
-    """Make graded rollouts of the samples of each request.
+    """Grade the samples of each request, and return them as rollouts with rewards.
 
     Raises:
         RewardError: A reward does not lie within 0 and 1.
