@@ -52,7 +52,7 @@ def learned(job: dict[str, Any]) -> list[Any]:
     """
     from fixture_learner import make_learner
 
-    network.LOGITS_AT_ONCE = job.get("logits", network.LOGITS_AT_ONCE)
+    network.MAX_LOGITS = job.get("logits", network.MAX_LOGITS)
     found = []
     for settings, state in zip(job["settings"], job.get("states", [None] * len(job["settings"])), strict=True):
         policy = checkpoint_io.load(job["base"], settings.get("dtype", "float32"))
@@ -69,7 +69,7 @@ def trained(job: dict[str, Any]) -> tuple[list[dict[str, float]], Any]:
     saved: list[Any] = []
     with Grader(job["verify"]) as grader:
         run = opened_run(job, grader)
-        run.save_policy = lambda policy, folder: saved.append(checkpoint_io.collected(policy))
+        run.save_policy = lambda policy, folder: saved.append(checkpoint_io.checkpoint_tensors(policy))
         train(run)
         return run.metrics, saved[-1]
 

@@ -113,7 +113,7 @@ def kept(
 ) -> int:
     """Bytes kept for the gradient of ROWS rows of LENGTH, or as many tokens in rows of another length; score: what is
     computed of them. shared: prompts are read once."""
-    monkeypatch.setattr(packing, "SHARED_AT_MOST", 2**22 if shared else 0)
+    monkeypatch.setattr(packing, "MAX_SHARED_SCORES", 2**22 if shared else 0)
     rows = ROWS * LENGTH // length
     prompts = [tuple(range(PROMPT))] * rows
     completions = [tuple(i % 50 for i in range(length - PROMPT + 1))] * rows  # the last token is not read
@@ -176,7 +176,7 @@ def test_a_whole_update_keeps_what_the_plan_says(
     if checkpointing:
         checkpoint_layers(policy.network)
     if pieces:
-        monkeypatch.setattr(policies, "LOGITS_AT_ONCE", 32 * 4000)
+        monkeypatch.setattr(policies, "MAX_LOGITS", 32 * 4000)
     score = logprobs_and_entropy if entropy else completion_logprobs
     planned = activations(recipe, shape, PROMPT, LENGTH - PROMPT, ROWS, 4)
     again = ROWS * LENGTH * layer_bytes(shape, 4) if checkpointing else 32 * logit_bytes(recipe, shape)

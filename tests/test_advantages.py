@@ -85,5 +85,5 @@ def test_rejection_sampling_keeps_what_was_rewarded_with_weight_one():
 @pytest.mark.parametrize("variant", ["dapo", "rft"])
 def test_a_reward_that_is_not_finite_names_its_rollout(reward, variant):
     groups = [[make_rollout("p"), make_rollout("p7", sample=3, reward=reward)]]
-    with pytest.raises(RewardError, match=f"step 5: sample 3 of prompt p7 has reward {reward}; mend the reward"):
+    with pytest.raises(RewardError, match=f"step 5: sample 3 of prompt p7 has reward {reward}; fix the reward"):
         compute_advantages(groups, make_loss(variant=variant), 10, 4)

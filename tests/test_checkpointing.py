@@ -131,7 +131,7 @@ def test_logits_in_pieces_give_the_same_to_rounding_and_are_not_kept(
 
     expected = gradients(deep, True, loss), loss(deep).detach(), saved_bytes(deep, lambda: loss(deep))
     assert set(found) == {47}
-    monkeypatch.setattr(network, "LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(network, "MAX_LOGITS", 1)
     found.clear()
     close = {"atol": 1e-4, "rtol": 1e-4}
     torch.testing.assert_close(gradients(deep, True, loss), expected[0], **close)

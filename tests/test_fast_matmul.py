@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import linear
 
 from dopr.models import fast_matmul
-from dopr.models.fast_matmul import fast_products, onednn_is_exact, product
+from dopr.models.fast_matmul import fast_linear, fast_products, onednn_is_exact
 
 
 def normal(*shape: int) -> torch.Tensor:
@@ -19,7 +19,7 @@ def normal(*shape: int) -> torch.Tensor:
 def test_products_and_their_gradients_are_those_of_double_precision(rows, biased):
     values = [normal(rows, 96), normal(80, 96), normal(80)][: 3 if biased else 2]
     outer = normal(rows, 80)
-    assert (rows * 96 * 80 >= fast_matmul.WORTH_IT) is (rows == 700)
+    assert (rows * 96 * 80 >= fast_matmul.MIN_MULTIPLICATIONS) is (rows == 700)
 
     def results(call, dtype):
         leaves = [value.detach().to(dtype, copy=True).requires_grad_() for value in values]
@@ -27,7 +27,7 @@ def test_products_and_their_gradients_are_those_of_double_precision(rows, biased
         result.backward(outer.to(dtype))
         return [result.detach(), *(leaf.grad for leaf in leaves)]
 
-    for ours, exact in zip(results(product, torch.float32), results(linear, torch.float64), strict=True):
+    for ours, exact in zip(results(fast_linear, torch.float32), results(linear, torch.float64), strict=True):
         torch.testing.assert_close(ours.double(), exact, atol=2e-4, rtol=1e-5)
 
 
@@ -43,7 +43,7 @@ def test_the_switch_is_left_as_it_was_also_after_an_error():
 
 def test_where_rounding_shows_nothing_is_switched(monkeypatch):
     onednn_is_exact.cache_clear()
-    monkeypatch.setattr(fast_matmul, "_error", lambda *size: 2e-3)
+    monkeypatch.setattr(fast_matmul, "_relative_error", lambda *size: 2e-3)
     before = fast_matmul.SWITCH.fp32_precision
     with fast_products():
         assert fast_matmul.SWITCH.fp32_precision == before
@@ -59,9 +59,9 @@ def test_the_trial_sees_rounding_to_bfloat16(monkeypatch):
             return exact(left, right)
         return exact(left.bfloat16().float(), right.bfloat16().float())
 
-    assert max(fast_matmul._error(*size) for size in fast_matmul.SIZES) < 1e-5
+    assert max(fast_matmul._relative_error(*size) for size in fast_matmul.TEST_SIZES) < 1e-5
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    assert min(fast_matmul._error(*size) for size in fast_matmul.SIZES) > 1e-5
+    assert min(fast_matmul._relative_error(*size) for size in fast_matmul.TEST_SIZES) > 1e-5
 
 
 def test_only_linear_layers_change_and_compute_the_same(monkeypatch):
@@ -82,7 +82,7 @@ def test_a_factor_that_takes_no_gradient_gets_none_and_costs_none(frozen):
         leaves = {name: value.clone().requires_grad_(name in taking) for name, value in values.items()}
         kept = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: (kept.append(t), t)[1], lambda t: t):
-            result = product(leaves["rows"], leaves["weight"])
+            result = fast_linear(leaves["rows"], leaves["weight"])
         assert len(kept) == len(taking)
         result.sum().backward()
         gradients.append({name: leaf.grad for name, leaf in leaves.items()})

@@ -13,7 +13,7 @@ from dopr.config.data import PromptStyle
 from dopr.data.templates import make_template
 from dopr.models.gguf.file import read
 from dopr.models.gguf.folder import write_model_folder
-from dopr.models.gguf.tokenizer import tokenizer_of
+from dopr.models.gguf.tokenizer import build_tokenizer
 from dopr.models.model_folder import end_tokens
 from fixture_gguf import write
 
@@ -28,7 +28,7 @@ from fixture_gguf import write
     ],
 )
 def test_texts_are_split_as_the_file_says(split: str, tokens: list[str], tmp_path: Path) -> None:
-    tokenizer = tokenizer_of(read(write(tmp_path / "small.gguf", split=split)))
+    tokenizer = build_tokenizer(read(write(tmp_path / "small.gguf", split=split)))
     text = "abc 123 1</s>"
     encoding = tokenizer.encode(text, add_special_tokens=False)
     assert encoding.tokens == tokens

@@ -15,7 +15,7 @@ from dopr.models import checkpoint_io
 from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.models.network import Policy
 from dopr.records import Rollout
-from dopr.training.learner import split, summary
+from dopr.training.learner import mean_statistics, split_minibatches
 from dopr.training.update import TrainingSample, UpdateStatistics
 from fixture_learner import MIXED, SILENT, make_learner, make_loss, roll_out, same, weights
 from fixture_rollouts import make_rollout
@@ -69,7 +69,7 @@ def test_a_step_without_signal_makes_no_update(tiny, policy, settings):
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11])
 def test_mini_batches_hold_every_row_once_and_are_of_nearly_equal_size(count):
     rows = [TrainingSample(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
-    parts = split(rows, count, 5)
+    parts = split_minibatches(rows, count, 5)
     assert sorted(row.rollout.prompt.id for part in parts for row in part) == [f"p{i}" for i in range(8)]
     sizes = [len(part) for part in parts]
     assert len(parts) == min(count, 8)
@@ -78,9 +78,9 @@ def test_mini_batches_hold_every_row_once_and_are_of_nearly_equal_size(count):
 
 def test_mini_batches_depend_on_their_seed_alone_and_a_single_one_keeps_the_order():
     rows = [TrainingSample(make_rollout(f"p{i}"), 1.0, fresh=True) for i in range(8)]
-    assert split(rows, 2, 5) == split(rows, 2, 5)
-    assert len({tuple(row.rollout.prompt.id for row in split(rows, 2, seed)[0]) for seed in range(20)}) > 15
-    assert split(rows, 1, 5) == [rows]
+    assert split_minibatches(rows, 2, 5) == split_minibatches(rows, 2, 5)
+    assert len({tuple(row.rollout.prompt.id for row in split_minibatches(rows, 2, seed)[0]) for seed in range(20)}) > 15
+    assert split_minibatches(rows, 1, 5) == [rows]
 
 
 def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(tiny, policy):
@@ -88,7 +88,7 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
 
     def batches(step: int, seed: int = 0) -> list[tuple[int, ...]]:
         learner = make_learner(checkpoint_io.load(tiny), seed=seed, epochs=3, minibatches=2)
-        return [tuple(new.index(row) for row in rows) for rows, _ in learner._batches(new, step)]
+        return [tuple(new.index(row) for row in rows) for rows, _ in learner._minibatches(new, step)]
 
     assert batches(0) == batches(0)
     assert len({*batches(0), *batches(1), *batches(0, seed=1)}) > 12
@@ -97,12 +97,12 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
     ] * 3
 
 
-def test_every_mini_batch_is_told_its_share_of_the_tokens_of_its_pass(tiny, policy):
+def test_every_mini_batch_has_its_share_of_the_tokens_of_its_pass(tiny, policy):
     """By which dapo averages: two mini-batches have half each, however many tokens fell to them."""
     new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
     total = sum(len(row.rollout.tokens) for row in new)
     for count in (1, 2, 3):
-        assert [share for _, share in make_learner(policy, minibatches=count)._batches(new, 0)] == [
+        assert [share for _, share in make_learner(policy, minibatches=count)._minibatches(new, 0)] == [
             total / count
         ] * count
 
@@ -116,9 +116,9 @@ def test_passes_over_the_same_rollouts_are_held_by_the_clip(tiny, policy):
 
 def test_a_steps_statistics_are_means_over_its_updates_but_for_the_gap():
     first, second = UpdateStatistics(1.0, 0.0, 1e-6, 0.25, 3.0), UpdateStatistics(3.0, 0.5, 0.7, 0.75, 1.0)
-    assert summary([first, second]) == UpdateStatistics(2.0, 0.25, 1e-6, 0.5, 2.0)
-    assert summary([first]) == first
-    assert summary([]) == UpdateStatistics()
+    assert mean_statistics([first, second]) == UpdateStatistics(2.0, 0.25, 1e-6, 0.5, 2.0)
+    assert mean_statistics([first]) == first
+    assert mean_statistics([]) == UpdateStatistics()
 
 
 # --- which terms ---
@@ -203,9 +203,9 @@ def test_the_gradient_of_the_divergence_is_its_slope(tiny, policy):
 
 def test_rows_without_signal_are_computed_where_another_term_is_on(tiny, policy):
     groups = roll_out(tiny, policy, [MIXED[0], SILENT[1]])
-    rows = [row for group in make_learner(policy)._weigh(groups, 0) for row in group]
+    rows = [row for group in make_learner(policy)._compute_advantages(groups, 0) for row in group]
     for loss, expected in ((make_loss(), 4), (make_loss(kl=0.1), 8), (make_loss(entropy=0.1), 8)):
-        assert len(make_learner(checkpoint_io.load(tiny), loss=loss).objective.used(rows)) == expected
+        assert len(make_learner(checkpoint_io.load(tiny), loss=loss).objective.contributing(rows)) == expected
 
 
 def test_truncated_completions_take_no_part_where_they_are_masked(tiny, policy):

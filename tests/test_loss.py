@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dopr.config.recipe import Loss
-from dopr.training.loss import KL_MOST, VARIANTS, LossInputs, Normalisation, k3, minibatch_loss
+from dopr.training.loss import MAX_KL, VARIANTS, LossInputs, Normalisation, k3, minibatch_loss
 from project import ROOT
 
 TRUE = torch.ones(1, 1, dtype=torch.bool)
@@ -35,10 +35,10 @@ def random_batch(seed: int) -> LossInputs:
     """Rows of different lengths in float64; the log-probabilities take a gradient."""
     random = torch.Generator().manual_seed(seed)
     logprobs = -torch.rand(5, 7, generator=random, dtype=torch.float64) * 3
-    behaviour = logprobs + 0.4 * torch.randn(5, 7, generator=random, dtype=torch.float64)
+    sampling_logprobs = logprobs + 0.4 * torch.randn(5, 7, generator=random, dtype=torch.float64)
     advantages = torch.randn(5, 1, generator=random, dtype=torch.float64)
     lengths = torch.randint(1, 8, (5, 1), generator=random)
-    return LossInputs(logprobs.requires_grad_(), behaviour, advantages, torch.arange(7) < lengths)
+    return LossInputs(logprobs.requires_grad_(), sampling_logprobs, advantages, torch.arange(7) < lengths)
 
 
 def whole(tokens: LossInputs) -> Normalisation:
@@ -51,7 +51,7 @@ def two_rows(**changes: Any) -> tuple[LossInputs, Tensor]:
     """A row of one token and one of three, all at ratio 1; and the log-probabilities, whose gradient is wanted."""
     logprobs = torch.full((2, 3), -1.0, requires_grad=True)
     mask = torch.tensor([[True, False, False], [True, True, True]])
-    fields = {"behaviour": torch.full((2, 3), -1.0), "advantages": torch.tensor([[2.0], [-1.0]]), "mask": mask}
+    fields = {"sampling_logprobs": torch.full((2, 3), -1.0), "advantages": torch.tensor([[2.0], [-1.0]]), "mask": mask}
     return LossInputs(**{"logprobs": logprobs, **fields, **changes}), logprobs
 
 
@@ -108,13 +108,13 @@ def test_cispo_caps_the_weight_and_never_loses_the_gradient(ratio, advantage, cl
 
 def test_gspo_clips_whole_completions_by_their_mean_ratio():
     """Token ratios e^0.3 and e^-0.1: their geometric mean e^0.1 = 1.105 is inside the clip, e^0.3 alone is not."""
-    behaviour = torch.tensor([[-1.3, -0.9]])
+    sampling_logprobs = torch.tensor([[-1.3, -0.9]])
     for variant, clipped, gradient in (
         ("grpo", 0.5, [0.0, -math.exp(-0.1) / 2]),
         ("gspo", 0, [-math.exp(0.1) / 2] * 2),
     ):
         logprobs = torch.full((1, 2), -1.0, requires_grad=True)
-        tokens = LossInputs(logprobs, behaviour, torch.ones(1, 1), torch.ones(1, 2, dtype=torch.bool))
+        tokens = LossInputs(logprobs, sampling_logprobs, torch.ones(1, 1), torch.ones(1, 2, dtype=torch.bool))
         terms = minibatch_loss(tokens, whole(tokens), make_loss(variant))
         terms.loss.backward()
         assert terms.clipped == clipped
@@ -154,7 +154,7 @@ def test_a_short_good_and_a_long_bad_completion_by_hand(variant, loss, gradient)
 def test_a_row_left_out_counts_as_if_it_had_been_computed_with_advantage_zero(variant):
     tokens = random_batch(1)
     beside = LossInputs(
-        *(torch.cat([part, part[:1]]) for part in (tokens.logprobs, tokens.behaviour)),
+        *(torch.cat([part, part[:1]]) for part in (tokens.logprobs, tokens.sampling_logprobs)),
         torch.cat([tokens.advantages, torch.zeros(1, 1)]),
         torch.cat([tokens.mask, tokens.mask[:1]]),
     )
@@ -174,7 +174,7 @@ def test_the_loss_and_the_clipped_share_are_those_of_a_plain_loop(seed):
     for i in range(5):
         for j in range(7):
             if tokens.mask[i, j]:
-                ratio = math.exp(float(current[i, j]) - float(tokens.behaviour[i, j]))
+                ratio = math.exp(float(current[i, j]) - float(tokens.sampling_logprobs[i, j]))
                 advantage = float(tokens.advantages[i])
                 plain, bounded = ratio * advantage, min(max(ratio, 0.9), 1.3) * advantage
                 total, active, count = total - min(plain, bounded), active + (bounded < plain), count + 1
@@ -193,7 +193,7 @@ def test_masked_positions_have_no_influence_and_no_gradient(variant):
     assert (tokens.logprobs.grad[tokens.mask] != 0).any()
     changed = torch.where(tokens.mask, tokens.logprobs.detach(), torch.tensor(5.0, dtype=torch.float64))
     again = minibatch_loss(
-        LossInputs(changed, tokens.behaviour, tokens.advantages, tokens.mask), whole(tokens), make_loss(variant)
+        LossInputs(changed, tokens.sampling_logprobs, tokens.advantages, tokens.mask), whole(tokens), make_loss(variant)
     )
     assert (again.loss.item(), again.clipped) == (terms.loss.item(), terms.clipped)
 
@@ -201,10 +201,10 @@ def test_masked_positions_have_no_influence_and_no_gradient(variant):
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "bnpo", "cispo"])
 def test_advantages_may_be_given_token_by_token(variant):
     tokens = random_batch(3)
-    spread = LossInputs(tokens.logprobs, tokens.behaviour, tokens.advantages.expand(-1, 7), tokens.mask)
+    spread = LossInputs(tokens.logprobs, tokens.sampling_logprobs, tokens.advantages.expand(-1, 7), tokens.mask)
     found = [minibatch_loss(each, whole(tokens), make_loss(variant)) for each in (tokens, spread)]
     assert found[0].loss.item() == found[1].loss.item()
-    tilted = LossInputs(tokens.logprobs, tokens.behaviour, tokens.advantages * torch.arange(7), tokens.mask)
+    tilted = LossInputs(tokens.logprobs, tokens.sampling_logprobs, tokens.advantages * torch.arange(7), tokens.mask)
     assert minibatch_loss(tilted, whole(tokens), make_loss(variant)).loss.item() != found[0].loss.item()
 
 
@@ -228,7 +228,7 @@ def test_k3_is_cut_and_its_gradient_stays_finite_however_far_the_policy_went(gap
     logprobs = torch.tensor([-1.0], requires_grad=True)
     found = k3(logprobs, logprobs.detach() + gap)
     found.sum().backward()
-    assert (found.item(), logprobs.grad.item()) == (KL_MOST, 0.0)
+    assert (found.item(), logprobs.grad.item()) == (MAX_KL, 0.0)
 
 
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "rft"])
@@ -240,7 +240,7 @@ def test_terms_are_averaged_alike_and_each_can_stand_alone(variant):
 
     def loss(**settings: Any) -> float:
         parts = {
-            "reference": reference if "kl" in settings else None,
+            "ref_logprobs": reference if "kl" in settings else None,
             "entropy": entropy if "entropy" in settings else None,
         }
         tokens, _ = two_rows(**parts)
@@ -255,7 +255,7 @@ def test_terms_are_averaged_alike_and_each_can_stand_alone(variant):
 
 def test_the_divergence_is_reported_as_the_mean_over_tokens_whatever_the_average():
     """Estimates of 1 - log 2 at the short completion's token and of 0 at the long one's three."""
-    tokens, _ = two_rows(reference=torch.tensor([[math.log(2) - 1, 9, 9], [-1, -1, -1]]))
+    tokens, _ = two_rows(ref_logprobs=torch.tensor([[math.log(2) - 1, 9, 9], [-1, -1, -1]]))
     for variant in VARIANTS:
         terms = minibatch_loss(tokens, Normalisation(2, 4, 5, 10), make_loss(variant, kl=0.1))
         assert terms.kl == pytest.approx((1 - math.log(2)) / 4, rel=1e-5)

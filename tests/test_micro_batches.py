@@ -159,14 +159,14 @@ def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Policy) -> 
         for most in (None, MOST)
     )
     for step in range(3):  # until its values are not all zero
-        whole.learn(whole.assess(rows), step)
+        whole.learn(whole.estimate_advantages(rows), step)
     parts.load_state_dict(whole.state_dict())
-    for first, second in zip(whole.assess(rows), parts.assess(rows), strict=True):
+    for first, second in zip(whole.estimate_advantages(rows), parts.estimate_advantages(rows), strict=True):
         assert first.rollout == second.rollout
-        assert len(first.estimate.values) == len(first.rollout.tokens)
-        assert second.estimate.values == pytest.approx(first.estimate.values, abs=1e-5)
-        assert second.estimate.advantages == pytest.approx(first.estimate.advantages, abs=1e-4)
-    assert max(abs(value) for row in whole.assess(rows) for value in row.estimate.values) > 0.05
+        assert len(first.critic_output.values) == len(first.rollout.tokens)
+        assert second.critic_output.values == pytest.approx(first.critic_output.values, abs=1e-5)
+        assert second.critic_output.advantages == pytest.approx(first.critic_output.advantages, abs=1e-4)
+    assert max(abs(value) for row in whole.estimate_advantages(rows) for value in row.critic_output.values) > 0.05
 
 
 def test_no_more_than_the_limit_is_computed_at_once(starting: Policy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,9 @@ def by_transformers(reference):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("at_most", [packing.SHARED_AT_MOST, 0])
+@pytest.mark.parametrize("at_most", [packing.MAX_SHARED_SCORES, 0])
 def test_outputs_and_gradients_are_those_of_rows_read_alone(reference, monkeypatch, at_most):
-    monkeypatch.setattr(packing, "SHARED_AT_MOST", at_most)
+    monkeypatch.setattr(packing, "MAX_SHARED_SCORES", at_most)
     expected = by_transformers(reference)
     ours, mask = completion_logprobs(reference.policy, PROMPTS, COMPLETIONS, 1.0)
     assert mask.sum(1).tolist() == [len(completion) for completion in COMPLETIONS]
@@ -61,29 +61,29 @@ def test_each_distinct_prompt_is_held_once_and_no_last_token_at_all():
     batch = pack([(7, 8), (9,), (7, 8)], [(1, 2, 3), (4, 5), (6,)], shared=True)
     assert batch.inputs["input_ids"].tolist() == [[7, 8, 9, 1, 2, 4]]
     assert batch.inputs["position_ids"].tolist() == [[0, 1, 0, 2, 3, 1]]
-    assert batch.before.tolist() == [1, 3, 4, 2, 5, 1]
+    assert batch.predictor_indices.tolist() == [1, 3, 4, 2, 5, 1]
     assert batch.targets.tolist() == [1, 2, 3, 4, 5, 6]
     assert batch.mask.tolist() == [[True, True, True], [True, True, False], [True, False, False]]
 
 
 def test_beyond_the_memory_limit_each_completion_has_a_prompt_of_its_own(monkeypatch):
-    monkeypatch.setattr(packing, "SHARED_AT_MOST", 0)
+    monkeypatch.setattr(packing, "MAX_SHARED_SCORES", 0)
     batch = pack([(7, 8), (9,), (7, 8)], [(1, 2, 3), (4, 5), (6,)], shared=True)
     assert batch.inputs["input_ids"].tolist() == [[7, 8, 1, 2, 9, 4, 7, 8]]
-    assert batch.before.tolist() == [1, 2, 3, 4, 5, 7]
-    assert all(part.bias is None for part in batch.inputs["parts"])
+    assert batch.predictor_indices.tolist() == [1, 2, 3, 4, 5, 7]
+    assert all(segment.bias is None for segment in batch.inputs["segments"])
 
 
 def test_where_attention_is_not_plain_rows_are_padded_on_the_right():
     batch = pack([(7, 8), (9,), (7, 8)], [(1, 2, 3), (4, 5), (6,)], shared=False)
     assert batch.inputs["input_ids"].tolist() == [[7, 8, 1, 2], [9, 4, 0, 0], [7, 8, 0, 0]]
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]]
-    assert batch.before.tolist() == [1, 2, 3, 4, 5, 9]
+    assert batch.predictor_indices.tolist() == [1, 2, 3, 4, 5, 9]
 
 
 def test_the_memory_limit_counts_the_scores_of_a_head(monkeypatch):
     rows = [(7, 8)] * 3, [(1, 2, 3, 4)] * 3  # three rows of three queries and five keys
     for limit, shared in ((45, True), (44, False)):
-        monkeypatch.setattr(packing, "SHARED_AT_MOST", limit)
+        monkeypatch.setattr(packing, "MAX_SHARED_SCORES", limit)
         tokens = pack(*rows, shared=True).inputs["input_ids"][0]
         assert (tokens[:3].tolist() == [7, 8, 1] and tokens[5:7].tolist() == [1, 2]) is shared

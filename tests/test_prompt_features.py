@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 import dopr.training.prompt_features as module
 from dopr.models import checkpoint_io
 from dopr.records import Prompt
-from dopr.training.prompt_features import hidden_features, prompt_features, unit
+from dopr.training.prompt_features import hidden_features, prompt_features, unit_rows
 
 TEXTS = {
     "compute 12 + 7\n": "chain1",
@@ -74,7 +74,7 @@ def test_hidden_states_are_averaged_over_the_prompt_and_batches_do_not_matter(ti
 
 
 def test_a_row_of_zeros_stays():
-    np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)), [[0.6, 0.8], [0, 0]])
+    np.testing.assert_allclose(unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)), [[0.6, 0.8], [0, 0]])
 
 
 def test_an_unknown_kind_is_named(made):

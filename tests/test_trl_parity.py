@@ -102,9 +102,9 @@ def ours(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Our loss and its gradient; rows that need not be computed are left out."""
     objective = Objective(loss, TEMPERATURE, LIMIT, starting)
-    tokens = objective.tokens(rows)
-    extent = Normalisation(len(rows), tokens, tokens if share is None else share, LIMIT)
-    terms = minibatch_loss(loss_inputs(policy, objective.used(rows), objective, 0), extent, loss)
+    tokens = objective.completion_tokens(rows)
+    normalisation = Normalisation(len(rows), tokens, tokens if share is None else share, LIMIT)
+    terms = minibatch_loss(loss_inputs(policy, objective.contributing(rows), objective, 0), normalisation, loss)
     policy.zero_grad()
     terms.loss.backward()
     assert 0 < terms.clipped < 1

@@ -54,7 +54,7 @@ def step(policy, rows, temperature: float = 1.0, at: int = 0, **changes):
     settings = recipe(**changes)
     optimiser = Optimiser(policy, settings, settings.learning_rate, torch.float32)
     objective = Objective(settings.loss, temperature, 24, None)
-    return update(policy, optimiser, rows, objective, objective.tokens(rows), at)
+    return update(policy, optimiser, rows, objective, objective.completion_tokens(rows), at)
 
 
 def total(policy, row: TrainingSample, temperature: float = 1.0) -> float:

@@ -52,7 +52,7 @@ def folder(request: pytest.FixtureRequest, tokenizer, tmp_path_factory: pytest.T
     )
     Qwen2ForCausalLM(shape).save_pretrained(made)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(made)
-    weights, _ = checkpoint_io.collected(scrambled(made, 0))
+    weights, _ = checkpoint_io.checkpoint_tensors(scrambled(made, 0))
     save_file(weights, made / "model.safetensors", metadata={"format": "pt"})
     return made
 
@@ -217,7 +217,7 @@ def test_in_bfloat16_it_agrees_with_the_trainer_to_rounding(folder):
         for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, 4, 1.0, 12, 0), strict=True)
         for sample in group
     ]
-    found, (mean, high) = LogprobGap.of(apart), SAMPLING.gap_limits("bfloat16")
+    found, (mean, high) = LogprobGap.from_differences(apart), SAMPLING.gap_limits("bfloat16")
     assert 1e-4 < found.high < high / 2
     assert found.mean < mean / 2
 

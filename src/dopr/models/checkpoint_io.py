@@ -1,4 +1,4 @@
-"""Policies on disk: checkpoints in the Hugging Face layout, safetensors only, as transformers and vLLM load them."""
+"""Policies on disk: checkpoints in the Hugging Face layout, which transformers and vLLM load; safetensors only."""
 
 from __future__ import annotations
 
@@ -28,25 +28,33 @@ SHARED_FILES = (
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: str | None = None) -> Policy:
-    """Load the policy in a folder that has a tokenizer too; arguments and errors are those of load_network."""
+    """Load the policy in a folder, after checking its tokenizer; arguments and errors are those of load_network."""
     read_tokenizer(folder)
     return Policy(load_network(folder, dtype, device, attention))
 
 
-def collected(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What is saved of a policy: its weights, with adapters merged into them, and the adapters' own. Where they are
-    sharded, all processes must ask for them."""
+def checkpoint_tensors(policy: Policy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the weights to save, with adapters merged into them, and the adapters' own weights.
+
+    All processes must call this if the policy is sharded.
+    """
     tied = policy.network.all_tied_weights_keys
     weights = {name: weight for name, weight in PolicyWeights(policy.network).as_saved() if name not in tied}
     return weights, adapters(policy.network)
 
 
 def save(
-    policy: Policy, folder: Path, like: Path, parts: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+    policy: Policy, folder: Path, like: Path, tensors: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
 ) -> None:
-    """Write a checkpoint in the policy's dtype, with the configuration and tokenizer of the folder `like`; adapters are
-    written to its folder `adapter` too. parts: see collected, where the policy is sharded."""
-    weights, adapter = parts or collected(policy)
+    """Write a checkpoint in the policy's dtype.
+
+    Adapters are merged into the weights, and also written to the checkpoint's folder `adapter`.
+
+    Args:
+        like: The folder from which configuration and tokenizer are copied.
+        tensors: What checkpoint_tensors returned; it must be given if the policy is sharded.
+    """
+    weights, adapter = tensors or checkpoint_tensors(policy)
     folder.mkdir(parents=True)
     weights = {name: weight.contiguous() for name, weight in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -54,8 +62,8 @@ def save(
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
     config, dtype = read_json(like / "config.json"), str(policy.network.dtype).removeprefix("torch.")
-    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name
-    if config.get(key, dtype) != dtype:  # whoever loads it goes by what is written there
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # torch_dtype is the older name
+    if config.get(key, dtype) != dtype:  # loaders use the dtype that is written there
         write_json(folder / "config.json", {**config, key: dtype})
     if adapter:
         save_adapter(policy.network, adapter, folder / "adapter")

@@ -1,4 +1,4 @@
-"""Which kinds of model can be trained, told from config.json before anything is downloaded or loaded."""
+"""Which model types can be trained, by their config.json, before weights are downloaded or loaded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dopr.files import DataError, read_json
 
 
 def check_kind(config: Mapping[str, Any]) -> None:
-    """Check that transformers has a causal language model for a config.json, and can load it without code of others.
+    """Check that transformers has a causal language model for a config.json, without code that comes with the model.
 
     Raises:
-        ValueError: it has not; says why and what to do instead.
+        ValueError: It has none; the message says why, and what to do instead.
     """
     kind = config.get("model_type")
     if config.get("quantization_config"):
@@ -28,14 +28,14 @@ def check_kind(config: Mapping[str, Any]) -> None:
         raise ValueError(f"model type {kind!r} has an encoder and a decoder; give a decoder-only model")
     known = causal_kinds()
     if kind not in known:
-        raise ValueError(_unknown(kind, config, known))
+        raise ValueError(_unknown_message(kind, config, known))
 
 
 def check_config(path: Path, where: str) -> None:
-    """Check the kind of model of a config.json.
+    """Check the model type in the config.json at `path`.
 
     Raises:
-        DataError: it cannot be trained; begins with `where`.
+        DataError: It cannot be trained; the message begins with `where`.
     """
     try:
         check_kind(read_json(path))
@@ -43,13 +43,13 @@ def check_config(path: Path, where: str) -> None:
         raise DataError(f"{where}: {error}") from None
 
 
-def _unknown(kind: Any, config: Mapping[str, Any], known: list[str]) -> str:
-    """Why a kind that transformers does not know cannot be had."""
+def _unknown_message(kind: Any, config: Mapping[str, Any], known: list[str]) -> str:
+    """Return why a model type that transformers does not know is refused."""
     from transformers import __version__
 
     reason = f"transformers {__version__} has no causal language model of model type {kind!r}"
     if "AutoModelForCausalLM" in config.get("auto_map", {}):
-        return f"{reason}, and code that comes with a model is never run; give a model of a kind that transformers has"
+        return f"{reason}, and code that comes with a model is never run; give a model of a type that transformers has"
     return f"{reason}{suggestion(str(kind), known)}; give another model, or install a version that has it"
 
 
@@ -64,14 +64,17 @@ def check_samples(network: Any) -> None:
     """Check that the torch engine can sample from a network.
 
     Raises:
-        UserError: its layers keep states that cannot be shared out to a prompt's samples, or it takes no positions.
+        UserError: Its layers keep states that cannot be copied to each sample of a prompt, or it has no position_ids.
     """
     from transformers import DynamicCache
     from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
     kind, cache = network.config.model_type, DynamicCache(config=network.config)
-    taken = signature(type(network).forward).parameters
-    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers) or "position_ids" not in taken:
+    parameters = signature(type(network).forward).parameters
+    if (
+        any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+        or "position_ids" not in parameters
+    ):
         raise UserError(
             f"rollout.engine: torch cannot sample from model type {kind!r}, whose layers keep more than keys and "
             "values or take no positions; set it to vllm"

@@ -1,4 +1,4 @@
-"""Load networks by transformers, from safetensors, without code that came with a model."""
+"""Load networks with transformers, from safetensors alone; code that comes with a model is never run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from dopr.models.model_folder import weight_files
 
 
 def load_network(folder: Path, dtype: str, device: str = "cpu", attention: str | None = None) -> PreTrainedModel:
-    """Load the network of a folder.
+    """Load the network in a folder.
 
     Args:
-        dtype: float32 or bfloat16, whatever its weights are stored in.
-        attention: transformers' attn_implementation; None is sdpa where the kind of model has it.
+        dtype: float32 or bfloat16, whatever the stored dtype is.
+        attention: transformers' attn_implementation; None selects sdpa if the model type supports it. Plain sdpa is
+            replaced by packed attention (dopr.models.attention).
 
     Raises:
-        DataError: the folder holds no checkpoint, or a damaged one, or one that transformers cannot load.
+        DataError: The folder contains no checkpoint, or a damaged one, or one that transformers cannot load.
     """
     weight_files(folder)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        packs = attention in (None, "sdpa") and is_plain(config.get_text_config())
+        supports_packing = attention in (None, "sdpa") and is_plain(config.get_text_config())
         network, report = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
             dtype=getattr(torch, dtype),
-            attn_implementation=PACKED if packs else attention,
+            attn_implementation=PACKED if supports_packing else attention,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,

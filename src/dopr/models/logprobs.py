@@ -1,4 +1,4 @@
-"""Log-probabilities of given completions under the policy, and the entropy of the distributions behind them."""
+"""Log-probabilities of given completions under the policy, and the entropy of its distributions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ def completion_logprobs(
     completions: Sequence[Sequence[int]],
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [rows, longest completion] in float32 at the sampling temperature, and which are real."""
+    """Compute log-probabilities of the completion tokens in float32, at the sampling temperature.
+
+    Returns:
+        The log-probabilities, and the mask of tokens, both [rows, longest completion].
+    """
 
     def score(logits: Tensor, tokens: Tensor) -> Tensor:
-        scores = (logits.float() / temperature).log_softmax(-1)
-        return scores.gather(-1, tokens[:, None]).squeeze(-1)
+        logprobs = (logits.float() / temperature).log_softmax(-1)
+        return logprobs.gather(-1, tokens[:, None]).squeeze(-1)
 
     batch = pack(prompts, completions, takes_packed(policy.network))
     mask = batch.mask.to(policy.device)
-    return in_rows(policy(batch, score), mask), mask
+    return to_padded_rows(policy(batch, score), mask), mask
 
 
 def logprobs_and_entropy(
@@ -34,19 +38,23 @@ def logprobs_and_entropy(
     completions: Sequence[Sequence[int]],
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same with, between the two, the entropy in nats of the distribution each token was drawn from."""
+    """Compute log-probabilities as completion_logprobs does, and entropies.
+
+    Returns:
+        The log-probabilities; the entropy in nats of the policy's distribution at each token; and the mask.
+    """
 
     def score(logits: Tensor, tokens: Tensor) -> Tensor:
-        scores = (logits.float() / temperature).log_softmax(-1)
-        entropy = -(scores.exp() * scores).sum(-1)
-        return torch.stack([scores.gather(-1, tokens[:, None]).squeeze(-1), entropy], -1)
+        logprobs = (logits.float() / temperature).log_softmax(-1)
+        entropy = -(logprobs.exp() * logprobs).sum(-1)
+        return torch.stack([logprobs.gather(-1, tokens[:, None]).squeeze(-1), entropy], -1)
 
     batch = pack(prompts, completions, takes_packed(policy.network))
     mask = batch.mask.to(policy.device)
-    logprobs, entropy = policy(batch, score).unbind(-1)
-    return in_rows(logprobs, mask), in_rows(entropy, mask), mask
+    chosen, entropy = policy(batch, score).unbind(-1)
+    return to_padded_rows(chosen, mask), to_padded_rows(entropy, mask), mask
 
 
-def in_rows(values: Tensor, mask: Tensor) -> Tensor:
-    """Values [tokens], row after row, at their places [rows, longest], with zeros behind."""
+def to_padded_rows(values: Tensor, mask: Tensor) -> Tensor:
+    """Return values [tokens] as rows padded with zeros on the right, in the shape of the mask."""
     return values.new_zeros(mask.shape).masked_scatter(mask, values)

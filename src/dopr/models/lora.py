@@ -1,11 +1,11 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) in place of training every weight, by peft.
+"""Low-rank adapters (LoRA, arXiv 2106.09685), by peft.
 
-A projection W x becomes W x + alpha / rank B A x. W is frozen; A is random and B zero at first, so the policy starts as
-it was. The network is adapted in place: with its adapters off it is the starting policy, and whoever samples from it or
-loads its checkpoints is given the merged weights, W + alpha / rank B A, under the names they had.
+A projection W x becomes W x + alpha / rank B A x. W is frozen. At first A is random and B is zero, so the policy does
+not change. Adapters are added to the network in place; with the adapters turned off it is the starting policy. Sampling
+engines and checkpoints get the merged weights, W + alpha / rank B A, under their original names.
 
-peft has no dropout here: the policy that is trained would be another than the one that was sampled from. peft takes
-seconds to import, so it is imported only where adapters are asked for.
+There is no dropout, because the trained policy would then differ from the one that was sampled from. peft takes seconds
+to import, so it is imported only if adapters are used.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from dopr.files import write_json
 from dopr.records import derive_seed
 from dopr.runtime.distributed import full_tensor
 
-ADAPTER = "default"
-BASE = ".base_layer"  # in the names of an adapted projection's own weights
-PREFIX = "base_model.model."  # of every name in peft's files
+ADAPTER = "default"  # the name of the adapter within peft
+BASE_LAYER = ".base_layer"  # is in the names of the original weights of a projection with adapters
+FILE_PREFIX = "base_model.model."  # begins every name in peft's files
 
 
 class AdapterError(UserError):
-    """Adapters cannot be had here; the message says what to install."""
+    """Adapters that cannot be added; the message says what to change or install."""
 
 
 def add_adapters(network: PreTrainedModel, settings: Lora, seed: int) -> None:
-    """Put adapters in float32 on the network's linear layers and freeze all else, in place.
+    """Add float32 adapters to the network's linear layers in place, and freeze all other weights.
 
-    What they begin with follows from seed.
+    Args:
+        seed: Decides the initial weights of the adapters.
 
     Raises:
         AdapterError: peft is not installed, or the network has none of the layers that settings.targets names.
@@ -59,23 +60,23 @@ def add_adapters(network: PreTrainedModel, settings: Lora, seed: int) -> None:
         torch.manual_seed(derive_seed(seed, "lora"))
         try:
             inject_adapter_in_model(config, network, ADAPTER)
-        except ValueError as error:  # the first line says which layers were looked for
+        except ValueError as error:  # its first line names the layers that were not found
             raise AdapterError(f"lora.targets: {str(error).splitlines()[0]}") from None
     for name, weight in network.named_parameters():
         if ".lora_" in name:
-            weight.data = weight.data.float()  # peft gives it the type of the base, which is not what is optimised
+            weight.data = weight.data.float()  # peft uses the dtype of the base, but the optimiser needs float32
 
 
 def has_adapters(policy: nn.Module) -> bool:
-    """Whether the policy has adapters."""
+    """Return whether a network has adapters."""
     return hasattr(policy, "peft_config")
 
 
 class PolicyWeights:
-    """The weights of a network as they would be without adapters, with what adapters add added.
+    """The weights of a network, with adapters merged into them.
 
-    Each weight is added to, and gathered if it is sharded, when it is asked for, so that they need not all be there at
-    once; of a sharded network all processes must ask for the same.
+    Weights are merged, and gathered from their shards, one by one during iteration, so that not all are in memory at
+    once. All processes of a sharded network must iterate in step.
     """
 
     def __init__(self, network: PreTrainedModel) -> None:
@@ -83,27 +84,27 @@ class PolicyWeights:
 
     @torch.no_grad()
     def merged(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights by their names in the network; tied ones once."""
+        """Yield weights by their names in the network; tied weights once."""
         tied = self.network.all_tied_weights_keys
         for name, weight in self.network.state_dict().items():
-            plain = name.replace(BASE, "")
-            if ".lora_" in name or plain in tied:
+            original_name = name.replace(BASE_LAYER, "")
+            if ".lora_" in name or original_name in tied:
                 continue
-            for change in self._changes(plain):
-                weight = weight + change
-            yield plain, full_tensor(weight)
+            for delta in self._deltas(original_name):
+                weight = weight + delta
+            yield original_name, full_tensor(weight)
 
-    def _changes(self, name: str) -> Iterator[Tensor]:
-        """What adapters add to a weight; layers with several weights, as of experts, have one wrapped in the other."""
-        path, _, own = name.rpartition(".")
+    def _deltas(self, name: str) -> Iterator[Tensor]:
+        """Yield what adapters add to a weight; peft nests its wrappers if a layer has several weights (experts)."""
+        path, _, parameter = name.rpartition(".")
         layer: Any = self.network.get_submodule(path)
         while hasattr(layer, "get_delta_weight"):
-            if getattr(layer, "parameter_name", "weight") == own:
+            if getattr(layer, "parameter_name", "weight") == parameter:
                 yield layer.get_delta_weight(ADAPTER)
             layer = layer.base_layer
 
     def as_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights by their names in checkpoint files, a tied output head among them."""
+        """Yield weights by their names in checkpoint files, with a tied output head."""
         weights: Iterable[tuple[str, Tensor]] = self.merged()
         if getattr(self.network, "_weight_conversions", None):
             weights = revert_weight_conversion(self.network, dict(weights)).items()
@@ -116,7 +117,7 @@ class PolicyWeights:
 
 @contextmanager
 def without_adapters(network: nn.Module) -> Iterator[None]:
-    """Within it, the network is what it was before it was adapted."""
+    """Turn adapters off inside the context, so that the network is the starting policy."""
     layers: list[Any] = [layer for layer in network.modules() if hasattr(layer, "get_delta_weight")]
     for layer in layers:
         layer.enable_adapters(False)
@@ -128,20 +129,20 @@ def without_adapters(network: nn.Module) -> Iterator[None]:
 
 
 def adapters(network: PreTrainedModel) -> dict[str, Tensor]:
-    """The adapters' weights under the names of peft's files; none without adapters; whole, if they are sharded."""
+    """Return the adapters' weights under the names of peft's files, gathered from all shards; {} without adapters."""
     if not has_adapters(network):
         return {}
     from peft import get_peft_model_state_dict
 
-    own = {name: full_tensor(weight) for name, weight in network.state_dict().items() if ".lora_" in name}
-    named = get_peft_model_state_dict(network, own, ADAPTER, save_embedding_layers=False)
-    return {PREFIX + name: weight for name, weight in named.items()}
+    weights = {name: full_tensor(weight) for name, weight in network.state_dict().items() if ".lora_" in name}
+    named = get_peft_model_state_dict(network, weights, ADAPTER, save_embedding_layers=False)
+    return {FILE_PREFIX + name: weight for name, weight in named.items()}
 
 
 def save_adapter(network: PreTrainedModel, weights: dict[str, Tensor], folder: Path) -> None:
-    """Write adapters as peft loads them on the base: adapter_config.json and adapter_model.safetensors."""
+    """Write adapters in peft's format: adapter_config.json and adapter_model.safetensors."""
     folder.mkdir()
     save_file(weights, folder / "adapter_model.safetensors")
     config = network.peft_config[ADAPTER].to_dict()
-    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-    write_json(folder / "adapter_config.json", {**plain, "inference_mode": True})
+    serialisable = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    write_json(folder / "adapter_config.json", {**serialisable, "inference_mode": True})

@@ -1,6 +1,6 @@
-"""A model folder in the Hugging Face layout: which files it must hold, and what can be read from them.
+"""Model folders in the Hugging Face layout: which files they must contain, and how to read them.
 
-Weights are safetensors, in one file or in shards: nothing is ever unpickled, and no code that came with a model is run.
+Weights are safetensors, in one file or in shards. Nothing is unpickled, and code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")  # in config.json, by kind
-LEFT_OUT = "rotary_emb.inv_freq"  # in checkpoints of old versions of transformers; it follows from config.json
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")  # by model type
+REDUNDANT = "rotary_emb.inv_freq"  # saved by old versions of transformers; it is computed from config.json
 
 
 def check_folder(folder: Path) -> None:
-    """A folder holds a checkpoint in safetensors, a tokenizer, and says what ends a completion.
+    """Check that a folder contains a checkpoint in safetensors, a tokenizer and an end token.
 
     Raises:
-        DataError: it does not; names the file and what to do.
+        DataError: It does not; the message names the file and what to do.
     """
     read_shape(folder)
     weight_files(folder)
@@ -34,10 +34,10 @@ def check_folder(folder: Path) -> None:
 
 
 def read_shape(folder: Path) -> dict[str, Any]:
-    """The content of config.json; of a model with several parts, with that of its language model.
+    """Read config.json; of a multimodal model, the keys of the language model are moved to the top.
 
     Raises:
-        DataError: it is missing, or damaged.
+        DataError: It is missing or damaged.
     """
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is no model folder: config.json is missing; give a folder with a checkpoint")
@@ -49,15 +49,15 @@ def read_shape(folder: Path) -> dict[str, Any]:
 
 
 def context_of(shape: Mapping[str, Any]) -> int | None:
-    """The most tokens that a model of a config.json reads; None where it has no such limit."""
-    return next((shape[key] for key in CONTEXT if shape.get(key)), None)
+    """Return the context length in tokens, from config.json; None if there is no limit."""
+    return next((shape[key] for key in CONTEXT_KEYS if shape.get(key)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights: one, or the shards that the index names.
+    """Return the files with the weights: one, or the shards that the index names.
 
     Raises:
-        DataError: one is missing, or there are none in the one format that is read.
+        DataError: One is missing, or there are none in safetensors.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -74,29 +74,29 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights by name, as they are stored; a tied model has no output head of its own. For engines that take names
-    as they are in files; networks are loaded by transformers (dopr.models.checkpoint_io).
+    """Read the weights by their names in the files, without the output head if it is tied.
+
+    It is for engines that use these names; networks are loaded by transformers (dopr.models.loading).
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: A file is missing or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for path in weight_files(folder):
         try:
-            found |= load_file(path)
+            weights |= load_file(path)
         except SafetensorError as error:
             raise DataError(f"{path}: not a usable checkpoint ({str(error).splitlines()[0]})") from None
-    tied = read_json(folder / "config.json").get("tie_word_embeddings", False)
-    if tied:
-        found.pop("lm_head.weight", None)
-    return {name: weight for name, weight in found.items() if not name.endswith(LEFT_OUT)}
+    if read_json(folder / "config.json").get("tie_word_embeddings", False):
+        weights.pop("lm_head.weight", None)
+    return {name: weight for name, weight in weights.items() if not name.endswith(REDUNDANT)}
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer, which neither pads nor cuts.
+    """Load the tokenizer, without padding and truncation.
 
     Raises:
         DataError: tokenizer.json is missing or damaged.
@@ -109,7 +109,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             f"{folder} is no model folder: tokenizer.json is missing; if it has a tokenizer in another form, write it "
             f"with AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
-    read_json(path)  # its own message where it is damaged
+    read_json(path)  # raises a clear error if the file is damaged
     tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -117,36 +117,38 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def end_tokens(folder: Path) -> list[int]:
-    """The ids that end a completion: those of generation_config.json or else config.json, and the tokenizer's own.
+    """Return the token ids that end a completion.
+
+    They are those of generation_config.json, or else of config.json, and the tokenizer's eos_token.
 
     Raises:
-        DataError: none names one, or it is beyond the vocabulary.
+        DataError: There is none, or one is beyond the vocabulary.
     """
     ids: list[int] = []
     for name in ("generation_config.json", "config.json"):
-        given = _optional(folder / name).get("eos_token_id") if not ids else None
-        if given is not None:
-            ids = list(given) if isinstance(given, list) else [given]
-    own = _own_end(folder)
-    ids += [own] if own is not None and own not in ids else []
+        eos = _read_optional(folder / name).get("eos_token_id") if not ids else None
+        if eos is not None:
+            ids = list(eos) if isinstance(eos, list) else [eos]
+    tokenizer_eos = _tokenizer_eos(folder)
+    ids += [tokenizer_eos] if tokenizer_eos is not None and tokenizer_eos not in ids else []
     if not ids:
         raise DataError(f"{folder}: nothing says what ends a completion; set eos_token_id in config.json")
-    size = read_shape(folder)["vocab_size"]
-    if max(ids) >= size:
-        raise DataError(f"{folder}: end token {max(ids)} is beyond the vocabulary of {size}; mend eos_token_id")
+    vocab_size = read_shape(folder)["vocab_size"]
+    if max(ids) >= vocab_size:
+        raise DataError(f"{folder}: end token {max(ids)} is beyond the vocabulary of {vocab_size}; fix eos_token_id")
     return ids
 
 
-def _own_end(folder: Path) -> int | None:
-    """The id of the end token that tokenizer_config.json names."""
-    named = _optional(folder / "tokenizer_config.json").get("eos_token")
-    text = named["content"] if isinstance(named, Mapping) else named
+def _tokenizer_eos(folder: Path) -> int | None:
+    """Return the id of eos_token in tokenizer_config.json, if there is one."""
+    eos = _read_optional(folder / "tokenizer_config.json").get("eos_token")
+    text = eos["content"] if isinstance(eos, Mapping) else eos
     if text is None:
         return None
-    number: int | None = read_tokenizer(folder).token_to_id(text)
-    return number
+    token_id: int | None = read_tokenizer(folder).token_to_id(text)
+    return token_id
 
 
-def _optional(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found
+def _read_optional(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return content

@@ -1,8 +1,8 @@
-"""The policy: a causal language model of transformers, and how prompts with completions are read with it.
+"""The policy: a causal language model of transformers, applied to packed batches of prompts and completions.
 
-One network serves training, the reference, the critic and sampling. Ours is what surrounds it: batches in which a
-group's prompt is computed once (dopr.models.packing), and logits in pieces, so that memory does not grow with the
-vocabulary.
+The same kind of network serves as policy, reference model, critic and sampler. Two things are added to transformers'
+own: batches in which a group's prompt is computed once (dopr.models.packing), and logits in chunks, so that memory does
+not grow with the vocabulary.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dopr.errors import UserError
 from dopr.models.attention import PACKED
 from dopr.models.packing import PackedBatch
 
-LOGITS_AT_ONCE = 2**26  # 256 MiB in float32
-Score = Callable[[Tensor, Tensor], Tensor]  # of logits [tokens, vocabulary] and targets [tokens]; a row a token
+MAX_LOGITS = 2**26  # 256 MiB in float32
+Score = Callable[[Tensor, Tensor], Tensor]  # (logits [tokens, vocabulary], targets [tokens]) -> [tokens, ...]
 
 
 def scored_at_once(vocabulary: int) -> int:
-    """Return for how many tokens logits are there at the same time; a multiple of 32."""
-    return max(1, LOGITS_AT_ONCE // vocabulary // 32) * 32
+    """Return the number of tokens whose logits are computed at the same time; a multiple of 32."""
+    return max(1, MAX_LOGITS // vocabulary // 32) * 32
 
 
 class Policy(nn.Module):
@@ -39,7 +39,7 @@ class Policy(nn.Module):
 
     @property
     def layers(self) -> list[nn.Module]:
-        """The layers that transformers says must stay whole, first to last."""
+        """The layers, first to last, that transformers does not split over devices."""
         return layers_of(self.network)
 
     @property
@@ -49,29 +49,32 @@ class Policy(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are, and where it is computed."""
+        """The device of the weights."""
         device: torch.device = next(self.network.parameters()).device
         return device
 
     def forward(self, batch: PackedBatch, score: Score) -> Tensor:
-        """Compute score(logits, targets) of every completion token of a batch, a row a token.
+        """Compute score(logits, targets) of every completion token of a batch, [tokens, ...].
 
-        Logits of many tokens and a large vocabulary are made in pieces, and made again for the gradient.
+        Many logits are computed in chunks, and once more for the gradient.
         """
         batch = batch.to(self.device, self.network.dtype)
         hidden = completion_states(self.network.base_model, batch)
-        size = scored_at_once(self.config.vocab_size)
-        if len(hidden) <= size:
+        chunk_size = scored_at_once(self.config.vocab_size)
+        if len(hidden) <= chunk_size:
             return score(self.logits(hidden), batch.targets)
 
-        def piece(hidden: Tensor, targets: Tensor) -> Tensor:
+        def score_chunk(hidden: Tensor, targets: Tensor) -> Tensor:
             return score(self.logits(hidden), targets)
 
-        pieces = zip(hidden.split(size), batch.targets.split(size), strict=True)
-        return torch.cat([checkpoint(piece, *part, use_reentrant=False) for part in pieces])
+        chunks = zip(hidden.split(chunk_size), batch.targets.split(chunk_size), strict=True)
+        return torch.cat([checkpoint(score_chunk, *chunk, use_reentrant=False) for chunk in chunks])
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Compute next-token logits [..., vocabulary] of hidden states, scaled and capped as the kind of model does."""
+        """Compute next-token logits [..., vocabulary] of hidden states, scaled and capped as the model type requires.
+
+        transformers does this in each model's own forward, which would compute the logits of all tokens at once.
+        """
         logits: Tensor = self.network.get_output_embeddings()(hidden)
         config = self.config
         if getattr(config, "logits_scaling", None):  # Granite
@@ -84,32 +87,33 @@ class Policy(nn.Module):
 
 
 def layers_of(network: PreTrainedModel) -> list[nn.Module]:
-    """Return the modules that sharding and checkpointing treat as units, first to last."""
+    """Return the layers that sharding treats as units, first to last."""
     names = network._no_split_modules or ()
     return [module for module in network.modules() if type(module).__name__ in names]
 
 
 def completion_states(body: PreTrainedModel, batch: PackedBatch) -> Tensor:
-    """Compute the hidden state before each completion token, [tokens, hidden size].
+    """Compute the hidden state that predicts each completion token, [tokens, hidden size].
 
     Args:
-        body: a network without its output head.
+        body: A network without its output head.
     """
-    with recomputed(body):
+    with checkpointing_enabled(body):
         states: Tensor = body(**batch.inputs, use_cache=False).last_hidden_state
-    return states.flatten(0, 1).index_select(0, batch.before)
+    return states.flatten(0, 1).index_select(0, batch.predictor_indices)
 
 
 def takes_packed(network: PreTrainedModel) -> bool:
-    """Return whether a network was loaded with the attention that takes packed batches."""
+    """Return whether a network was loaded with packed attention (dopr.models.attention)."""
     return bool(network.config._attn_implementation == PACKED)
 
 
 @contextmanager
-def recomputed(body: PreTrainedModel) -> Iterator[None]:
-    """Within it, layers with gradient checkpointing on keep their input alone.
+def checkpointing_enabled(body: PreTrainedModel) -> Iterator[None]:
+    """Let layers with gradient checkpointing store only their input, inside the context.
 
-    They do so in training mode, which they are put into alone: dropout and the like stay off, as in sampling.
+    transformers checkpoints layers in training mode only. Just the layers' own flag is set: dropout inside them stays
+    off, as in sampling.
     """
     layers = [module for module in body.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
@@ -122,15 +126,15 @@ def recomputed(body: PreTrainedModel) -> Iterator[None]:
 
 
 def checkpoint_layers(network: PreTrainedModel, on: bool = True) -> None:
-    """Turn gradient checkpointing on or off: each layer is computed a second time for its gradient.
+    """Turn gradient checkpointing on or off; with it, each layer is computed a second time for its gradient.
 
     Raises:
-        UserError: the kind of model has no layers that can be.
+        UserError: The model type has no layers that support it.
     """
     layers = [module for module in network.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise UserError(f"gradient_checkpointing: {type(network).__name__} has none; set it to false")
-    for layer in layers:  # as transformers does, whose method for it has another name in each version
+    for layer in layers:  # as transformers does; its own method changes its name between versions
         layer.gradient_checkpointing = on
-        # A layer draws no random numbers.
+        # A layer uses no random numbers, so their state need not be kept.
         layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)

@@ -1,11 +1,12 @@
-"""Pack prompts and completions into one batch for the network, so that equal prompts are read once.
+"""Pack prompts and completions into one batch for the network, so that equal prompts are computed once.
 
-Two layouts:
+There are two formats:
 
-    packed  one flat list of tokens without padding, in which each distinct prompt stands once, before its completions.
-            Attention gathers padded rows from the list (dopr.models.attention); all else treats tokens one by one.
-    rows    each prompt with its completion on a row of its own, padded on the right: for networks whose attention is
-            not plain, such as a sliding window.
+    packed  One flat list of tokens without padding. Each distinct prompt is in it once, before the completions.
+            Attention gathers padded rows from the list (dopr.models.attention); all other layers treat tokens
+            independently.
+    padded  Each prompt with its completion in a row, padded on the right: for networks with attention that packing does
+            not support, such as a sliding window.
 """
 
 from __future__ import annotations
@@ -19,59 +20,64 @@ import torch
 from torch import Tensor
 
 Tokens = tuple[int, ...]
-SHARED_AT_MOST = 2**22  # attention scores of one head; longer completions are read with prompts of their own
+MAX_SHARED_SCORES = 2**22  # attention scores of one head; beyond, sharing prompts would need too much memory
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of a packed batch that attend together; indices into the flat tokens, padded with 0 on the right.
+    """Rows of a packed batch that attend together.
 
-    queries: [rows, most queries]. keys: [rows, most keys]. real: which of the flattened queries are no padding, in flat
-    order. bias: [rows, 1, most queries, most keys], -inf where a query must not see a key, else 0; without one, the
-    keys are the queries', and each query sees itself and what lies before it.
+    Attributes:
+        queries: Indices into the flat tokens, [rows, longest], padded with 0 on the right.
+        keys: The same of the keys, [rows, longest].
+        query_slots: Which elements of the flattened queries are not padding, in the order of the flat tokens.
+        bias: [rows, 1, queries, keys], -inf where a query must not attend to a key, else 0. If None, keys and queries
+            are the same tokens, and attention is causal.
     """
 
     queries: Tensor
     keys: Tensor
-    real: Tensor
+    query_slots: Tensor
     bias: Tensor | None = None
-    stacks: dict[int, Tensor] = field(default_factory=dict, compare=False)
+    repeated: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
-    def stacked(self, count: int) -> Tensor | None:
-        """The bias `count` times above itself, made once for all layers."""
+    def repeated_bias(self, count: int) -> Tensor | None:
+        """Return the bias repeated `count` times along the queries; it is computed once for all layers."""
         if self.bias is None:
             return None
-        if count not in self.stacks:
-            self.stacks[count] = self.bias.repeat(1, 1, count, 1)
-        return self.stacks[count]
+        if count not in self.repeated:
+            self.repeated[count] = self.bias.repeat(1, 1, count, 1)
+        return self.repeated[count]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Segment:
-        """Move the part to a device, and its bias to a type."""
+        """Move the segment to a device, and cast its bias."""
         bias = None if self.bias is None else self.bias.to(device, dtype)
-        return Segment(self.queries.to(device), self.keys.to(device), self.real.to(device), bias)
+        return Segment(self.queries.to(device), self.keys.to(device), self.query_slots.to(device), bias)
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Prompts with completions, as the network takes them.
+    """Prompts and completions as inputs of the network.
 
-    inputs: keyword arguments of the network. before: the place, in the flattened hidden states, that predicts each
-    completion token, [tokens], row after row. targets: these tokens, [tokens]. mask: which places of
-    [rows, longest completion] they have.
+    Attributes:
+        inputs: Keyword arguments of the network.
+        predictor_indices: For each completion token, [tokens], row by row: the index in the flattened hidden states
+            that predicts it.
+        targets: The completion tokens, [tokens], in the same order.
+        mask: True for tokens, False for padding, [rows, longest completion].
     """
 
     inputs: dict[str, Any]
-    before: Tensor
+    predictor_indices: Tensor
     targets: Tensor
     mask: Tensor
 
     def to(self, device: torch.device, dtype: torch.dtype) -> PackedBatch:
-        """Move the batch to a device; it is put together on the CPU, whose lists it comes from."""
-        moved = {name: _moved(value, device, dtype) for name, value in self.inputs.items()}
+        """Move the batch from the CPU to a device, and cast what is floating point."""
         return replace(
             self,
-            inputs=moved,
-            before=self.before.to(device),
+            inputs={name: _moved(value, device, dtype) for name, value in self.inputs.items()},
+            predictor_indices=self.predictor_indices.to(device),
             targets=self.targets.to(device),
             mask=self.mask.to(device),
         )
@@ -79,105 +85,113 @@ class PackedBatch:
 
 def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple):
-        return tuple(part.to(device, dtype) for part in value)
+        return tuple(segment.to(device, dtype) for segment in value)
     return value.to(device)
 
 
 def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], shared: bool) -> PackedBatch:
-    """Lay out completions, each but its last token, which nothing follows, behind their prompts.
+    """Pack completions, each without its last token, which predicts nothing, after their prompts.
 
     Args:
-        shared: whether the network's attention takes packed batches; else rows are padded.
+        shared: Whether the network has packed attention; else rows are padded.
     """
-    read = [tuple(completion[:-1]) for completion in completions]
+    inner = [tuple(completion[:-1]) for completion in completions]
     whole = [tuple(prompt) for prompt in prompts]
-    longest = max(map(len, read))
-    few = len(read) * longest * (longest + max(map(len, whole))) <= SHARED_AT_MOST
-    layout = (_shared if few else _alone) if shared else _rows
-    inputs, before = layout(whole, read)
+    longest = max(map(len, inner))
+    fits = len(inner) * longest * (longest + max(map(len, whole))) <= MAX_SHARED_SCORES
+    make_layout = (_shared_prompts if fits else _own_prompts) if shared else _padded_rows
+    inputs, predictor_indices = make_layout(whole, inner)
     lengths = torch.tensor([len(completion) for completion in completions])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     targets = torch.tensor([token for completion in completions for token in completion])
-    return PackedBatch(inputs, torch.tensor(before), targets, mask)
+    return PackedBatch(inputs, torch.tensor(predictor_indices), targets, mask)
 
 
-Layout = tuple[dict[str, Any], list[int]]  # inputs of the network, and the places before the completions' tokens
+Layout = tuple[dict[str, Any], list[int]]  # inputs and predictor indices of a PackedBatch
 
 
-def _rows(prompts: list[Tokens], read: list[Tokens]) -> Layout:
-    """Each completion behind a prompt of its own, on a padded row."""
-    rows = [prompt + completion for prompt, completion in zip(prompts, read, strict=True)]
+def _padded_rows(prompts: list[Tokens], completions: list[Tokens]) -> Layout:
+    """Put each completion after its own prompt, in a padded row."""
+    rows = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
     mask = torch.arange(longest) < torch.tensor([[len(row)] for row in rows])
-    before = [
-        i * longest + place
+    predictor_indices = [
+        i * longest + position
         for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True))
-        for place in range(len(prompt) - 1, len(row))
+        for position in range(len(prompt) - 1, len(row))
     ]
-    return {"input_ids": ids, "attention_mask": mask.long()}, before
+    return {"input_ids": ids, "attention_mask": mask.long()}, predictor_indices
 
 
-def _alone(prompts: list[Tokens], read: list[Tokens]) -> Layout:
-    """Each completion behind a prompt of its own, without padding."""
-    rows = [prompt + completion for prompt, completion in zip(prompts, read, strict=True)]
-    places = _ranges(rows)
-    before = [place for prompt, row in zip(prompts, places, strict=True) for place in row[len(prompt) - 1 :]]
-    padded = _padded(places)
-    return _flat(rows, [0] * len(rows), [Segment(padded, padded, _real(places))]), before
+def _own_prompts(prompts: list[Tokens], completions: list[Tokens]) -> Layout:
+    """Put each completion after its own prompt, without padding."""
+    rows = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+    ranges = _flat_ranges(rows)
+    predictor_indices = [
+        index for prompt, indices in zip(prompts, ranges, strict=True) for index in indices[len(prompt) - 1 :]
+    ]
+    padded = _pad(ranges)
+    return _flat_inputs(rows, [0] * len(rows), [Segment(padded, padded, _slots(ranges))]), predictor_indices
 
 
-def _shared(prompts: list[Tokens], read: list[Tokens]) -> Layout:
-    """Each distinct prompt once, then the completions."""
-    numbers = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-    rows = [*numbers, *read]
-    places = _ranges(rows)
-    prompt_places = [places[numbers[prompt]] for prompt in prompts]
-    own = places[len(numbers) :]
-    before = [place for prompt, row in zip(prompt_places, own, strict=True) for place in (prompt[-1], *row)]
-    first = _padded(places[: len(numbers)])
-    parts = [Segment(first, first, _real(places[: len(numbers)]))]
-    if any(read):
-        parts.append(_continuation(prompt_places, own))
-    return _flat(rows, [0] * len(numbers) + [len(prompt) for prompt in prompts], parts), before
+def _shared_prompts(prompts: list[Tokens], completions: list[Tokens]) -> Layout:
+    """Put each distinct prompt first, once, then the completions."""
+    row_of_prompt = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    count = len(row_of_prompt)
+    rows = [*row_of_prompt, *completions]
+    ranges = _flat_ranges(rows)
+    prompt_ranges = [ranges[row_of_prompt[prompt]] for prompt in prompts]
+    completion_ranges = ranges[count:]
+    predictor_indices = [
+        index
+        for prompt, completion in zip(prompt_ranges, completion_ranges, strict=True)
+        for index in (prompt[-1], *completion)
+    ]
+    padded = _pad(ranges[:count])
+    segments = [Segment(padded, padded, _slots(ranges[:count]))]
+    if any(completions):
+        segments.append(_completion_segment(prompt_ranges, completion_ranges))
+    start_positions = [0] * count + [len(prompt) for prompt in prompts]
+    return _flat_inputs(rows, start_positions, segments), predictor_indices
 
 
-def _continuation(prompts: list[range], completions: list[range]) -> Segment:
-    """Completions that see their prompt and themselves."""
-    read, own = _padded(prompts), _padded(completions)
-    rows, length = own.shape
-    beyond = torch.arange(read.shape[1]) >= torch.tensor([len(prompt) for prompt in prompts])[:, None]
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    hidden = torch.cat([beyond[:, None].expand(-1, length, -1), future.expand(rows, -1, -1)], -1)
+def _completion_segment(prompts: list[range], completions: list[range]) -> Segment:
+    """Make the segment in which completions attend to their prompt and to themselves."""
+    prompt_keys, queries = _pad(prompts), _pad(completions)
+    rows, length = queries.shape
+    is_padding = torch.arange(prompt_keys.shape[1]) >= torch.tensor([len(prompt) for prompt in prompts])[:, None]
+    is_future = torch.ones(length, length, dtype=torch.bool).triu(1)
+    hidden = torch.cat([is_padding[:, None].expand(-1, length, -1), is_future.expand(rows, -1, -1)], -1)
     bias = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf"))[:, None]
-    return Segment(own, torch.cat([read, own], 1), _real(completions), bias)
+    return Segment(queries, torch.cat([prompt_keys, queries], 1), _slots(completions), bias)
 
 
-def _flat(rows: list[Tokens], starts: list[int], parts: list[Segment]) -> dict[str, Any]:
-    """The network's inputs for rows whose positions start at `starts`, as one sequence."""
-    positions = [start + i for start, row in zip(starts, rows, strict=True) for i in range(len(row))]
+def _flat_inputs(rows: list[Tokens], start_positions: list[int], segments: list[Segment]) -> dict[str, Any]:
+    """Return the network's inputs: the rows as one sequence, with positions that start anew in each row."""
+    positions = [start + i for start, row in zip(start_positions, rows, strict=True) for i in range(len(row))]
     tokens = [token for row in rows for token in row]
     return {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),
         "attention_mask": torch.empty(0, 0, 0, 0),  # dopr.models.attention.NO_MASK
-        "parts": tuple(parts),
+        "segments": tuple(segments),
     }
 
 
-def _ranges(rows: list[Tokens]) -> list[range]:
-    """Where the tokens of each row are in the flat list."""
+def _flat_ranges(rows: list[Tokens]) -> list[range]:
+    """Return the indices of each row's tokens in the flat list."""
     ends = list(accumulate(map(len, rows)))
     return [range(end - len(row), end) for row, end in zip(rows, ends, strict=True)]
 
 
-def _padded(rows: list[range]) -> Tensor:
-    """The rows as one tensor, padded with 0 on the right."""
+def _pad(rows: list[range]) -> Tensor:
+    """Return the rows as one tensor, padded with 0 on the right."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
 
 
-def _real(rows: list[range]) -> Tensor:
-    """Where the elements of rows are in _padded(rows), flattened."""
+def _slots(rows: list[range]) -> Tensor:
+    """Return the indices of the rows' elements in the flattened _pad(rows)."""
     longest = max(map(len, rows))
     return torch.tensor([i * longest + j for i, row in enumerate(rows) for j in range(len(row))])

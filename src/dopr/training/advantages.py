@@ -1,10 +1,11 @@
 """Advantages of a step's rollouts from their rewards.
 
-Within a group, (r - mean) / (std + epsilon), std with n - 1 in the denominator (GRPO, arXiv 2402.03300, as in TRL and
-the 1-shot RLVR code); Dr. GRPO (arXiv 2503.20783) leaves the division out. DAPO (arXiv 2503.14476) also lowers the
-reward of completions near the token limit. Rejection-sampling fine-tuning has no advantages: it keeps what was
-rewarded. Its source (arXiv 2308.01825) samples once from a fixed policy and drops duplicates; here it is done anew in
-every step, from the policy as it is.
+Within a group, (reward - mean) / (std + epsilon), with n - 1 in the denominator of std: GRPO (arXiv 2402.03300), as in
+TRL and the 1-shot RLVR code. Dr. GRPO (arXiv 2503.20783) does not divide. DAPO (arXiv 2503.14476) also lowers the
+reward of completions near the token limit.
+
+Rejection-sampling fine-tuning (arXiv 2308.01825) has no advantages: it trains on rewarded completions. Its authors
+sample once from a fixed policy and drop duplicates; here each step samples anew from the present policy.
 """
 
 from __future__ import annotations
@@ -23,63 +24,70 @@ from dopr.training.update import TrainingSample
 
 
 def compute_advantages(
-    groups: Sequence[Sequence[Rollout]], loss: Loss, limit: int, step: int
+    groups: Sequence[Sequence[Rollout]], loss: Loss, max_completion_length: int, step: int
 ) -> list[list[TrainingSample]]:
-    """Every group's rollouts with their advantages; limit: most tokens of a completion.
+    """Return the rollouts of every group with their advantages.
 
-    For rft, the rollouts with a positive reward, each with advantage 1; a group may be left empty.
+    For rft, only rollouts with a positive reward are returned, each with advantage 1; a group may then be empty.
 
     Raises:
-        RewardError: a reward is not finite.
+        RewardError: A reward is not finite.
     """
-    checked = [[shaped_rewards(rollout, loss, limit, step) for rollout in group] for group in groups]
+    shaped = [[shape_reward(rollout, loss, max_completion_length, step) for rollout in group] for group in groups]
     if loss.variant == "rft":
         return [
-            [TrainingSample(rollout, 1.0, fresh=True) for rollout in group if rollout.reward > 0] for group in checked
+            [TrainingSample(rollout, 1.0, fresh=True) for rollout in group if rollout.reward > 0] for group in shaped
         ]
-    rewards = [[rollout.reward for rollout in group] for group in checked]
+    rewards = [[rollout.reward for rollout in group] for group in shaped]
     advantages = group_advantages(rewards, loss.scale, loss.advantage_epsilon)
     return [
         [TrainingSample(rollout, advantage, fresh=True) for rollout, advantage in zip(*pair, strict=True)]
-        for pair in zip(checked, advantages, strict=True)
+        for pair in zip(shaped, advantages, strict=True)
     ]
 
 
-def shaped_rewards(rollout: Rollout, loss: Loss, limit: int, step: int) -> Rollout:
-    """The rollout with the reward that is learned from; the ledger and the selector have the one it was given.
+def shape_reward(rollout: Rollout, loss: Loss, max_completion_length: int, step: int) -> Rollout:
+    """Return the rollout with the overlong penalty in its reward; ledger and selector have the reward without it.
 
     Raises:
-        RewardError: the reward is not finite.
+        RewardError: The reward is not finite.
     """
     if not math.isfinite(rollout.reward):
         raise RewardError(
             f"step {step + 1}: sample {rollout.sample} of prompt {rollout.prompt.id} has reward {rollout.reward}; "
-            "mend the reward function: a reward must be finite"
+            "fix the reward function: a reward must be finite"
         )
-    penalty = overlong_penalty(len(rollout.tokens), limit, loss.overlong_buffer)
+    penalty = overlong_penalty(len(rollout.tokens), max_completion_length, loss.overlong_buffer)
     return replace(rollout, reward=rollout.reward + penalty) if penalty else rollout
 
 
-def overlong_penalty(length: int, limit: int, buffer: int) -> float:
-    """0 up to limit - buffer tokens, then falling linearly to -1 at the limit (DAPO, equation 13)."""
-    return -max(0.0, length - (limit - buffer)) / buffer if buffer else 0.0
+def overlong_penalty(length: int, max_completion_length: int, buffer: int) -> float:
+    """Return 0 up to `buffer` tokens before the limit, then falling linearly to -1 at it (DAPO, equation 13)."""
+    return -max(0.0, length - (max_completion_length - buffer)) / buffer if buffer else 0.0
 
 
 def group_advantages(
     groups: Sequence[Sequence[float]], scale: Literal["group", "batch", "none"], epsilon: float
 ) -> list[list[float]]:
-    """Rewards less their group's mean, divided by (std + epsilon), the std of the group or of the whole batch, or not
-    at all. Exactly zero where a group's rewards agree: such a group carries no signal."""
-    batch = deviation([reward for group in groups for reward in group])
+    """Return the advantages of each group's rewards.
+
+    They are exactly zero, without rounding, in a group whose rewards are equal: it is uninformative.
+
+    Args:
+        groups: Rewards, [prompts, samples].
+        scale: Whether to divide by the std of the group, of the whole batch, or not at all.
+        epsilon: Is added to the std.
+    """
+    batch_std = standard_deviation([reward for group in groups for reward in group])
     advantages = []
     for group in groups:
-        values = torch.tensor(list(group), dtype=torch.float64)
-        divisor = {"group": deviation(group) + epsilon, "batch": batch + epsilon, "none": 1.0}[scale]
-        centred = values - values.mean() if len(set(group)) > 1 else torch.zeros_like(values)
+        rewards = torch.tensor(list(group), dtype=torch.float64)
+        divisor = {"group": standard_deviation(group) + epsilon, "batch": batch_std + epsilon, "none": 1.0}[scale]
+        centred = rewards - rewards.mean() if len(set(group)) > 1 else torch.zeros_like(rewards)
         advantages.append((centred / divisor).tolist())
     return advantages
 
 
-def deviation(rewards: Sequence[float]) -> float:
-    """Standard deviation with n - 1 in the denominator; 0 of a single reward."""
+def standard_deviation(rewards: Sequence[float]) -> float:
+    """Return the standard deviation with n - 1 in the denominator; that of a single reward is 0."""
     return float(torch.tensor(list(rewards), dtype=torch.float64).std()) if len(rewards) > 1 else 0.0

@@ -1,12 +1,13 @@
 """PPO's critic: a value function that gives every token its own advantage (arXiv 1707.06347 and 1506.02438).
 
-The simplest form that is PPO: a network of its own, the starting policy's trunk with a linear head that begins at
-zero, in float32. The only reward is the rollout's, at its last token; a completion cut at the token limit counts as
-ended there. Advantages are whitened over the batch. The value loss is clipped as in PPO's first implementation.
+This is the simplest form of PPO. The value function is a separate network in float32: the starting policy's trunk with
+a linear head that starts at zero. The only reward is that of the rollout, at its last token. A completion truncated at
+the token limit counts as ended there. Advantages are whitened over the batch. The value loss is clipped as in PPO's
+first implementation.
 
-PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571); its settings there are not known to us. Departures from
-common practice: the KL term is in the loss and not in the reward, and replayed rollouts are valued anew when they are
-drawn.
+PPO is the second algorithm of 1-shot RLVR (arXiv 2504.20571), whose PPO settings we do not know. Departures from common
+practice: the KL term is in the loss and not in the reward, and the advantages of replayed rollouts are estimated anew
+when they are sampled from the replay buffer.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from torch import Tensor, nn
 
 from dopr.config.recipe import Critic as Settings
 from dopr.config.recipe import Recipe
-from dopr.models.logprobs import in_rows
+from dopr.models.logprobs import to_padded_rows
 from dopr.models.network import Policy, completion_states, layers_of, takes_packed
 from dopr.models.packing import pack
 from dopr.runtime.distributed import all_gather, rank_share, shard
 from dopr.training.micro_batches import split_micro_batches
 from dopr.training.optimiser import Optimiser
-from dopr.training.update import CriticOutput, TrainingSample, padded
+from dopr.training.update import CriticOutput, TrainingSample, pad_like
 
 WHITENING_EPSILON = 1e-8  # added to the variance
 
 
 class ValueNetwork(nn.Module):
-    """The expected reward of a completion, from its beginning so far."""
+    """The expected reward of a completion, given the prompt and the completion's first tokens."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -42,16 +43,17 @@ class ValueNetwork(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, rows: Sequence[TrainingSample]) -> tuple[Tensor, Tensor]:
-        """The value before each completion token [rows, longest completion], and which are real."""
-        prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
+    def forward(self, samples: Sequence[TrainingSample]) -> tuple[Tensor, Tensor]:
+        """Return the value before each completion token, and the mask of tokens, both [samples, length]."""
+        prompts = [sample.rollout.prompt_tokens for sample in samples]
+        completions = [sample.rollout.tokens for sample in samples]
         batch = pack(prompts, completions, takes_packed(self.trunk)).to(self.head.weight.device, self.trunk.dtype)
         hidden = completion_states(self.trunk, batch)
-        return in_rows(self.head(hidden).squeeze(-1), batch.mask), batch.mask
+        return to_padded_rows(self.head(hidden).squeeze(-1), batch.mask), batch.mask
 
 
 class Critic:
-    """The value network and its optimiser; `policy` is the starting policy."""
+    """The value network and its optimiser, made from the starting policy."""
 
     def __init__(self, policy: Policy, recipe: Recipe, settings: Settings) -> None:
         self.settings, self.micro_batch_tokens = settings, recipe.micro_batch_tokens
@@ -59,88 +61,108 @@ class Critic:
         shard(self.network, layers_of(self.network.trunk))
         self.optimiser = Optimiser(self.network, recipe, settings.learning_rate, torch.float32)
 
-    @torch.no_grad()
-    def assess(self, rows: Sequence[TrainingSample]) -> list[TrainingSample]:
-        """The rows with their tokens' advantages by the values held now, whitened over these rows."""
-        if not rows:
+    def estimate_advantages(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+        """Return the samples with an advantage for each token, from the present values, whitened over these samples."""
+        if not samples:
             return []
-        values: dict[int, list[float]] = {}
-        for places, part, _ in self._parts(rows):
-            found, mask = self.network(part)
-            values.update(zip(places, (row[real].tolist() for row, real in zip(found, mask, strict=True)), strict=True))
-        values = {place: value for each in all_gather(values) for place, value in each.items()}
-        held = [values[i] for i in range(len(rows))]
-        raw = [
-            advantages(row.rollout.reward, estimates, self.settings.discount, self.settings.gae_lambda)
-            for row, estimates in zip(rows, held, strict=True)
+        values = self._values(samples)
+        advantages = [
+            gae(sample.rollout.reward, row, self.settings.discount, self.settings.gae_lambda)
+            for sample, row in zip(samples, values, strict=True)
         ]
-        returns = [[a + v for a, v in zip(*pair, strict=True)] for pair in zip(raw, held, strict=True)]
-        estimates = [CriticOutput(*map(tuple, parts)) for parts in zip(whitened(raw), returns, held, strict=True)]
+        returns = [[a + v for a, v in zip(*rows, strict=True)] for rows in zip(advantages, values, strict=True)]
+        outputs = [CriticOutput(*map(tuple, rows)) for rows in zip(whiten(advantages), returns, values, strict=True)]
         return [
-            replace(row, advantage=sum(own) / len(own), estimate=estimate)
-            for row, own, estimate in zip(rows, raw, estimates, strict=True)
+            replace(sample, advantage=sum(row) / len(row), critic_output=output)
+            for sample, row, output in zip(samples, advantages, outputs, strict=True)
         ]
 
-    def learn(self, rows: Sequence[TrainingSample], step: int) -> float:
-        """One step of the value network on assessed rows; returns its loss.
+    @torch.no_grad()
+    def _values(self, samples: Sequence[TrainingSample]) -> list[list[float]]:
+        """Return the value before each completion token of each sample."""
+        values: dict[int, list[float]] = {}
+        for indices, micro_batch, _ in self._micro_batches(samples):
+            rows, mask = self.network(micro_batch)
+            unpadded = (row[is_token].tolist() for row, is_token in zip(rows, mask, strict=True))
+            values.update(zip(indices, unpadded, strict=True))
+        gathered = {index: row for rank_values in all_gather(values) for index, row in rank_values.items()}
+        return [gathered[i] for i in range(len(samples))]
+
+    def learn(self, samples: Sequence[TrainingSample], step: int) -> float:
+        """Make one optimiser step of the value network on samples with estimates, and return its loss.
 
         Raises:
-            FloatingPointError: the loss or its gradient is not finite.
+            FloatingPointError: The loss or its gradient is not finite.
         """
-        tokens = sum(len(row.rollout.tokens) for row in rows)
-        losses = (self._loss(part, tokens) * weight for _, part, weight in self._parts(rows))
+        tokens = sum(len(sample.rollout.tokens) for sample in samples)
+        losses = (self._loss(micro_batch, tokens) * weight for _, micro_batch, weight in self._micro_batches(samples))
         loss, _ = self.optimiser.step(losses, step)
         return loss
 
-    def _loss(self, rows: Sequence[TrainingSample], tokens: int) -> Tensor:
-        """What some rows add to the loss of a mini-batch of `tokens`."""
-        values, mask = self.network(rows)
-        estimates = [row.estimate for row in rows if row.estimate]
-        before = padded([estimate.values for estimate in estimates], mask)
-        returns = padded([estimate.returns for estimate in estimates], mask)
-        return value_loss(values, before, returns, mask, self.settings.clip, tokens)
+    def _loss(self, micro_batch: Sequence[TrainingSample], tokens: int) -> Tensor:
+        """Return what a micro-batch adds to the loss of a mini-batch of `tokens`."""
+        values, mask = self.network(micro_batch)
+        outputs = [sample.critic_output for sample in micro_batch if sample.critic_output]
+        old_values = pad_like([output.values for output in outputs], mask)
+        returns = pad_like([output.returns for output in outputs], mask)
+        return value_loss(values, old_values, returns, mask, self.settings.clip, tokens)
 
-    def _parts(self, rows: Sequence[TrainingSample]) -> Iterator[tuple[Sequence[int], list[TrainingSample], float]]:
-        """The micro-batches, or this process's share of each: the rows' places, the rows, and their weight."""
-        for places in split_micro_batches([row.rollout for row in rows], self.micro_batch_tokens):
-            mine, weight = rank_share(places)
-            yield mine, [rows[place] for place in mine], weight
+    def _micro_batches(
+        self, samples: Sequence[TrainingSample]
+    ) -> Iterator[tuple[Sequence[int], list[TrainingSample], float]]:
+        """Yield this rank's share of each micro-batch: the samples' indices, the samples, and their loss weight."""
+        for indices in split_micro_batches([sample.rollout for sample in samples], self.micro_batch_tokens):
+            rank_indices, weight = rank_share(indices)
+            yield rank_indices, [samples[i] for i in rank_indices], weight
 
     def state_dict(self) -> dict[str, Any]:
-        """Network and optimiser."""
+        """Return the state of network and optimiser."""
         return self.optimiser.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned."""
         self.optimiser.load_state_dict(state)
 
 
-def advantages(reward: float, values: Sequence[float], discount: float, gae_lambda: float) -> list[float]:
-    """Generalised advantage estimates of a completion whose reward comes with its last token.
+def gae(reward: float, values: Sequence[float], discount: float, gae_lambda: float) -> list[float]:
+    """Estimate the advantages of a completion whose reward comes with its last token (arXiv 1506.02438, equation 16).
 
-    A_t = delta_t + discount gae_lambda A_{t+1}, delta_t = r_t + discount V_{t+1} - V_t, and 0 beyond the end.
-    values: before each token.
+    A_t = delta_t + discount gae_lambda A_{t+1}, where delta_t = r_t + discount V_{t+1} - V_t. A and V are 0 after the
+    last token.
+
+    Args:
+        values: The value before each token.
     """
-    found: list[float] = []
-    following, later = 0.0, 0.0  # value and advantage of the next token
-    for place, value in reversed(list(enumerate(values))):
-        now = reward if place == len(values) - 1 else 0.0
-        later = now + discount * following - value + discount * gae_lambda * later
-        following = value
-        found.append(later)
-    return found[::-1]
+    advantages: list[float] = []
+    next_value, next_advantage = 0.0, 0.0
+    for t, value in reversed(list(enumerate(values))):
+        token_reward = reward if t == len(values) - 1 else 0.0
+        next_advantage = token_reward + discount * next_value - value + discount * gae_lambda * next_advantage
+        next_value = value
+        advantages.append(next_advantage)
+    return advantages[::-1]
 
 
-def whitened(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Rows of numbers with mean 0 and variance 1 (n - 1 in the denominator) over all of them; a single one as it is."""
+def whiten(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Shift and scale numbers to mean 0 and variance 1 over all rows (n - 1 in the denominator of the variance).
+
+    A single number is returned unchanged.
+    """
     flat = torch.tensor([value for row in rows for value in row], dtype=torch.float64)
     if len(flat) > 1:
         flat = (flat - flat.mean()) / (flat.var() + WHITENING_EPSILON).sqrt()
     return [part.tolist() for part in flat.split([len(row) for row in rows])]
 
 
-def value_loss(values: Tensor, before: Tensor, returns: Tensor, mask: Tensor, clip: float, tokens: int) -> Tensor:
-    """Half the mean of max((v - R)^2, (v clipped to before +- clip, - R)^2) over the `tokens` of a mini-batch."""
-    bounded = before + (values - before).clamp(-clip, clip)
-    errors = torch.maximum((values - returns) ** 2, (bounded - returns) ** 2)
+def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float, tokens: int) -> Tensor:
+    """Return half the mean over tokens of max((v - R)^2, (clip(v, v_old - clip, v_old + clip) - R)^2).
+
+    Args:
+        values: v, [samples, length], as are v_old, R and the mask.
+        old_values: v_old, the values when the advantages were estimated.
+        returns: R.
+        tokens: The number of tokens of the mini-batch, over which the mean is.
+    """
+    clipped = old_values + (values - old_values).clamp(-clip, clip)
+    errors = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     return (errors * mask).sum() / tokens / 2

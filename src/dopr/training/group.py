@@ -1,4 +1,4 @@
-"""A group of rollouts on its way from the sampler to the update."""
+"""A group of rollouts, from the sampler to the update."""
 
 from __future__ import annotations
 
@@ -11,39 +11,44 @@ from dopr.selection.selector import GroupResult, RolloutRequest
 
 @dataclass(frozen=True, eq=False)
 class Group(GroupResult):
-    """All rollouts of one group; of them, `new` are this step's. Selectors see what GroupResult has."""
+    """A group with its rollouts, of which a selector sees the fields of GroupResult.
+
+    Attributes:
+        rollouts: All rollouts of the group.
+        new: Those of them that were generated in this step.
+    """
 
     rollouts: tuple[Rollout, ...] = ()
     new: tuple[Rollout, ...] = ()
 
     @classmethod
-    def of(cls, rollouts: Iterable[Rollout], new: Iterable[Rollout] = ()) -> Group:
-        """Make a group of the rollouts it had and the new ones."""
+    def from_rollouts(cls, held: Iterable[Rollout], new: Iterable[Rollout] = ()) -> Group:
+        """Make a group of held and new rollouts of one prompt."""
         new = tuple(new)
-        every = (*rollouts, *new)
-        tokens = sum(len(rollout.tokens) for rollout in every)
-        surprise = -sum(sum(rollout.logprobs) for rollout in every)
-        return cls(every[0].prompt.id, tuple(rollout.reward for rollout in every), surprise / tokens, every, new)
+        rollouts = (*held, *new)
+        tokens = sum(len(rollout.tokens) for rollout in rollouts)
+        entropy = -sum(sum(rollout.logprobs) for rollout in rollouts) / tokens
+        return cls(rollouts[0].prompt.id, tuple(rollout.reward for rollout in rollouts), entropy, rollouts, new)
 
     @property
-    def result(self) -> GroupResult:
-        """What the new rollouts alone show."""
-        return Group.of(self.new)
+    def new_result(self) -> GroupResult:
+        """The result of the new rollouts alone."""
+        return Group.from_rollouts(self.new)
 
 
 def merge_held(
     held: Sequence[Group], requests: Sequence[RolloutRequest], sampled: Sequence[Sequence[Rollout]]
 ) -> list[Group]:
-    """Put each request's rollouts into the held group it names, or into a group of its own.
+    """Add each request's rollouts to the held group that it names, or make a new group of them.
 
     Returns:
-        The held groups, in their order, then the new ones.
+        The held groups, in their order, then the new groups.
     """
-    grown: dict[GroupResult, list[Rollout]] = {group: [] for group in held}
-    fresh: list[Group] = []
+    added: dict[GroupResult, list[Rollout]] = {group: [] for group in held}
+    new_groups: list[Group] = []
     for request, rollouts in zip(requests, sampled, strict=True):
         if request.group is None:
-            fresh.append(Group.of((), rollouts))
+            new_groups.append(Group.from_rollouts((), rollouts))
         else:
-            grown[request.group] += rollouts
-    return [*(Group.of(group.rollouts, grown[group]) for group in held), *fresh]
+            added[request.group] += rollouts
+    return [*(Group.from_rollouts(group.rollouts, added[group]) for group in held), *new_groups]

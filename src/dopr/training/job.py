@@ -1,4 +1,4 @@
-"""A training or profiling job from its files: everything the loop needs is opened here, and closed again."""
+"""A training or profiling job: it opens the files that the training loop needs, and writes the results."""
 
 from __future__ import annotations
 
@@ -29,12 +29,20 @@ from dopr.training.params import TrainingParams
 from dopr.training.prompt_features import prompt_features
 from dopr.training.train import Metrics, Run, train
 
-IDLE = 25  # steps in a row without an update that a progress line speaks of
+MIN_IDLE_STEPS = 25  # steps in a row without an update from which a progress line reports them
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Inputs and outputs of one run. history: None where the selector reads none. code: the hash of each module."""
+    """Inputs and outputs of one run.
+
+    Attributes:
+        code: The hash of each module that the run depends on.
+        history: The accuracy history of the profile; None if the selector does not read it.
+        state: The folder of checkpoints.
+        tracking: The folder of MLflow's records.
+        output: The folder of results.
+    """
 
     name: str
     phase: Phase
@@ -50,22 +58,23 @@ class TrainingJob:
     output: Path
 
     def inputs(self) -> dict[str, Path]:
-        """The files whose content decides the result."""
+        """Return the files whose content decides the result."""
         weights = weight_files(self.base)
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
         return {**files, "history": self.history} if self.history else files
 
     def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:
-        """Train on a device from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
+        """Train from the last checkpoint on; write ledger, metrics, seconds, checkpoints and provenance.
 
-        gpus: held meanwhile, for their seconds to be counted.
+        Args:
+            gpus: The GPUs that this process holds, for their seconds to be counted.
 
         Raises:
-            UserError: an input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
+            UserError: An input is missing or damaged, a checkpoint belongs to another job, or the grader is broken.
         """
         state = RunState(self.state)
         if not is_main_process():
-            barrier()  # until the first process has claimed the state
+            barrier()  # until the main process has claimed the state
             train(self._open(state, grader, None, device, gpus))
             return
         description = describe(self.params.describe(), self.seed, self.inputs(), device) | {"grader": grader.version}
@@ -82,7 +91,7 @@ class TrainingJob:
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
     def _open(self, state: RunState, grader: Grader, tracker: Tracker | None, device: str, gpus: float) -> Run:
-        """tracker: None in the processes that only help; they report nothing."""
+        """Open all that the training loop needs; only the main process has a tracker, and only it reports."""
         recipe, sampling = self.params.recipe, self.params.rollout
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
         history = read_json(self.history) if self.history else {}
@@ -115,29 +124,30 @@ class TrainingJob:
         )
 
     def _save_policy(self, policy: Policy, folder: Path) -> None:
-        parts = checkpoint_io.collected(policy)  # from all processes
+        tensors = checkpoint_io.checkpoint_tensors(policy)  # all processes must take part
         if is_main_process():
-            write_atomically(folder, lambda temporary: checkpoint_io.save(policy, temporary, self.base, parts))
+            write_atomically(folder, lambda temporary: checkpoint_io.save(policy, temporary, self.base, tensors))
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
-        last = run.recipe.steps
-        Ledger(run.state.folder / "ledger", run.name, last).write(self.output / "ledger.parquet")
+        Ledger(run.state.folder / "ledger", run.name, run.recipe.steps).write(self.output / "ledger.parquet")
         write_metrics(self.output / "metrics.csv", run.metrics)
         watch.write(self.output / "seconds.csv")
         if run.snapshot_steps:
-            # Links, not moves: were this process killed now, the next one would still find its snapshots.
+            # Links, not moves: if this process is killed here, the next one still finds the snapshots.
             write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
 
 
 def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0) -> bool:
     """Run jobs with equal parameters on a device, one after another, with one grader.
 
-    gpus: held meanwhile, for their seconds to be counted.
+    Args:
+        gpus: The GPUs that this process holds, for their seconds to be counted.
 
-    Returns whether this process is the one that wrote the results.
+    Returns:
+        Whether this is the main process, which wrote the results.
 
     Raises:
-        UserError: see TrainingJob.run.
+        UserError: See TrainingJob.run.
     """
     jobs = list(jobs)
     with process_group(device), Grader(jobs[0].params.verify) as grader:
@@ -147,26 +157,26 @@ def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0)
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """A copy of a folder of checkpoints that shares its files' content."""
+    """Copy a folder of checkpoints by hard links, which take no space."""
     for path in sorted(source.glob("step-*/**/*")):
         if path.is_file():
-            copy = target / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, copy)
+            link = target / path.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
 
 
 def report(progress: Progress, row: Metrics, watch: Stopwatch) -> None:
-    """A progress line for a finished step."""
+    """Print the progress line of a finished step."""
     step = int(row["step"])
     speed = row["tokens"] / max(1e-9, watch.laps[-1][2])
     text = f"{int(row['rollouts'])} rollouts, reward {row['reward']:.2f}, {speed / 1000:.1f}k tokens/s"
-    if row["idle"] >= IDLE:
-        text += f", no signal for {int(row['idle'])} steps"
+    if row["idle"] >= MIN_IDLE_STEPS:
+        text += f", no update for {int(row['idle'])} steps"
     progress.report(step, text, watch.seconds_left(progress.steps))
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """One row a step, nine significant digits, so that equal runs give equal bytes."""
+    """Write one row per step, with nine significant digits, so that equal runs give equal bytes."""
 
     def write_rows(temporary: Path) -> None:
         with temporary.open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""What learns from rollouts: the policy with its optimiser, and critic and replay buffer where there are any."""
+"""The trainable side of a run: the policy with its optimiser, and critic and replay buffer if the recipe has them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from dopr.training.update import LogprobGap, Objective, TrainingSample, UpdateSt
 
 
 class Learner:
-    """The updates that follow a rollout step; the policy is changed in place.
+    """The updates of a training step; the policy is changed in place.
 
-    Made with the starting policy, which is given adapters where the recipe says so, cast to the recipe's dtype and, for
-    the KL term, copied; with adapters it is its own reference (see collect). A critic has adapters if the policy has.
+    It is made from the starting policy. That policy is given adapters if the recipe has them, and cast to the recipe's
+    dtype. For the KL term it is copied; with adapters it is its own reference, with the adapters turned off
+    (dopr.training.update.loss_inputs). The critic has adapters if the policy has.
     """
 
     def __init__(self, policy: Policy, recipe: Recipe, sampling: SamplingParams, seed: int) -> None:
@@ -39,7 +40,7 @@ class Learner:
             add_adapters(policy.network, recipe.lora, seed)
         self.critic = Critic(policy, recipe, recipe.critic) if recipe.critic else None
         dtype = getattr(torch, recipe.dtype)
-        reference = starting_policy(policy, recipe, dtype) if recipe.loss.kl > 0 else None
+        reference = make_reference(policy, recipe, dtype) if recipe.loss.kl > 0 else None
         shard(policy, policy.layers)
         self.optimiser = Optimiser(policy, recipe, recipe.learning_rate, dtype)
         self.replay = ReplayBuffer(recipe.reuse, seed) if recipe.reuse else None
@@ -48,66 +49,76 @@ class Learner:
         )
 
     def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
-        """The optimiser steps of one training step; their statistics, and how many there were.
+        """Make the optimiser steps of one training step.
 
-        A mini-batch that no term can learn from makes no step. Weight decay acts in the steps there are.
+        A mini-batch without a gradient makes no optimiser step, so there is no weight decay either.
+
+        Returns:
+            The mean statistics of the optimiser steps, and their number.
 
         Raises:
-            RewardError: a reward is not finite.
-            FloatingPointError: the policy diverged.
+            RewardError: A reward is not finite.
+            FloatingPointError: The policy diverged.
         """
-        fresh = self._weigh(groups, step)
-        done: list[UpdateStatistics] = []
-        for rows, share in self._batches([row for group in fresh for row in group], step):
-            value_loss = self.critic.learn(rows, step) if self.critic else 0.0
-            used = self.objective.used(rows)
-            if used:
-                unchecked = not done and not any(row.fresh for row in used)
-                gap = self._spot_check(groups) if unchecked else None
-                found = update(self.policy, self.optimiser, rows, self.objective, share, step)
-                done.append(replace(found, value_loss=value_loss, gap=gap or found.gap))
+        new_groups = self._compute_advantages(groups, step)
+        statistics: list[UpdateStatistics] = []
+        for minibatch, tokens_per_minibatch in self._minibatches([row for group in new_groups for row in group], step):
+            value_loss = self.critic.learn(minibatch, step) if self.critic else 0.0
+            contributing = self.objective.contributing(minibatch)
+            if contributing:
+                unchecked = not statistics and not any(sample.fresh for sample in contributing)
+                gap = self._first_rollout_gap(groups) if unchecked else None
+                result = update(self.policy, self.optimiser, minibatch, self.objective, tokens_per_minibatch, step)
+                statistics.append(replace(result, value_loss=value_loss, gap=gap or result.gap))
         if self.replay:
-            for group in fresh:
+            for group in new_groups:
                 self.replay.add(group)
-        return summary(done), len(done)
+        return mean_statistics(statistics), len(statistics)
 
-    def _weigh(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[TrainingSample]]:
-        """The rollouts with their advantages, of the group or from the critic."""
-        weighed = compute_advantages(groups, self.recipe.loss, self.objective.limit, step)
+    def _compute_advantages(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[TrainingSample]]:
+        """Return the rollouts with their advantages, within the group or from the critic."""
+        samples = compute_advantages(groups, self.recipe.loss, self.objective.max_completion_length, step)
         if self.critic is None:
-            return weighed
-        assessed = iter(self.critic.assess([row for group in weighed for row in group]))
-        return [[next(assessed) for _ in group] for group in weighed]
+            return samples
+        estimated = iter(self.critic.estimate_advantages([sample for group in samples for sample in group]))
+        return [[next(estimated) for _ in group] for group in samples]
 
-    def _batches(self, new: Sequence[TrainingSample], step: int) -> Iterator[tuple[list[TrainingSample], float]]:
-        """The mini-batches of a step's passes, each with its share of the pass's tokens.
+    def _minibatches(
+        self, new_samples: Sequence[TrainingSample], step: int
+    ) -> Iterator[tuple[list[TrainingSample], float]]:
+        """Yield the mini-batches of all passes of a step, each with the mean tokens of a mini-batch of its pass.
 
-        A pass is over the new rollouts, with replayed ones beside them where there is replay; a draw is for one pass.
+        A pass is over the new samples and, with replay, over old ones that are drawn for this pass.
         """
         count = self.recipe.minibatches
-        for turn in range(self.recipe.epochs * (self.replay.settings.updates if self.replay else 1)):
-            rows = [*new, *self._replayed(step, turn)]
-            share = self.objective.tokens(rows) / count
-            for part in split(rows, count, derive_seed(self.seed, "minibatches", step, turn)):
-                yield part, share
+        passes = self.recipe.epochs * (self.replay.settings.updates if self.replay else 1)
+        for pass_index in range(passes):
+            samples = [*new_samples, *self._replayed(step, pass_index)]
+            tokens_per_minibatch = self.objective.completion_tokens(samples) / count
+            seed = derive_seed(self.seed, "minibatches", step, pass_index)
+            for minibatch in split_minibatches(samples, count, seed):
+                yield minibatch, tokens_per_minibatch
 
-    def _replayed(self, step: int, turn: int) -> list[TrainingSample]:
-        """The rows drawn for one pass; a critic values them as it would new ones."""
-        rows = self.replay.draw(step, turn) if self.replay else []
-        return self.critic.assess(rows) if self.critic else rows
+    def _replayed(self, step: int, pass_index: int) -> list[TrainingSample]:
+        """Draw the replayed samples of one pass; a critic estimates their advantages anew."""
+        samples = self.replay.sample(step, pass_index) if self.replay else []
+        return self.critic.estimate_advantages(samples) if self.critic else samples
 
     @torch.no_grad()
-    def _spot_check(self, groups: Sequence[Sequence[Rollout]]) -> LogprobGap:
-        """The log-probability gap on the first new rollout, for a first update that computes only replayed rows."""
+    def _first_rollout_gap(self, groups: Sequence[Sequence[Rollout]]) -> LogprobGap:
+        """Return the log-probability gap of the first new rollout, for a first update that computes only replayed ones.
+
+        Without it, such a step would not notice an engine with old weights.
+        """
         rollout = next((rollout for group in groups for rollout in group), None)
         if rollout is None:
             return LogprobGap()
-        prompts, tokens = [rollout.prompt_tokens], [rollout.tokens]
-        logprobs, _ = completion_logprobs(self.policy, prompts, tokens, self.objective.temperature)
-        return LogprobGap.of([(logprobs[0].cpu() - torch.tensor(rollout.logprobs)).abs().numpy()])
+        prompts, completions = [rollout.prompt_tokens], [rollout.tokens]
+        logprobs, _ = completion_logprobs(self.policy, prompts, completions, self.objective.temperature)
+        return LogprobGap.from_differences([(logprobs[0].cpu() - torch.tensor(rollout.logprobs)).abs().numpy()])
 
     def state_dict(self) -> dict[str, Any]:
-        """Policy with optimiser, critic and replay."""
+        """Return the state of policy, optimiser, critic and replay buffer."""
         return {
             "policy": self.optimiser.state_dict(),
             "critic": self.critic.state_dict() if self.critic else {},
@@ -115,7 +126,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned."""
         self.optimiser.load_state_dict(state["policy"])
         if self.critic:
             self.critic.load_state_dict(state["critic"])
@@ -123,8 +134,8 @@ class Learner:
             self.replay.load_state_dict(state["replay"])
 
 
-def starting_policy(policy: Policy, recipe: Recipe, dtype: torch.dtype) -> Policy:
-    """A frozen copy; the policy itself where it has adapters, which can be turned off."""
+def make_reference(policy: Policy, recipe: Recipe, dtype: torch.dtype) -> Policy:
+    """Return the reference model of the KL term: a frozen copy, or a policy with adapters itself."""
     if recipe.lora:
         return policy
     copy = deepcopy(policy).requires_grad_(False).to(dtype)
@@ -132,25 +143,28 @@ def starting_policy(policy: Policy, recipe: Recipe, dtype: torch.dtype) -> Polic
     return copy
 
 
-def summary(done: Sequence[UpdateStatistics]) -> UpdateStatistics:
-    """Means over a step's updates, but for the log-probability gap: the first's, before the policy moved."""
-    if not done:
+def mean_statistics(statistics: Sequence[UpdateStatistics]) -> UpdateStatistics:
+    """Average the statistics of a step's updates; the gap is that of the first, before the policy changed."""
+    if not statistics:
         return UpdateStatistics()
 
     def mean(values: Iterable[float]) -> float:
-        return sum(values) / len(done)
+        return sum(values) / len(statistics)
 
     return UpdateStatistics(
-        grad_norm=mean(each.grad_norm for each in done),
-        clipped=mean(each.clipped for each in done),
-        gap=done[0].gap,
-        kl=mean(each.kl for each in done),
-        value_loss=mean(each.value_loss for each in done),
+        grad_norm=mean(each.grad_norm for each in statistics),
+        clipped=mean(each.clipped for each in statistics),
+        gap=statistics[0].gap,
+        kl=mean(each.kl for each in statistics),
+        value_loss=mean(each.value_loss for each in statistics),
     )
 
 
-def split(rows: Sequence[TrainingSample], count: int, seed: int) -> list[list[TrainingSample]]:
-    """`count` mini-batches of nearly equally many random rows, less the empty ones; a single one keeps the order."""
-    order = random.Random(seed).sample(range(len(rows)), len(rows)) if count > 1 else range(len(rows))
-    parts = [[rows[i] for i in order[start::count]] for start in range(count)]
-    return [part for part in parts if part]
+def split_minibatches(samples: Sequence[TrainingSample], count: int, seed: int) -> list[list[TrainingSample]]:
+    """Split samples at random into `count` mini-batches whose sizes differ by one at most.
+
+    Empty mini-batches are left out. A single one keeps the order of the samples.
+    """
+    order = random.Random(seed).sample(range(len(samples)), len(samples)) if count > 1 else range(len(samples))
+    minibatches = [[samples[i] for i in order[start::count]] for start in range(count)]
+    return [minibatch for minibatch in minibatches if minibatch]

@@ -1,7 +1,7 @@
-"""The ledger: one row for every rollout generated for any reason. Every count in any figure comes from it.
+"""The ledger: one row for every rollout that training or profiling generated, whatever became of it.
 
-During a run it is kept as parts beside the checkpoints, each named by the steps it covers, so that a resumed run
-appends where its checkpoint stands; at the end the parts become one Parquet file.
+During a run it consists of Parquet parts, one per checkpoint, each named by the number of finished steps. A resumed run
+drops the parts after its checkpoint. At the end the parts are joined into one file.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ SCHEMA = pa.schema(
 
 
 class Ledger:
-    """Rows of one run, flushed to numbered parts in `folder`."""
+    """The rows of one run, flushed to numbered parts in `folder`."""
 
-    def __init__(self, folder: Path, run: str, step: int) -> None:
-        """Continue at `step`: parts beyond it belong to steps that will be run again."""
+    def __init__(self, folder: Path, run: str, steps_done: int) -> None:
+        """Continue after `steps_done` steps; later parts are deleted, because their steps will be run again."""
         self.folder, self.run = folder, run
-        self.flushed = step
         self._rows: list[dict[str, object]] = []
         for part in folder.glob("*.parquet") if is_main_process() else ():
-            if int(part.stem) > step:
+            if int(part.stem) > steps_done:
                 part.unlink()
 
     def add(self, step: int, rollouts: Sequence[Rollout], phase: Phase) -> None:
-        """Note the rollouts of a step (counted from 0)."""
+        """Add the rollouts of a step, counted from 0."""
         for rollout in rollouts:
             self._rows.append(
                 {
@@ -62,15 +61,14 @@ class Ledger:
                 }
             )
 
-    def flush(self, step: int) -> None:
-        """Write the rows since the last flush as the part that ends with `step` steps done; of several processes, which
-        all have the same rows, the first writes."""
+    def flush(self, steps_done: int) -> None:
+        """Write the rows since the last flush as one part; all processes have the same rows, the main one writes."""
         table = pa.Table.from_pylist(self._rows, SCHEMA)
         if is_main_process():
-            write_atomically(self.folder / f"{step:08d}.parquet", lambda path: pq.write_table(table, path))
+            write_atomically(self.folder / f"{steps_done:08d}.parquet", lambda path: pq.write_table(table, path))
         self._rows = []
 
     def write(self, path: Path) -> None:
-        """Join all parts into one file."""
+        """Join all parts into one file at `path`."""
         table = pa.concat_tables([pq.read_table(part) for part in sorted(self.folder.glob("*.parquet"))])
         write_atomically(path, lambda temporary: pq.write_table(table.combine_chunks(), temporary))

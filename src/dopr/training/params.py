@@ -1,4 +1,4 @@
-"""What a training or profiling run depends on: parameters of its rule, and the configuration its job is given."""
+"""The parameters of a training or profiling run: those of its Snakemake rule, and its job's configuration."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from dopr.config.section import PositiveInt, Section
 
 
 class TrainingParams(Section):
-    """Everything that decides a run's result but its seed, its input files and the code.
+    """Everything that decides a run's result, except its seed, its input files and the code.
 
-    prompt: How prompts are written, with the template's hash. snapshot_steps: After which steps the policy is kept for
-    evaluation. reward_file: The hash of the user's reward function.
+    Attributes:
+        prompt: The prompt template, with its hash.
+        checkpoint_every: Steps from one checkpoint to the next.
+        snapshot_steps: The steps after which the policy is saved for evaluation.
+        reward_file: The hash of the user's reward function.
     """
 
     recipe: Recipe

@@ -1,7 +1,8 @@
 """Replay of recent informative groups: several updates from each rollout.
 
-Positive rollouts of old groups stay useful for a while; the clip against the stored behaviour log-probabilities keeps
-them from pulling too far. Not part of either paper; every selector can be given it, so its gain is told apart.
+Rollouts of old groups stay useful for a while. The clip against the stored log-probabilities limits how far they move
+the policy. Replay is part of neither paper. It is an option of every recipe, so its effect can be measured apart from
+the selector's.
 """
 
 from __future__ import annotations
@@ -17,31 +18,35 @@ from dopr.training.update import TrainingSample
 
 
 class ReplayBuffer:
-    """The last `window` groups with a non-zero advantage."""
+    """The last `window` groups with an advantage other than zero."""
 
     def __init__(self, settings: Reuse, seed: int) -> None:
         self.settings = settings
         self.seed = seed
         self.groups: list[list[tuple[Rollout, float]]] = []
 
-    def draw(self, step: int, turn: int) -> list[TrainingSample]:
-        """Rows of `groups` random groups for one update of a step; a function of (seed, step, turn) alone."""
-        rng = random.Random(derive_seed(self.seed, "replay", step, turn))
+    def sample(self, step: int, pass_index: int) -> list[TrainingSample]:
+        """Sample the rollouts of `groups` random groups, for one pass of a step; only these and the seed decide."""
+        rng = random.Random(derive_seed(self.seed, "replay", step, pass_index))
         groups = rng.sample(self.groups, min(self.settings.groups, len(self.groups)))
         return [TrainingSample(rollout, advantage, fresh=False) for group in groups for rollout, advantage in group]
 
     def add(self, group: Sequence[TrainingSample]) -> None:
-        """Keep a group if it is informative; the oldest one beyond the window goes."""
-        rows = [(row.rollout, row.advantage) for row in group if row.advantage > 0.0 or not self.settings.positive_only]
-        if any(advantage != 0.0 for _, advantage in rows):
-            self.groups = [*self.groups, rows][-self.settings.window :]
+        """Store a group if it is informative, and drop the oldest one beyond the window."""
+        kept = [
+            (sample.rollout, sample.advantage)
+            for sample in group
+            if sample.advantage > 0.0 or not self.settings.positive_only
+        ]
+        if any(advantage != 0.0 for _, advantage in kept):
+            self.groups = [*self.groups, kept][-self.settings.window :]
 
     def state_dict(self) -> dict[str, Any]:
-        """The groups, as plain values."""
+        """Return the groups as plain values."""
         return {"groups": [[(asdict(rollout), advantage) for rollout, advantage in group] for group in self.groups]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Restore what state_dict returned."""
         self.groups = [
             [(Rollout.from_fields(fields), advantage) for fields, advantage in group] for group in state["groups"]
         ]

@@ -1,4 +1,4 @@
-"""A new small policy, made by transformers."""
+"""A small policy with random weights, made by transformers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dopr.config.schema import WarmStart
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN
 
 
-def create(shape: WarmStart, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write a randomly initialised Qwen2 with tied embeddings and its tokenizer; deterministic in shape.seed."""
+def create(settings: WarmStart, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a randomly initialised Qwen2 with tied embeddings, and its tokenizer; settings.seed decides the weights."""
     disable_progress_bar()
-    torch.manual_seed(shape.seed)
+    torch.manual_seed(settings.seed)
     config = Qwen2Config(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
-        max_position_embeddings=shape.max_length,
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.max_length,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.token_to_id(PAD),
         bos_token_id=None,

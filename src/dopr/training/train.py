@@ -1,10 +1,16 @@
-"""The training loop: GRPO, with a selector deciding which prompts get rollouts.
+"""The training loop: GRPO, with a selector that decides which prompts get rollouts.
 
-Every method compared here is this loop with another selector: same sampler, same loss, same grader, same ledger.
+Every method that is compared is this loop with another selector. Sampler, loss, grader and ledger are the same. As in
+TRL's GRPOTrainer, a step generates a group of completions for each prompt, grades them, computes advantages within each
+group, and updates the policy.
 
-Departures from GRPO as published (arXiv 2402.03300): the terms of the loss are options (dopr.training.loss); a step
-without any signal makes no update (counted: `updated` = 0, and `idle` steps in a row); optionally, replay of recent
-informative groups (dopr.training.replay_buffer); a selector may hold or discard groups (dopr.selection.selector).
+Departures from GRPO as published (arXiv 2402.03300):
+
+- The terms of the loss are options (dopr.training.loss).
+- A step without an informative group makes no update. The metrics count it: `updated` is 0, and `idle` is the number
+  of such steps in a row.
+- Updates may replay recent informative groups (dopr.training.replay_buffer).
+- A selector may hold a group for the next step, or discard it (dopr.selection.selector).
 """
 
 from __future__ import annotations
@@ -43,17 +49,28 @@ Metrics = dict[str, float]
 
 
 class SelectorError(UserError):
-    """A selector asked for what cannot be done; the message names it and what it asked for."""
+    """A request of a selector that cannot be met; the message names the selector and the request."""
 
 
 class EngineError(UserError):
-    """The engine samples from another policy than the one that is trained."""
+    """An engine that samples from another policy than the one that is trained."""
 
 
 @dataclass
 class Run:
-    """Everything a training run works with. `save_policy` writes the policy to a folder; `gpus` are those that its
-    process holds."""
+    """All that a training run works with, and what it has recorded so far.
+
+    Attributes:
+        pool: The prompts by their ids.
+        save_policy: Writes a policy to a folder.
+        snapshot_steps: The numbers of finished steps after which the policy is saved for evaluation.
+        checkpoint_every: Steps from one checkpoint, to resume from, to the next.
+        gpus: The GPUs that this process holds, for their seconds to be counted.
+        report: Called with the metrics of each step.
+        on_checkpoint: Called with the metrics of all steps after each checkpoint.
+        held: The groups that the last step held for the next one.
+        metrics: The rows of metrics.csv so far.
+    """
 
     name: str
     phase: Phase
@@ -83,73 +100,73 @@ class Run:
 
     @cached_property
     def rewards(self) -> Rewards:
-        """What completions are graded against, and what their verdicts earn."""
+        """The labels that completions are graded against, and the rewards of verdicts."""
         return Rewards(self.recipe.reward, self.seed, list(self.pool.values()))
 
 
 def train(run: Run) -> Stopwatch:
-    """Train run.policy in place, from its last checkpoint on; returns the measured time of the whole run.
+    """Train run.policy in place, from its last checkpoint on.
+
+    Returns:
+        The measured time of the whole run, including the part before the checkpoint.
 
     Raises:
-        SelectorError: the selector asked for prompts that do not exist.
-        GraderError: too many verdicts are errors.
-        EngineError: sampler and trainer differ.
-        RewardError: there are no wrong labels to give, or a reward does not lie within 0 and 1.
-        FloatingPointError: the policy diverged.
+        SelectorError: The selector requested prompts that do not exist.
+        GraderError: Too many verdicts are errors.
+        EngineError: The log-probabilities of sampler and trainer differ.
+        RewardError: No wrong labels can be made, or a reward does not lie within 0 and 1.
+        FloatingPointError: The policy diverged.
     """
-    recipe, watch = run.recipe, Stopwatch(run.gpus)
-    learner = Learner(run.policy, recipe, run.sampling, run.seed)
-    start = load_checkpoint(run, learner, watch)
-    ledger = Ledger(run.state.folder / "ledger", run.name, start)
-    for step in range(start, recipe.steps):
-        run.engine.load_weights(PolicyWeights(run.policy.network))
-        requests = run.selector.request(step, run.held)
-        check_requests(run, requests)
-        groups = merge_held(run.held, requests, generate_rollouts(run, step, requests))
-        run.engine.sleep()
-        sampled = [group for group in groups if group.new]
-        for group in sampled:
-            run.selector.observe(step, group.result)
+    watch = Stopwatch(run.gpus)
+    learner = Learner(run.policy, run.recipe, run.sampling, run.seed)
+    start_step = load_checkpoint(run, learner, watch)
+    ledger = Ledger(run.state.folder / "ledger", run.name, start_step)
+    for step in range(start_step, run.recipe.steps):
+        groups = generate_groups(run, step)
+        sampled_groups = [group for group in groups if group.new]
+        for group in sampled_groups:
+            run.selector.observe(step, group.new_result)
         decision = run.selector.decide(step, groups)
+
         statistics, updates = learner.learn([group.rollouts for group in groups if group in decision.train], step)
-        if not run.held:  # rollouts that were held are of an older policy
+        if not run.held:  # held groups were sampled from an older policy, so a gap is expected
             check_gap(run, statistics.gap, step)
-        for group in sampled:
+
+        for group in sampled_groups:
             ledger.add(step, group.new, ledger_phase(run, group, decision))
         run.held = [group for group in groups if group in decision.hold]
-        run.metrics.append(step_metrics(run, [group.new for group in sampled], statistics, updates, step))
+        run.metrics.append(step_metrics(run, [group.new for group in sampled_groups], statistics, updates, step))
         watch.lap(step + 1)
         run.report(run.metrics[-1], watch)
-        if step + 1 in run.snapshot_steps:
-            run.save_policy(run.policy, run.state.snapshots / f"step-{step + 1:08d}")
-        if (step + 1) % run.checkpoint_every == 0 or step + 1 == recipe.steps:
-            ledger.flush(step + 1)
-            save_checkpoint(run, learner, watch, step + 1)
-            run.on_checkpoint(run.metrics)
+        save_step(run, learner, ledger, watch, step + 1)
     return watch
 
 
-def check_gap(run: Run, gap: LogprobGap, step: int) -> None:
-    """Stop a run whose sampler and trainer disagree: what is learned would be from another policy.
+def generate_groups(run: Run, step: int) -> list[Group]:
+    """Generate the rollouts that the selector requests, from the present policy.
+
+    Returns:
+        The held groups, with their new rollouts, then the groups that begin in this step.
 
     Raises:
-        EngineError: their log-probabilities differ by more than the limits, in the mean or in the high quantile.
+        SelectorError: The selector requested prompts that do not exist.
+        FloatingPointError: The sampler's log-probabilities are not finite.
+        RewardError: A reward does not lie within 0 and 1.
     """
-    mean, high = run.sampling.gap_limits(run.recipe.dtype)
-    if not (gap.mean <= mean and gap.high <= high):
-        raise EngineError(
-            f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap.mean:.3g} in the mean "
-            f"(limit {mean:g}) and by {gap.high:.3g} in the {QUANTILE:.0%} quantile (limit rollout.max_logprob_gap = "
-            f"{high:g}): the engine does not sample from the policy's present weights; if base.model is of an unusual "
-            "kind, try base.attn_implementation: eager"
-        )
+    run.engine.load_weights(PolicyWeights(run.policy.network))
+    requests = run.selector.request(step, run.held)
+    check_requests(run, requests)
+    groups = merge_held(run.held, requests, generate_rollouts(run, step, requests))
+    run.engine.sleep()
+    return groups
 
 
 def check_requests(run: Run, requests: Sequence[RolloutRequest]) -> None:
-    """Refuse what a selector cannot have.
+    """Check that the selector's requests can be met.
 
     Raises:
-        SelectorError: Prompts that are not in the pool, no prompt at all, or more rollouts of a group not held.
+        SelectorError: There is no request, or one names a prompt that is not in the pool, no rollouts, or a group that
+            is not held.
     """
     name = f"selector {run.recipe.selector}"
     if not requests:
@@ -171,6 +188,8 @@ def check_requests(run: Run, requests: Sequence[RolloutRequest]) -> None:
 def generate_rollouts(run: Run, step: int, requests: Sequence[RolloutRequest]) -> list[list[Rollout]]:
     """Sample, grade and reward the rollouts of each request.
 
+    The main process grades, and all processes receive its rollouts.
+
     Raises:
         FloatingPointError: The sampler's log-probabilities are not finite.
         RewardError: A reward does not lie within 0 and 1.
@@ -179,78 +198,107 @@ def generate_rollouts(run: Run, step: int, requests: Sequence[RolloutRequest]) -
     return broadcast_from_main(lambda: grade_and_reward(run, step, requests, samples))
 
 
-def grade_and_reward(
-    run: Run, step: int, requests: Sequence[RolloutRequest], samples: Sequence[Sequence[Sample]]
-) -> list[list[Rollout]]:
-    """Grade and reward what was sampled.
-
-    Raises:
-        RewardError: A reward does not lie within 0 and 1.
-    """
-    texts = [[decode_completion(run.tokenizer, drawn.tokens, drawn.finish) for drawn in group] for group in samples]
-    references = [run.rewards.labels[request.prompt] for request in requests]
-    verdicts = iter(
-        run.grader.grade([(reference, text) for reference, of in zip(references, texts, strict=True) for text in of])
-    )
-    groups: list[list[Rollout]] = []
-    for i, request in enumerate(requests):
-        prompt, first = run.pool[request.prompt], len(request.group.rewards) if request.group else 0
-        group = []
-        for j, (drawn, text) in enumerate(zip(samples[i], texts[i], strict=True), first):
-            verdict = next(verdicts)
-            reward = run.rewards.reward(verdict, text, step, i, prompt.id, j)
-            tokens = run.prompt_tokens[prompt.id]
-            group.append(Rollout(prompt, tokens, j, drawn.tokens, drawn.logprobs, text, drawn.finish, verdict, reward))
-        groups.append(group)
-    return groups
-
-
 def sample_completions(run: Run, step: int, requests: Sequence[RolloutRequest]) -> list[list[Sample]]:
-    """Sample completions for each request, in order; requests for equally many are generated together.
+    """Sample completions for each request, in order; requests for the same number are generated in one batch.
 
     Raises:
         FloatingPointError: A log-probability is not finite.
     """
-    found: dict[int, list[Sample]] = {}
-    for size in dict.fromkeys(request.rollouts for request in requests):
-        chosen = [i for i, request in enumerate(requests) if request.rollouts == size]
-        prompts = [run.prompt_tokens[requests[i].prompt] for i in chosen]
-        seed = derive_seed(run.seed, "rollout", step, size)
-        drawn = run.engine.generate(prompts, size, run.sampling.temperature, run.sampling.max_new_tokens, seed)
-        found.update(zip(chosen, drawn, strict=True))
-    for i, group in found.items():
-        if not all(math.isfinite(value) for drawn in group for value in drawn.logprobs):
+    samples: dict[int, list[Sample]] = {}  # by the index of the request
+    for group_size in dict.fromkeys(request.rollouts for request in requests):
+        request_indices = [i for i, request in enumerate(requests) if request.rollouts == group_size]
+        prompts = [run.prompt_tokens[requests[i].prompt] for i in request_indices]
+        seed = derive_seed(run.seed, "rollout", step, group_size)
+        generated = run.engine.generate(
+            prompts, group_size, run.sampling.temperature, run.sampling.max_new_tokens, seed
+        )
+        samples.update(zip(request_indices, generated, strict=True))
+    for i, group in samples.items():
+        if not all(math.isfinite(logprob) for sample in group for logprob in sample.logprobs):
             raise FloatingPointError(
                 f"step {step + 1}: the policy gives no finite log-probabilities for prompt {requests[i].prompt}: it "
                 "has diverged; lower learning_rate"
             )
-    return [found[i] for i in range(len(requests))]
+    return [samples[i] for i in range(len(requests))]
+
+
+def grade_and_reward(
+    run: Run, step: int, requests: Sequence[RolloutRequest], samples: Sequence[Sequence[Sample]]
+) -> list[list[Rollout]]:
+    """Grade the samples of each request, and return them as rollouts with rewards.
+
+    Raises:
+        RewardError: A reward does not lie within 0 and 1.
+    """
+    texts = [[decode_completion(run.tokenizer, sample.tokens, sample.finish) for sample in group] for group in samples]
+    references = [run.rewards.labels[request.prompt] for request in requests]
+    verdicts = iter(
+        run.grader.grade(
+            [(reference, text) for reference, group in zip(references, texts, strict=True) for text in group]
+        )
+    )
+    groups: list[list[Rollout]] = []
+    for i, request in enumerate(requests):
+        prompt, prompt_tokens = run.pool[request.prompt], run.prompt_tokens[request.prompt]
+        held_rollouts = len(request.group.rewards) if request.group else 0
+        group = []
+        for j, (sample, text) in enumerate(zip(samples[i], texts[i], strict=True), held_rollouts):
+            verdict = next(verdicts)
+            reward = run.rewards.reward(verdict, text, step, i, prompt.id, j)
+            group.append(
+                Rollout(prompt, prompt_tokens, j, sample.tokens, sample.logprobs, text, sample.finish, verdict, reward)
+            )
+        groups.append(group)
+    return groups
+
+
+def check_gap(run: Run, gap: LogprobGap, step: int) -> None:
+    """Stop the run if sampler and trainer log-probabilities disagree: its updates would be off-policy, unnoticed.
+
+    Raises:
+        EngineError: They differ by more than the limits, in the mean or in the high quantile.
+    """
+    mean_limit, high_limit = run.sampling.gap_limits(run.recipe.dtype)
+    if not (gap.mean <= mean_limit and gap.high <= high_limit):  # so written that NaN is refused
+        raise EngineError(
+            f"step {step + 1}: the engine's log-probabilities and the trainer's differ by {gap.mean:.3g} in the mean "
+            f"(limit {mean_limit:g}) and by {gap.high:.3g} in the {QUANTILE:.0%} quantile (limit "
+            f"rollout.max_logprob_gap = {high_limit:g}): the engine does not sample from the policy's present weights; "
+            "if base.model is of an unusual kind, try base.attn_implementation: eager"
+        )
 
 
 def ledger_phase(run: Run, group: Group, decision: GroupDecision) -> Phase:
-    """Name what this step did with a group, for the ledger."""
+    """Return what this step did with a group, as the ledger names it."""
     return run.phase if group in decision.train else "held" if group in decision.hold else "discarded"
 
 
 def step_metrics(
     run: Run, groups: Sequence[Sequence[Rollout]], statistics: UpdateStatistics, updates: int, step: int
 ) -> Metrics:
-    """One row of metrics.csv, of the step's new rollouts. entropy is estimated by the mean of -log p over the sampled
-    tokens, in nats; idle counts steps in a row without an update; repeated, groups of a prompt chosen twice."""
+    """Return one row of metrics.csv.
+
+    rollouts, tokens and updates are totals since the start of the run. signal is the share of informative groups. idle
+    is the number of steps in a row without an update. repeated is the number of groups minus that of distinct prompts.
+    entropy, in nats, is estimated by the mean of -log p over the sampled tokens.
+
+    Args:
+        groups: The rollouts that were generated in this step, by group.
+    """
     rollouts = [rollout for group in groups for rollout in group]
-    before = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0, "idle": 0}
+    previous = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0, "idle": 0}
     lengths = [len(rollout.tokens) for rollout in rollouts]
     tokens = sum(lengths) + sum(len(rollout.prompt_tokens) for rollout in rollouts)
-    mixed = [len({rollout.reward for rollout in group}) > 1 for group in groups]
+    informative = [len({rollout.reward for rollout in group}) > 1 for group in groups]
     return {
         "step": step + 1,
-        "rollouts": before["rollouts"] + len(rollouts),
-        "tokens": before["tokens"] + tokens,
-        "updates": before["updates"] + updates,
+        "rollouts": previous["rollouts"] + len(rollouts),
+        "tokens": previous["tokens"] + tokens,
+        "updates": previous["updates"] + updates,
         "reward": sum(rollout.reward for rollout in rollouts) / len(rollouts),
-        "signal": sum(mixed) / len(mixed),
+        "signal": sum(informative) / len(informative),
         "updated": float(updates > 0),
-        "idle": 0 if updates else before["idle"] + 1,
+        "idle": 0 if updates else previous["idle"] + 1,
         "repeated": len(groups) - len({group[0].prompt.id for group in groups}),
         "entropy": -sum(sum(rollout.logprobs) for rollout in rollouts) / sum(lengths),
         "length": sum(lengths) / len(lengths),
@@ -266,8 +314,21 @@ def step_metrics(
     }
 
 
-def save_checkpoint(run: Run, learner: Learner, watch: Stopwatch, step: int) -> None:
-    """Keep everything the next step depends on, which takes all processes to say and one to write."""
+def save_step(run: Run, learner: Learner, ledger: Ledger, watch: Stopwatch, steps_done: int) -> None:
+    """Save the policy for evaluation, and a checkpoint to resume from, if they are due after this step."""
+    if steps_done in run.snapshot_steps:
+        run.save_policy(run.policy, run.state.snapshots / f"step-{steps_done:08d}")
+    if steps_done % run.checkpoint_every == 0 or steps_done == run.recipe.steps:
+        ledger.flush(steps_done)
+        save_checkpoint(run, learner, watch, steps_done)
+        run.on_checkpoint(run.metrics)
+
+
+def save_checkpoint(run: Run, learner: Learner, watch: Stopwatch, steps_done: int) -> None:
+    """Save everything that the next step depends on.
+
+    All processes must call this, because weights may be sharded; the main process writes.
+    """
     state = {
         "learner": learner.state_dict(),
         "selector": run.selector.state_dict(),
@@ -276,18 +337,18 @@ def save_checkpoint(run: Run, learner: Learner, watch: Stopwatch, step: int) -> 
         "watch": watch.state_dict(),
     }
     if is_main_process():
-        run.state.save(step, state)
+        run.state.save(steps_done, state)
 
 
 def load_checkpoint(run: Run, learner: Learner, watch: Stopwatch) -> int:
-    """Go back to the last checkpoint, if there is one; returns the number of steps done."""
-    found = run.state.load()
-    if found is None:
+    """Restore the last checkpoint, if there is one, and return the number of finished steps."""
+    checkpoint = run.state.load()
+    if checkpoint is None:
         return 0
-    step, state = found
+    steps_done, state = checkpoint
     learner.load_state_dict(state["learner"])
     run.selector.load_state_dict(state["selector"])
-    run.held[:] = [Group.of(map(Rollout.from_fields, rows)) for rows in state["held"]]
+    run.held[:] = [Group.from_rollouts(map(Rollout.from_fields, rollouts)) for rollouts in state["held"]]
     run.metrics[:] = state["metrics"]
     watch.load_state_dict(state["watch"])
-    return step
+    return steps_done

@@ -1,4 +1,4 @@
-"""One optimiser step on weighted rollouts, computed at once or in micro-batches."""
+"""One optimiser step on a mini-batch of rollouts with advantages, in one or several micro-batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ from dopr.training.loss import LossInputs, Normalisation, minibatch_loss
 from dopr.training.micro_batches import split_micro_batches
 from dopr.training.optimiser import Optimiser
 
-QUANTILE = 0.95  # a step of one prompt has a few hundred tokens, of whose worst ones rounding decides
+QUANTILE = 0.95  # a step of one prompt has a few hundred tokens; a higher quantile would be that of rounding outliers
 
 
 @dataclass(frozen=True)
 class CriticOutput:
-    """What a critic says of a rollout, token by token: its advantage, the return to be learned, the value held."""
+    """A critic's estimates for one rollout, one number per token.
+
+    Attributes:
+        advantages: Whitened generalised advantage estimates.
+        returns: The targets of the value function.
+        values: The values when the advantages were estimated.
+    """
 
     advantages: tuple[float, ...]
     returns: tuple[float, ...]
@@ -33,65 +39,89 @@ class CriticOutput:
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """A rollout and its advantage. fresh: drawn by the policy as it was when the step began, not replayed.
+    """A rollout with its advantage.
 
-    estimate: with a critic, which then gives each token's advantage; `advantage` is their mean.
+    Attributes:
+        advantage: Of the whole completion; with a critic, the mean over its tokens before whitening.
+        fresh: Whether it was sampled in this step from the present policy, and not replayed.
+        critic_output: Of a run with a critic; each token then has its own advantage.
     """
 
     rollout: Rollout
     advantage: float
     fresh: bool
-    estimate: CriticOutput | None = None
+    critic_output: CriticOutput | None = None
 
     @property
-    def signal(self) -> bool:
-        """Whether the policy gradient of this row can be other than zero."""
-        return any(self.estimate.advantages) if self.estimate else self.advantage != 0.0
+    def has_gradient(self) -> bool:
+        """Whether its policy gradient can differ from zero."""
+        return any(self.critic_output.advantages) if self.critic_output else self.advantage != 0.0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What updates minimise. limit: most tokens of a completion. reference: where the KL term is on, the starting
-    policy, or the trained one, whose adapters are then off. micro_batch_tokens: see dopr.training.micro_batches."""
+    """The loss that updates minimise, and how it is computed.
+
+    Attributes:
+        temperature: The sampling temperature, at which log-probabilities are computed.
+        max_completion_length: The token limit of a completion.
+        reference: The starting policy, for the KL term; a policy with adapters is its own reference.
+        micro_batch_tokens: The padded tokens of a micro-batch (dopr.training.micro_batches).
+    """
 
     loss: Loss
     temperature: float
-    limit: int
+    max_completion_length: int
     reference: Policy | None
     micro_batch_tokens: int | None = None
 
-    def takes(self, row: TrainingSample) -> bool:
-        """Whether a row takes part at all."""
-        return not (self.loss.mask_truncated and row.rollout.finish == "length")
+    def includes(self, sample: TrainingSample) -> bool:
+        """Return whether a sample counts in the loss; with mask_truncated, truncated ones do not."""
+        return not (self.loss.mask_truncated and sample.rollout.finish == "length")
 
-    def used(self, rows: Sequence[TrainingSample]) -> list[TrainingSample]:
-        """The rows that must be computed: where the policy gradient is the only term, those with signal."""
-        return [row for row in rows if self.takes(row) and (self.loss.regularised or row.signal)]
+    def contributing(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+        """Return the samples that must be computed: all, or those with a gradient if there is no other loss term."""
+        return [
+            sample for sample in samples if self.includes(sample) and (self.loss.regularised or sample.has_gradient)
+        ]
 
-    def tokens(self, rows: Sequence[TrainingSample]) -> int:
-        """Completion tokens of the rows that take part."""
-        return sum(len(row.rollout.tokens) for row in rows if self.takes(row))
+    def completion_tokens(self, samples: Sequence[TrainingSample]) -> int:
+        """Return the number of completion tokens of the samples that count in the loss."""
+        return sum(len(sample.rollout.tokens) for sample in samples if self.includes(sample))
 
 
 @dataclass(frozen=True)
 class LogprobGap:
-    """Absolute differences between the log-probabilities of sampler and trainer, in nats: their mean over tokens, and
-    the QUANTILE of them. The largest says little: in bfloat16 a single token of many can be far off by rounding."""
+    """Absolute differences between the log-probabilities of sampler and trainer, over tokens, in nats.
+
+    The largest difference says little: in bfloat16 a single token of many can be far off by rounding.
+
+    Attributes:
+        mean: Their mean.
+        high: Their QUANTILE.
+    """
 
     mean: float = 0.0
     high: float = 0.0
 
     @classmethod
-    def of(cls, differences: Sequence[np.ndarray]) -> LogprobGap:
-        """Of the tokens' differences, in parts; 0 without any."""
-        every = np.concatenate([np.zeros(0), *differences])
-        return cls(float(every.mean()), float(np.quantile(every, QUANTILE))) if len(every) else cls()
+    def from_differences(cls, differences: Sequence[np.ndarray]) -> LogprobGap:
+        """Summarise the differences of several micro-batches; the gap of no tokens is 0."""
+        values = np.concatenate([np.zeros(0), *differences])
+        return cls(float(values.mean()), float(np.quantile(values, QUANTILE))) if len(values) else cls()
 
 
 @dataclass(frozen=True)
 class UpdateStatistics:
-    """grad_norm before clipping; clipped share of tokens; gap: between sampler and trainer, over the fresh rows that
-    were computed; mean KL estimate; value_loss: of the critic."""
+    """Statistics of one update.
+
+    Attributes:
+        grad_norm: The norm of the gradient before clipping.
+        clipped: The share of tokens at which the clip of the loss is active.
+        gap: Between sampler and trainer, over the fresh samples that were computed.
+        kl: The mean KL estimate over tokens.
+        value_loss: The critic's loss.
+    """
 
     grad_norm: float = 0.0
     clipped: float = 0.0
@@ -103,70 +133,87 @@ class UpdateStatistics:
 def update(
     policy: Policy,
     optimiser: Optimiser,
-    rows: Sequence[TrainingSample],
+    samples: Sequence[TrainingSample],
     objective: Objective,
-    share: float,
+    tokens_per_minibatch: float,
     step: int,
 ) -> UpdateStatistics:
-    """One step on the mini-batch `rows`, of which one must be used (see Objective.used).
+    """Make one optimiser step on a mini-batch.
 
-    share: tokens of the whole batch / number of mini-batches.
+    Args:
+        samples: The mini-batch, of which at least one sample contributes (Objective.contributing).
+        tokens_per_minibatch: Tokens of the whole batch / number of mini-batches.
 
     Raises:
-        FloatingPointError: an advantage, a stored log-probability, the loss or its gradient is not finite.
+        FloatingPointError: An advantage, a stored log-probability, the loss or its gradient is not finite.
     """
-    used = objective.used(rows)
-    extent = Normalisation(len(rows), objective.tokens(rows), share, objective.limit)
-    found: list[tuple[int, float, float, np.ndarray]] = []  # of each micro-batch: tokens, clipped, KL, differences
+    contributing = objective.contributing(samples)
+    normalisation = Normalisation(
+        len(samples), objective.completion_tokens(samples), tokens_per_minibatch, objective.max_completion_length
+    )
+    results: list[tuple[int, float, float, np.ndarray]] = []  # of each micro-batch: tokens, clipped, KL, differences
 
     def losses() -> Iterator[Tensor]:
-        for places in split_micro_batches([row.rollout for row in used], objective.micro_batch_tokens):
-            mine, weight = rank_share(places)
-            part = [used[place] for place in mine]
-            batch = loss_inputs(policy, part, objective, step)
-            terms = minibatch_loss(batch, extent, objective.loss)
-            tokens, apart = (int(batch.mask.sum()), differences(batch, part)) if weight else (0, np.zeros(0))
-            found.append((tokens, terms.clipped, terms.kl, apart))
+        rollouts = [sample.rollout for sample in contributing]
+        for indices in split_micro_batches(rollouts, objective.micro_batch_tokens):
+            rank_indices, weight = rank_share(indices)
+            micro_batch = [contributing[i] for i in rank_indices]
+            inputs = loss_inputs(policy, micro_batch, objective, step)
+            terms = minibatch_loss(inputs, normalisation, objective.loss)
+            # A rank without samples computes one with weight 0, which the statistics leave out.
+            tokens, gaps = (int(inputs.mask.sum()), differences(inputs, micro_batch)) if weight else (0, np.zeros(0))
+            results.append((tokens, terms.clipped, terms.kl, gaps))
             yield terms.loss * weight
 
-    _, norm = optimiser.step(losses(), step)
-    tokens, clipped, kl, gaps = zip(*(each for parts in all_gather(found) for each in parts), strict=True)
+    _, grad_norm = optimiser.step(losses(), step)
+    all_results = [result for rank_results in all_gather(results) for result in rank_results]
+    tokens, clipped, kl, gaps = zip(*all_results, strict=True)
     means = np.average([clipped, kl], axis=1, weights=tokens)
-    return UpdateStatistics(norm, float(means[0]), LogprobGap.of(gaps), float(means[1]))
+    return UpdateStatistics(grad_norm, float(means[0]), LogprobGap.from_differences(gaps), float(means[1]))
 
 
-def differences(batch: LossInputs, rows: Sequence[TrainingSample]) -> np.ndarray:
-    """How far the stored log-probabilities of fresh rows are from those of now, [their tokens]."""
-    fresh = torch.tensor([row.fresh for row in rows], device=batch.mask.device)[:, None] & batch.mask
-    apart: np.ndarray = (batch.logprobs - batch.behaviour).detach().abs()[fresh].cpu().numpy()
-    return apart
+def differences(inputs: LossInputs, samples: Sequence[TrainingSample]) -> np.ndarray:
+    """Return |log p now - log p when sampled| at each token of the fresh samples, [tokens]."""
+    fresh = torch.tensor([sample.fresh for sample in samples], device=inputs.mask.device)[:, None] & inputs.mask
+    found: np.ndarray = (inputs.logprobs - inputs.sampling_logprobs).detach().abs()[fresh].cpu().numpy()
+    return found
 
 
-def loss_inputs(policy: Policy, rows: Sequence[TrainingSample], objective: Objective, step: int) -> LossInputs:
-    """The rows' tokens as tensors, computed as far as the terms that are on need it.
+def loss_inputs(policy: Policy, samples: Sequence[TrainingSample], objective: Objective, step: int) -> LossInputs:
+    """Compute the inputs of the loss; reference and entropy only if their term is on.
 
     Raises:
-        FloatingPointError: an advantage or a stored log-probability is not finite.
+        FloatingPointError: An advantage or a stored log-probability is not finite.
     """
-    prompts, completions = [row.rollout.prompt_tokens for row in rows], [row.rollout.tokens for row in rows]
-    reference = entropy = None
+    prompts = [sample.rollout.prompt_tokens for sample in samples]
+    completions = [sample.rollout.tokens for sample in samples]
+    ref_logprobs = entropy = None
     if objective.reference:
         with torch.no_grad(), without_adapters(objective.reference):
-            reference, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
+            ref_logprobs, _ = completion_logprobs(objective.reference, prompts, completions, objective.temperature)
     if objective.loss.entropy > 0:
         logprobs, entropy, mask = logprobs_and_entropy(policy, prompts, completions, objective.temperature)
     else:
         logprobs, mask = completion_logprobs(policy, prompts, completions, objective.temperature)
-    behaviour = padded([row.rollout.logprobs for row in rows], mask)
-    advantages = padded([row.estimate.advantages if row.estimate else (row.advantage,) for row in rows], mask)
-    advantages = advantages if any(row.estimate for row in rows) else advantages[:, :1]
-    if not (torch.isfinite(behaviour).all() and torch.isfinite(advantages).all()):
+    sampling_logprobs = pad_like([sample.rollout.logprobs for sample in samples], mask)
+    advantages = advantage_tensor(samples, mask)
+    if not (torch.isfinite(sampling_logprobs).all() and torch.isfinite(advantages).all()):
         raise FloatingPointError(f"step {step + 1}: a rollout's log-probability or advantage is not finite")
-    return LossInputs(logprobs, behaviour, advantages, mask, reference, entropy)
+    return LossInputs(logprobs, sampling_logprobs, advantages, mask, ref_logprobs, entropy)
 
 
-def padded(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
-    """Rows of numbers as a float32 tensor of the shape and on the device of `like`, with zeros behind."""
+def advantage_tensor(samples: Sequence[TrainingSample], mask: Tensor) -> Tensor:
+    """Return advantages: per token [samples, length] if there is a critic, else per completion [samples, 1]."""
+    outputs = [sample.critic_output for sample in samples]
+    rows = [
+        output.advantages if output else (sample.advantage,) for sample, output in zip(samples, outputs, strict=True)
+    ]
+    advantages = pad_like(rows, mask)
+    return advantages if any(outputs) else advantages[:, :1]
+
+
+def pad_like(rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
+    """Return rows of numbers as float32, padded with zeros on the right to the shape of `like`, on its device."""
     tensor = torch.zeros(like.shape)
     for i, row in enumerate(rows):
         tensor[i, : len(row)] = torch.tensor(row, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""A GGUF file as it lies on disk: its metadata by key, and its tensors, which are read when they are asked for."""
+"""GGUF files: their metadata and tensors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """metadata: the file's keys and values. tensors: as they are stored, quantised or not."""
+    """An open GGUF file.
+
+    Attributes:
+        metadata: The file's keys and values.
+        tensors: As they are stored, quantised or not; their data is read on access.
+    """
 
     path: Path
     metadata: Mapping[str, Any]
     tensors: Sequence[ReaderTensor]
 
     def get(self, key: str) -> Any:
-        """The value of a key.
+        """Return the metadata value of a key.
 
         Raises:
-            DataError: the file has none; names the key.
+            DataError: The key is missing.
         """
         if key not in self.metadata:
             raise DataError(f"{self.path}: {key} is missing; get a file that llama.cpp's converter wrote")
@@ -33,10 +38,10 @@ class GgufFile:
 
 
 def read(path: Path) -> GgufFile:
-    """Open a file.
+    """Open a GGUF file.
 
     Raises:
-        DataError: it is no GGUF file, or a damaged one.
+        DataError: It is no GGUF file, or it is damaged.
     """
     from gguf import GGUFReader  # an optional package
 

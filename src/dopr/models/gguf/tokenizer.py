@@ -11,19 +11,19 @@ from tokenizers.pre_tokenizers import PreTokenizer
 from dopr.files import DataError
 from dopr.models.gguf.file import GgufFile
 
-CONTROL, USER_DEFINED = 3, 4  # types of tokens that are found in a text before it is split
+CONTROL, USER_DEFINED = 3, 4  # types of tokens that are matched before the text is split
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
 )
-ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+SPECIAL_TOKENS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 
 
-def tokenizer_of(file: GgufFile) -> Tokenizer:
-    """The tokenizer.
+def build_tokenizer(file: GgufFile) -> Tokenizer:
+    """Build the tokenizer of a file.
 
     Raises:
-        DataError: it is of another kind; names it.
+        DataError: It is not byte-level BPE, or splits text in an unknown way.
     """
     tokens = file.get("tokenizer.ggml.tokens")
     kind, split = file.get("tokenizer.ggml.model"), file.metadata.get("tokenizer.ggml.pre", "gpt-2")
@@ -34,22 +34,22 @@ def tokenizer_of(file: GgufFile) -> Tokenizer:
         )
     merges = [tuple(merge.split(" ", 1)) for merge in file.get("tokenizer.ggml.merges")]
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    made = Tokenizer(BPE(vocabulary, merges, ignore_merges=split == "llama-bpe"))
-    made.pre_tokenizer = SPLITS[split]
-    made.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=split == "llama-bpe"))
+    tokenizer.pre_tokenizer = SPLITS[split]
+    tokenizer.decoder = decoders.ByteLevel()
     if split == "qwen2":
-        made.normalizer = normalizers.NFC()
-    made.add_tokens(added(tokens, file.get("tokenizer.ggml.token_type")))
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.add_tokens(added_tokens(tokens, file.get("tokenizer.ggml.token_type")))
     if file.metadata.get("tokenizer.ggml.add_bos_token", split == "llama-bpe"):
-        begin = file.get("tokenizer.ggml.bos_token_id")
-        made.post_processor = processors.TemplateProcessing(
-            f"{tokens[begin]} $A", special_tokens=[(tokens[begin], begin)]
+        bos = file.get("tokenizer.ggml.bos_token_id")
+        tokenizer.post_processor = processors.TemplateProcessing(
+            f"{tokens[bos]} $A", special_tokens=[(tokens[bos], bos)]
         )
-    return made
+    return tokenizer
 
 
-def added(tokens: list[str], types: list[int]) -> list[AddedToken]:
-    """The tokens that stand for themselves in a text; those of control are no part of what is said."""
+def added_tokens(tokens: list[str], types: list[int]) -> list[AddedToken]:
+    """Return the tokens that are matched as a whole; control tokens are special, so decoding leaves them out."""
     return [
         AddedToken(token, special=kind == CONTROL, normalized=False)
         for token, kind in zip(tokens, types, strict=True)
@@ -57,16 +57,16 @@ def added(tokens: list[str], types: list[int]) -> list[AddedToken]:
     ]
 
 
-def end_tokens_of(file: GgufFile) -> list[int]:
-    """What ends a completion: the end of a text, and that of a turn where it is another."""
+def end_token_ids(file: GgufFile) -> list[int]:
+    """Return the tokens that end a completion: the end of a text, and the end of a turn if it is another token."""
     ids = [file.get("tokenizer.ggml.eos_token_id"), file.metadata.get("tokenizer.ggml.eot_token_id")]
     return list(dict.fromkeys(i for i in ids if i is not None))
 
 
-def settings_of(file: GgufFile, context: int | None) -> dict[str, Any]:
-    """The content of tokenizer_config.json, with the chat template if the file has one."""
+def tokenizer_config(file: GgufFile, context: int | None) -> dict[str, Any]:
+    """Return the content of tokenizer_config.json, with the chat template if the file has one."""
     tokens = file.get("tokenizer.ggml.tokens")
-    ids = {role: file.metadata.get(f"tokenizer.ggml.{name}_token_id") for role, name in ROLES.items()}
+    ids = {role: file.metadata.get(f"tokenizer.ggml.{name}_token_id") for role, name in SPECIAL_TOKENS.items()}
     template = file.metadata.get("tokenizer.chat_template")
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -77,16 +77,16 @@ def settings_of(file: GgufFile, context: int | None) -> dict[str, Any]:
     }
 
 
-def by_words(numbers: str) -> PreTokenizer:
-    """Words, punctuation and white space apart, and numbers as the expression finds them."""
+def word_splitter(numbers: str) -> PreTokenizer:
+    """Make a pre-tokenizer that splits words, punctuation, white space, and numbers by a regular expression."""
     split = pre_tokenizers.Split(Regex(WORDS.format(numbers=numbers)), behavior="isolated")
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
-SPLITS: dict[str, PreTokenizer] = {  # tokenizer.ggml.pre -> what is kept apart before merges
+SPLITS: dict[str, PreTokenizer] = {  # tokenizer.ggml.pre -> how text is split before merges
     "gpt-2": BYTES,
     "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), BYTES]),
-    "qwen2": by_words(r"\p{N}"),
-    "llama-bpe": by_words(r"\p{N}{1,3}"),
+    "qwen2": word_splitter(r"\p{N}"),
+    "llama-bpe": word_splitter(r"\p{N}{1,3}"),
 }
