@@ -131,7 +131,7 @@ def equal_equations(answer: str, reference: str) -> bool:
 
 
 def equal_symbols(answer: str, reference: str) -> bool:
-    """Return whether sympy finds two expressions equal or their values close. Of lists, the first parts are compared."""
+    """Return whether sympy finds two expressions equal or their values close; of lists, only the first parts."""
     if NOT_READ.search(answer + reference):
         return False
     texts = [split(side)[0] for side in (answer, reference)]
