@@ -177,18 +177,14 @@ def test_a_named_template_takes_one_turn_of_the_system_and_one_of_the_user(tmp_p
     assert template.apply(prompt).text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n"
     )
-    with pytest.raises(
-        DataError, match=r"prompt chats-0: template qwen25-math-cot has no place for turns of system, u"
-    ):
+    with pytest.raises(DataError, match=r"prompt chats-0: template qwen25-math-cot cannot have turns of system, u"):
         template.apply(load(tmp_path, LONG)[0])
 
 
 @pytest.mark.parametrize("name", ["plain", "dsr-boxed"])
 def test_a_template_without_a_place_for_a_system_turn_refuses_it(tmp_path: Path, name: str) -> None:
     template = make_template(PromptStyle(template=name), None)
-    with pytest.raises(
-        DataError, match=f"prompt chats-0: template {name} has no place for a system turn; name another"
-    ):
+    with pytest.raises(DataError, match=f"prompt chats-0: template {name} takes no system turn; name another"):
         template.apply(load(tmp_path, [SYSTEM, FIRST])[0])
 
 

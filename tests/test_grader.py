@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dopr.config.grading import Verify
-from dopr.grading.grader import Grader, GraderError, significant
+from dopr.grading.grader import Grader, GraderError, canonical_integer
 from dopr.grading.guards import MAX_ANSWER
 
 LENIENT = Verify(seconds=1, memory_mb=1024, max_error_share=1, workers=2)
@@ -81,8 +81,8 @@ def test_nothing_to_grade(grader):
 
 @pytest.mark.parametrize("integer", ["0", "-0", "007", "-12", "120"])
 def test_significant_digits_say_which_integer_it_is(integer):
-    assert significant(integer) == significant(str(int(integer)))
-    assert significant(integer) != significant(str(int(integer) + 1))
+    assert canonical_integer(integer) == canonical_integer(str(int(integer)))
+    assert canonical_integer(integer) != canonical_integer(str(int(integer) + 1))
 
 
 @pytest.mark.parametrize("answer", HOSTILE)

@@ -103,8 +103,8 @@ def test_a_data_set_laid_out_as_on_the_hub(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("places", "message"),
     [
-        ({}, "nothing says where it lies; give one of file, url, public, repo"),
-        ({"file": "a.csv", "public": "b"}, "file and public says where it lies"),
+        ({}, "no location is given; give exactly one of file, url, public, repo"),
+        ({"file": "a.csv", "public": "b"}, "file and public is given; give exactly one"),
         ({"url": "https://example.org/a.csv"}, "url and sha256 go together"),
         ({"repo": "someone/something"}, "revision: missing; give the commit of someone/something"),
     ],

@@ -72,7 +72,7 @@ def test_a_question_with_braces_is_left_alone() -> None:
     ("style", "message"),
     [
         ({"template": "plane"}, r"prompt.template: there is no 'plane'; did you mean 'plain'\?"),
-        ({"template": "plain", "system": "a"}, "prompt.system: template plain has no place for it; leave it null"),
+        ({"template": "plain", "system": "a"}, "prompt.system: template plain takes no system prompt; leave it null"),
         ({"template": "own"}, "prompt.template: own needs base.model"),
         (
             {"template": "llama-3.2", "examples": [{"question": "1 + 1?", "answer": "2"}]},

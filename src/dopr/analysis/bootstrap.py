@@ -1,20 +1,21 @@
-"""A method's accuracy over its training, with replicates that differ as repetitions of the experiment would.
+"""A method's accuracy during training, with replicates that vary as repetitions of the experiment would.
 
-A repetition would draw other questions, other seeds and other samples, so a replicate is
+A repetition would draw other questions, other seeds and other samples. So a replicate is
 
     (redrawn questions) . (accuracy of each question, mean over seeds)  +  shrink * (deviation of the seeds' mean)
 
-Questions are redrawn within their benchmark, by the bootstrap; two methods are compared on the same questions by giving
-both the same weights. Seeds are too few to be redrawn: three have ten different resamples, with two thirds of the real
-variance, and intervals over them cover 60 to 80 % instead of 95. So the deviation of their mean is drawn from Student's
-t distribution with n - 1 degrees of freedom, times their standard error: the normal-theory interval, as replicates.
+Questions are redrawn within their benchmark by the bootstrap. Two methods are compared on the same questions: both get
+the same weights. Seeds are too few to be redrawn. Three seeds have ten different resamples with two thirds of the real
+variance, and intervals over them cover 60 to 80 % instead of 95 %. So the deviation of their mean is drawn from
+Student's t distribution with n - 1 degrees of freedom, times their standard error. This is the normal-theory interval
+in the form of replicates.
 
-Seeds also differ because each has its own samples of every question. The redrawn questions carry that noise already
-(the mean over seeds has it), so `shrink` takes its share out of the seeds' part, as it is subtracted in an analysis of
-variance: without it, it would count twice. docs/evaluation.md has the coverage, which benchmarks/interval_coverage.py
-measures.
+Seeds also differ because each has its own samples of every question. The redrawn questions already have that noise,
+since the mean over seeds has it. So `shrink` removes its share from the deviation of the seeds, as an analysis of
+variance subtracts it; without `shrink` it would count twice. docs/evaluation.md has the coverage, and `python
+benchmarks/interval_coverage.py` measures it.
 
-With one run a stratum there is no seeds' part: the interval holds for these runs alone.
+With one run in each stratum there is no deviation of the seeds: the interval holds for these runs only.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ from dopr.analysis.statistics import FloatArray
 class Curve:
     """A method's accuracy at its checkpoints.
 
-    rollouts: training rollouts spent, shape (checkpoints,). mean: over the seeds, shape (checkpoints,).
-    by_seed: shape (seeds, checkpoints). replicates: of the mean, shape (replicates, checkpoints).
+    Attributes:
+        rollouts: Training rollouts up to each checkpoint, `[checkpoints]`.
+        mean: Mean accuracy over seeds, `[checkpoints]`.
+        by_seed: Accuracy of each seed, `[seeds, checkpoints]`.
+        replicates: Bootstrap replicates of the mean, `[replicates, checkpoints]`.
     """
 
     rollouts: FloatArray
@@ -50,64 +54,67 @@ def resampled_curve(
     deviations: FloatArray,
     strata: Sequence[str],
 ) -> Curve:
-    """The curve of runs and its replicates.
+    """Return the curve of runs with its replicates.
 
     Args:
-        rollouts: shape (checkpoints,).
-        accuracy: of each question, shape (seeds, checkpoints, questions), or another share from 0 to 1.
-        weights: of the questions in the point estimate, shape (questions,).
-        questions: of the questions in each replicate, shape (replicates, questions).
-        deviations: of the seeds in each replicate, shape (replicates, seeds), from seed_deviations.
-        strata: what each seed's run belongs to (its pool), of length seeds.
+        rollouts: Training rollouts up to each checkpoint, `[checkpoints]`.
+        accuracy: Accuracy, or another share from 0 to 1, of each question, `[seeds, checkpoints, questions]`.
+        weights: Question weights of the point estimate, `[questions]`.
+        questions: Question weights of each replicate, `[replicates, questions]`.
+        deviations: Seed weights of each replicate from seed_deviations, `[replicates, seeds]`.
+        strata: The stratum of each seed's run, which is its pool.
     """
     by_seed = accuracy @ weights
-    between, samples = seed_variance(accuracy, weights, strata)
-    shrink = np.sqrt(np.clip(1 - samples / np.where(between > 0, between, np.inf), 0, 1)) * (between > 0)
+    between, noise = seed_variance(accuracy, weights, strata)
+    shrink = np.sqrt(np.clip(1 - noise / np.where(between > 0, between, np.inf), 0, 1)) * (between > 0)
     replicates = questions @ accuracy.mean(axis=0).T + deviations @ by_seed * shrink
     return Curve(rollouts, by_seed.mean(axis=0), by_seed, np.clip(replicates, 0, 1))  # Student's t has long tails
 
 
 def seed_deviations(strata: Sequence[str], replicates: int, seed: int) -> FloatArray:
-    """Weights, shape (replicates, seeds), that turn seeds' numbers into deviations of their mean; rows sum to 0.
+    """Return weights, `[replicates, seeds]`, that turn the seeds' numbers into deviations of their mean.
 
-    In a stratum of n seeds the weighted sum is its standard error times a draw of Student's t with n - 1 degrees of
-    freedom; strata keep their share of the mean.
+    Rows sum to 0. In a stratum of n seeds the weighted sum is the stratum's standard error times a draw of Student's t
+    with n - 1 degrees of freedom. Strata keep their share of the mean.
     """
     weights = np.zeros((replicates, len(strata)))
-    for i, members in enumerate(_members(strata)):
-        n = int(members.sum())
+    for index, mask in enumerate(_masks(strata)):
+        n = int(mask.sum())
         if n > 1:
-            rng = np.random.default_rng(seed + i)
+            rng = np.random.default_rng(seed + index)
             normal = rng.normal(size=(replicates, n))
             scale = np.sqrt((n - 1) / rng.chisquare(n - 1, size=(replicates, 1)) / (n * (n - 1)))
-            weights[:, members] = (normal - normal.mean(axis=1, keepdims=True)) * scale * n / len(strata)
+            weights[:, mask] = (normal - normal.mean(axis=1, keepdims=True)) * scale * n / len(strata)
     return weights
 
 
 def seed_variance(accuracy: FloatArray, weights: FloatArray, strata: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Variance of the mean over seeds as their spread shows it, and the part that questions' noise within a seed makes.
+    """Estimate the variance of the mean over seeds, and the part of it that is noise of questions within a seed.
 
-    That noise (samples, and what a seed learned of single questions) is what is left of a question's accuracy when its
-    mean over seeds and the seed's mean are taken out.
+    The noise comes from samples, and from what a seed learned about single questions. It is the residual of a
+    question's accuracy after its mean over seeds and the seed's mean are subtracted.
 
     Args:
-        accuracy: shape (seeds, ..., questions). weights: shape (questions,). strata: see resampled_curve.
+        accuracy: `[seeds, ..., questions]`.
+        weights: Question weights, `[questions]`.
+        strata: See resampled_curve.
 
     Returns:
-        Both of shape (...); zeros where no stratum has two seeds.
+        Both `[...]`; zeros where no stratum has two seeds.
     """
     between, noise = np.zeros(accuracy.shape[1:-1]), np.zeros(accuracy.shape[1:-1])
-    for members in _members(strata):
-        n = int(members.sum())
+    for mask in _masks(strata):
+        n = int(mask.sum())
         if n > 1:
-            runs, share = accuracy[members], n / len(strata)
+            runs, share = accuracy[mask], n / len(strata)
             by_seed = runs @ weights
-            rest = runs - runs.mean(axis=0) - (by_seed - by_seed.mean(axis=0))[..., None]
+            residual = runs - runs.mean(axis=0) - (by_seed - by_seed.mean(axis=0))[..., None]
             between += share**2 * by_seed.var(axis=0, ddof=1) / n
-            noise += share**2 * ((rest**2).sum(axis=0) @ weights**2) / (n * (n - 1))
+            noise += share**2 * ((residual**2).sum(axis=0) @ weights**2) / (n * (n - 1))
     return between, noise
 
 
-def _members(strata: Sequence[str]) -> Iterator[NDArray[np.bool_]]:
+def _masks(strata: Sequence[str]) -> Iterator[NDArray[np.bool_]]:
+    """Yield a mask over the seeds for each stratum."""
     labels = np.asarray(strata)
     return (labels == name for name in dict.fromkeys(strata))

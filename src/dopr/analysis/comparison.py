@@ -1,6 +1,6 @@
-"""Every method of one pool (or of several, shown as one), resampled together.
+"""All methods of one pool, or of several pools shown as one, with common bootstrap replicates.
 
-A replicate has the same questions for all methods; deviations of the seeds are drawn for each method on its own.
+A replicate has the same questions for all methods. The deviations of the seeds are drawn for each method on its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from dopr.records import derive_seed
 
 @dataclass(frozen=True)
 class Comparison:
-    """Evaluations by method, and the question weights of each bootstrap replicate, shape (replicates, questions)."""
+    """Evaluations by method, and the question weights of each bootstrap replicate.
+
+    Attributes:
+        pool: Name of the pool, or of the pools that are shown as one.
+        evaluations: Method -> its evaluated runs.
+        questions: Question weights, `[replicates, questions]`.
+    """
 
     pool: str
     evaluations: dict[str, Evaluation]
@@ -30,43 +36,49 @@ class Comparison:
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
-        """Names of the benchmarks, sorted; the same for every method."""
+        """Sorted names of the benchmarks. They are the same for every method."""
         return next(iter(self.evaluations.values())).benchmarks
 
     def only(self, methods: Sequence[str]) -> Comparison:
-        """The same comparison of some of its methods."""
+        """Return the comparison of some of its methods."""
         return replace(self, evaluations={method: self.evaluations[method] for method in methods})
 
     def at(self, chosen: Mapping[str, IntArray]) -> Comparison:
-        """The same with one checkpoint, by method the place of each run's."""
-        return replace(self, evaluations={m: self.evaluations[m].at(places) for m, places in chosen.items()})
+        """Return the comparison with one checkpoint of each run. `chosen` has their indices by method, `[runs]`."""
+        evaluations = {method: self.evaluations[method].at(indices) for method, indices in chosen.items()}
+        return replace(self, evaluations=evaluations)
 
     def curve(self, method: str, benchmarks: Sequence[str] | None = None, greedy: bool = False) -> Curve:
-        """Sampled (or greedy) accuracy of a method: the mean over benchmarks (all, or those named) of their means.
+        """Return a method's sampled or greedy accuracy at each checkpoint, averaged over benchmarks.
+
+        Args:
+            method: The method.
+            benchmarks: Names of benchmarks. None is all.
+            greedy: Use the greedy completions instead of the sampled ones.
 
         Raises:
-            DataError: a named benchmark was not evaluated.
+            DataError: A named benchmark was not evaluated.
         """
         evaluation = self.evaluations[method]
         return self.resample(method, evaluation.greedy if greedy else evaluation.sampled, benchmarks)
 
     def resample(self, method: str, values: FloatArray, benchmarks: Sequence[str] | None = None) -> Curve:
-        """The same for any number a question has at a checkpoint: values of shape (seeds, checkpoints, questions)."""
+        """Return the curve of any number of a question at a checkpoint: values `[seeds, checkpoints, questions]`."""
         evaluation = self.evaluations[method]
-        chosen = self._members(evaluation, benchmarks)
-        redrawn = self.questions[:, chosen]
-        drawn = derive_seed("bootstrap", "seeds", self.pool, method)
+        mask = self._question_mask(evaluation, benchmarks)
+        weights = self.questions[:, mask]
+        seed = derive_seed("bootstrap", "seeds", self.pool, method)
         return resampled_curve(
             evaluation.rollouts,
-            values[:, :, chosen],
-            even_weights(evaluation.benchmark[chosen]),
-            # Each benchmark has the same share of a row, so this leaves them equal among the chosen ones.
-            redrawn / redrawn.sum(axis=1, keepdims=True),
-            seed_deviations(evaluation.pools, len(redrawn), drawn),
+            values[:, :, mask],
+            even_weights(evaluation.benchmark[mask]),
+            # Every benchmark has the same share of a row, so the named benchmarks keep equal weights.
+            weights / weights.sum(axis=1, keepdims=True),
+            seed_deviations(evaluation.pools, len(weights), seed),
             evaluation.pools,
         )
 
-    def _members(self, evaluation: Evaluation, benchmarks: Sequence[str] | None) -> NDArray[np.bool_]:
+    def _question_mask(self, evaluation: Evaluation, benchmarks: Sequence[str] | None) -> NDArray[np.bool_]:
         names = evaluation.benchmarks if benchmarks is None else benchmarks
         for name in names:
             if name not in evaluation.benchmarks:
@@ -98,11 +110,17 @@ def compare(
 ) -> Comparison:
     """Load the runs of some methods on a pool and draw the questions of each replicate.
 
-    members: the pools that are shown as one under the name `pool`; none: it is a pool itself. The interval then holds
-    for these pools and their starting policies: they are not redrawn.
+    Args:
+        results: The results folder.
+        pool: The pool, or the name under which `members` are shown.
+        methods: The methods to compare.
+        seeds: The seeds of their runs.
+        replicates: Number of bootstrap replicates.
+        members: Pools that are shown as one. Intervals hold for these pools and their starting policies, which are not
+            redrawn. Empty: `pool` is a pool itself.
 
     Raises:
-        DataError: a run is missing or damaged, or the methods were not evaluated on the same questions.
+        DataError: A run is missing or damaged, or the methods were not evaluated on the same questions.
     """
     evaluations = {
         method: pooled(pool, [load_evaluation(results, member, method, seeds) for member in members or [pool]])
@@ -110,7 +128,7 @@ def compare(
     }
     first = evaluations[methods[0]]
     for method, evaluation in evaluations.items():
-        if not first.asks_the_same(evaluation):
+        if not first.same_questions(evaluation):
             raise DataError(
                 f"evaluate/{pool}: {methods[0]} and {method} were not evaluated on the same questions with as many "
                 "samples; evaluate both again with one configuration"

@@ -1,4 +1,4 @@
-"""What training had spent at each evaluated checkpoint: rollouts, tokens, updates, or measured seconds."""
+"""The training cost of each evaluated checkpoint: rollouts, tokens, updates, or measured seconds."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NAMES = {
 
 
 def cumulative_cost(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArray:
-    """What each run had spent at each checkpoint, shape (runs, checkpoints).
+    """Return the cost of each run up to each checkpoint, `[runs, checkpoints]`.
 
     Raises:
-        DataError: a run's metrics or seconds end before its last checkpoint.
+        DataError: A run's metrics or seconds end before its last checkpoint.
     """
     if axis == "tokens":
         return evaluation.tokens
@@ -38,12 +38,12 @@ def cumulative_cost(results: Results, evaluation: Evaluation, axis: Spending) ->
 
 
 def _by_step(results: Results, evaluation: Evaluation, pool: str, seed: int, axis: Spending) -> FloatArray:
-    """A column of a run's metrics or seconds, at its checkpoints."""
+    """Return a column of a run's metrics or seconds at its checkpoints, `[checkpoints]`."""
     name, read = ("seconds.csv", results.seconds) if axis.endswith("seconds") else ("metrics.csv", results.metrics)
     rows: pd.DataFrame = read(pool, evaluation.method, seed)
-    at = dict(zip(rows["step"].tolist(), rows[axis].tolist(), strict=True)) | {0: 0.0}
-    missing = [step for step in evaluation.steps.tolist() if step not in at]
+    cost_by_step = dict(zip(rows["step"].tolist(), rows[axis].tolist(), strict=True)) | {0: 0.0}
+    missing = [step for step in evaluation.steps.tolist() if step not in cost_by_step]
     if missing:
         run = f"train/{pool}/{evaluation.method}/{seed}"
         raise DataError(f"{run}/{name}: has no row for step {missing[0]}, which was evaluated; train it again")
-    return np.array([at[step] for step in evaluation.steps.tolist()], dtype=np.float64)
+    return np.array([cost_by_step[step] for step in evaluation.steps.tolist()], dtype=np.float64)

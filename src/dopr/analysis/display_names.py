@@ -1,7 +1,7 @@
-"""How methods are called in tables and figures.
+"""Display names of methods, data sets, measures and models in tables and figures.
 
-A name without an entry is shown without underscores; if it begins with one that has an entry, by that one and the
-rest: `grpo_random` is "GRPO, random".
+A method without an entry is shown without underscores. If it begins with the name of a method that has an entry, that
+entry is used: `grpo_random` is "GRPO, random".
 """
 
 from __future__ import annotations
@@ -77,42 +77,43 @@ MODELS = {
     "DeepSeek-R1-Distill-Qwen-1.5B": "R1-Distill-1.5B 8k",
     "DeepSeek-R1-Distill-Qwen-1.5B, 32k": "R1-Distill-1.5B 32k",
 }
-BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def counterpart(method: str) -> str:
-    """The method without reuse: `dopr` for `dopr_reuse`."""
+    """Return the method without reuse: `dopr` for `dopr_reuse`."""
     return method.removesuffix(REUSE)
 
 
 def display_name(method: str) -> str:
-    """The display name of a method."""
+    """Return the display name of a method."""
     name = counterpart(method)
     top = TOP.match(name)
-    shown = f"top {top[1]}" if top else LABELS.get(name) or _by_its_beginning(name)
+    shown = f"top {top[1]}" if top else LABELS.get(name) or _from_prefix(name)
     return shown + (" + reuse" if name != method else "")
 
 
 def dataset_name(training: str, method: str) -> str:
-    """The display name of a published training set, and of the method where it is not GRPO: `pi1_pi13` is π₁, π₁₃."""
-    prompts = ", ".join(f"π{name.removeprefix('pi').translate(BELOW)}" for name in training.split("_"))
+    """Return the display name of a published training set, with the method if it is not GRPO: `pi1_pi13` is π₁, π₁₃."""
+    prompts = ", ".join(f"π{name.removeprefix('pi').translate(SUBSCRIPTS)}" for name in training.split("_"))
     shown = SETS.get(training, prompts)
     return shown if method in ("base", "grpo", "other") else f"{shown}, {display_name(method)}"
 
 
 def measure_name(measure: str) -> str:
-    """The display name of a benchmark or of another published measure."""
+    """Return the display name of a benchmark or of another published measure."""
     return MEASURES.get(measure, measure.removeprefix("math500: ").replace("_", " "))
 
 
 def model_name(model: str) -> str:
-    """The short name of a published model."""
+    """Return the short name of a published model."""
     return MODELS.get(model, model)
 
 
-def _by_its_beginning(name: str) -> str:
-    known = [begin for begin in LABELS if name.startswith(f"{begin}_")]
-    if not known:
+def _from_prefix(name: str) -> str:
+    """Return the display name of the longest prefix that has one, and the rest of the name."""
+    prefixes = [known for known in LABELS if name.startswith(f"{known}_")]
+    if not prefixes:
         return name.replace("_", " ")
-    begin = max(known, key=len)
-    return f"{LABELS[begin]}, {name.removeprefix(begin)[1:].replace('_', ' ')}"
+    prefix = max(prefixes, key=len)
+    return f"{LABELS[prefix]}, {name.removeprefix(prefix)[1:].replace('_', ' ')}"

@@ -1,7 +1,7 @@
-"""How often intervals hold the truth, by simulation.
+"""The coverage of intervals, by simulation: how often they contain the true value.
 
-Every question has a difficulty, every seed a skill, both normal on the log-odds scale, and k samples are drawn for
-each. Another experiment draws all of them anew. An interval that says 95 % should hold the expected accuracy, or the
+Every question has a difficulty and every seed a skill. Both are normal on the log-odds scale, and k samples are drawn
+for each pair. Another experiment draws all of them anew. A 95 % interval should contain the expected accuracy, or the
 expected difference of two methods on the same questions, in 95 % of the experiments.
 """
 
@@ -19,8 +19,17 @@ from dopr.records import derive_seed
 
 @dataclass(frozen=True)
 class Case:
-    """An experiment: seeds a method, questions of each benchmark, samples a question, and standard deviations in
-    log-odds of questions, of a method's change to single questions, and of seeds."""
+    """A simulated experiment.
+
+    Attributes:
+        name: Its name in the table.
+        seeds: Seeds of each method.
+        questions: Number of questions of each benchmark.
+        samples: Samples of each question.
+        spread: Standard deviation of the questions' difficulty, in log-odds.
+        change: Standard deviation of a method's effect on single questions, in log-odds.
+        seed_spread: Standard deviation of the seeds' skill, in log-odds.
+    """
 
     name: str
     seeds: int
@@ -46,11 +55,13 @@ CASES = (
 
 @dataclass(frozen=True)
 class CoverageResult:
-    """Shares of experiments whose interval holds the truth.
+    """Shares of experiments whose interval contains the true value.
 
-    accuracy, saved: of one method's accuracy and of the difference of two, by the replicates that curves and savings
-    have. difference: by Student's t, which the table of differences has. redrawn_accuracy, redrawn_difference: by the
-    plain bootstrap, which redraws seeds too.
+    Attributes:
+        accuracy, saved: Of one method's accuracy and of the difference of two, with the replicates of curves and saving
+            ratios.
+        difference: Of the difference with Student's t, as in the table of differences.
+        redrawn_accuracy, redrawn_difference: Of both with the plain bootstrap, which also redraws seeds.
     """
 
     accuracy: float
@@ -61,39 +72,40 @@ class CoverageResult:
 
 
 def coverage(case: Case, experiments: int = 1000, replicates: int = 1000, seed: int = 0) -> CoverageResult:
-    """Simulate a case. Experiments take the place of checkpoints: they are resampled together."""
+    """Simulate a case. The arrays have experiments where curves have checkpoints, so one call resamples all."""
     benchmark = np.repeat(np.arange(len(case.questions)), case.questions)
     rng = np.random.default_rng(derive_seed("coverage", case.name, seed))
     weights = even_weights(benchmark)
     questions = question_weights(benchmark, replicates, derive_seed("coverage", "questions", seed))
     ease, strata = rng.normal(0, case.spread, (experiments, len(benchmark))), ("",) * case.seeds
-    sides = [_runs(case, ease, rng) for _ in range(2)]
-    shown, redrawn = [], []
-    for method, runs in enumerate(sides):
-        drawn = derive_seed("coverage", "seeds", method, seed)
-        deviations = seed_deviations(strata, replicates, drawn)
-        shown.append(resampled_curve(np.zeros(experiments), runs, weights, questions, deviations, strata).replicates)
-        again = redraw_weights(case.seeds, replicates, drawn)
-        redrawn.append(np.stack([(again * (questions @ each.T)).sum(axis=1) for each in runs.swapaxes(0, 1)], axis=1))
+    methods = [_runs(case, ease, rng) for _ in range(2)]
+    ours, plain = [], []
+    for method, runs in enumerate(methods):
+        method_seed = derive_seed("coverage", "seeds", method, seed)
+        deviations = seed_deviations(strata, replicates, method_seed)
+        ours.append(resampled_curve(np.zeros(experiments), runs, weights, questions, deviations, strata).replicates)
+        seed_weights = redraw_weights(case.seeds, replicates, method_seed)
+        experiment_runs = runs.swapaxes(0, 1)
+        plain.append(np.stack([(seed_weights * (questions @ each.T)).sum(axis=1) for each in experiment_runs], axis=1))
     samples = np.full(len(benchmark), case.samples)
-    low, high = difference(Runs(sides[1], strata), Runs(sides[0], strata), benchmark, weights, samples).interval
+    low, high = difference(Runs(methods[1], strata), Runs(methods[0], strata), benchmark, weights, samples).interval
     truth = 0.5  # the log-odds are symmetric around 0
     return CoverageResult(
-        _inside(shown[0], truth),
-        _inside(shown[1] - shown[0], 0.0),
+        _coverage(ours[0], truth),
+        _coverage(ours[1] - ours[0], 0.0),
         float(((low <= 0) & (high >= 0)).mean()),
-        _inside(redrawn[0], truth),
-        _inside(redrawn[1] - redrawn[0], 0.0),
+        _coverage(plain[0], truth),
+        _coverage(plain[1] - plain[0], 0.0),
     )
 
 
 def _runs(case: Case, ease: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Accuracy of each question, shape (seeds, experiments, questions), of one method."""
-    own = ease + rng.normal(0, case.change, ease.shape)
+    """Simulate one method's accuracy on each question, `[seeds, experiments, questions]`."""
+    method_ease = ease + rng.normal(0, case.change, ease.shape)
     skill = rng.normal(0, case.seed_spread, (case.seeds, len(ease), 1))
-    return rng.binomial(case.samples, 1 / (1 + np.exp(-own - skill))) / case.samples
+    return rng.binomial(case.samples, 1 / (1 + np.exp(-method_ease - skill))) / case.samples
 
 
-def _inside(replicates: FloatArray, truth: float) -> float:
+def _coverage(replicates: FloatArray, truth: float) -> float:
     low, high = interval(replicates)
     return float(((low <= truth) & (truth <= high)).mean())

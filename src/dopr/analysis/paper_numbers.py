@@ -1,16 +1,16 @@
-"""Numbers that papers print, read from resources/published: one row, one number, with where it is printed.
+"""Published numbers of papers, read from resources/published. A row is one number with its source.
 
 Columns of every file but examples.csv and conflicts.csv:
 
-    paper, version, where   arXiv number, version, and table, or place; empty where not known
-    model, method, training what was trained, how, and on what: `base` is the starting policy; `pi1` is the prompt with
-                            the highest historical variance, `pi1_pi13` two prompts; others are named as the sources are
-    examples                how many training prompts
-    step                    of training, where the number belongs to one
+    paper, version, where   arXiv number, version, and table or section; empty if unknown
+    model, method, training the model, the method, and the training set: `base` is the starting policy; `pi1` is the
+                            prompt with the highest historical variance, `pi1_pi13` two prompts; others are sources
+    examples                number of training prompts
+    step                    training step, if the number belongs to one
     measure, value, unit    `math500` and the like are accuracies; `average` is their mean over the six benchmarks
-    status                  stated: printed by the paper; second-hand: by others alone; inferred: put right by us;
-                            computed: from printed numbers
-    note                    what else must be known
+    status                  stated: printed by the paper; second-hand: printed by others only; inferred: corrected by
+                            us; computed: from printed numbers
+    note                    remarks
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SIX = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
 
 
 def published(name: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """The numbers of NAME.csv; `value` is a float, `step` and `examples` are floats with nan where empty, else text.
+    """Read the numbers of NAME.csv. `value`, `step` and `examples` are floats, nan where empty; others are text.
 
     Raises:
-        DataError: the file is missing, or a row is not what it should be; names the file and its line.
+        DataError: The file is missing, or a row is invalid. The message names the file and the line.
     """
     path = folder / f"{name}.csv"
     frame = _read(path, COLUMNS)
@@ -48,12 +48,12 @@ def published(name: str, folder: Path = FOLDER) -> pd.DataFrame:
 
 
 def examples(folder: Path = FOLDER) -> pd.DataFrame:
-    """The single training examples that were tried: place in DSR-sub, answer, category, and what is wrong with them."""
+    """Read the single training examples of the papers: index in DSR-sub, answer, category, and known errors."""
     return _read(folder / "examples.csv", EXAMPLE)
 
 
 def conflicts(folder: Path = FOLDER) -> pd.DataFrame:
-    """Where a paper disagrees with itself, its code or its other versions, and what is taken here; all text."""
+    """Read where a paper disagrees with itself, its code or another version, and what we use. All columns are text."""
     frame = _read(folder / "conflicts.csv", CONFLICT)
     for line, row in enumerate(frame.itertuples(index=False), 2):
         if "" in row:
@@ -62,7 +62,7 @@ def conflicts(folder: Path = FOLDER) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A file's rows as text."""
+    """Read a file's rows as text."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
@@ -79,7 +79,7 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _problems(frame: pd.DataFrame) -> Iterator[tuple[int, str]]:
-    """The line of each row that is not what it should be, and what is wrong with it."""
+    """Yield the line number of each invalid row, and the problem."""
     for line, row in enumerate(frame.to_dict("records"), 2):  # the header is line 1
         for column in ("paper", "method", "measure"):
             if not row[column]:

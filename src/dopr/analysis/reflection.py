@@ -1,3 +1,3 @@
-"""Words of reflection, as 1-shot RLVR counts them in responses (arXiv 2504.20571, Figure 4)."""
+"""The words of reflection that 1-shot RLVR counts in responses (arXiv 2504.20571, Figure 4)."""
 
 REFLECTION = ("rethink", "recheck", "recalculate")

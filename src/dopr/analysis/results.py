@@ -1,6 +1,6 @@
-"""The files of an experiment, by what they are: where each lies, and what it must hold.
+"""The files of an experiment: their paths and their required columns.
 
-Tables and figures know an experiment only through these files, so they draw anyone's results.
+Tables and figures read an experiment only through these files, so they work with results from elsewhere.
 """
 
 from __future__ import annotations
@@ -28,55 +28,61 @@ RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
 @dataclass(frozen=True)
 class Results:
-    """The results folder of an experiment. Every reader raises DataError naming the file that is missing or damaged.
+    """The results folder of an experiment.
 
-    evaluations: `evaluate`, of the test questions, or `validate`, of the validation questions.
+    All methods read a file. They raise a DataError with its name if it is missing or damaged.
+
+    Attributes:
+        root: The folder.
+        evaluations: `evaluate` for the test questions, or `validate` for the validation questions.
     """
 
     root: Path
     evaluations: str = "evaluate"
 
     def completions(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """Graded completions of every checkpoint of a run, without their texts."""
-        return _parquet(self.root / self.evaluations / pool / method / str(seed) / "completions.parquet", COMPLETIONS)
+        """Read the graded completions of every checkpoint of a run, without their texts."""
+        return _parquet(self._completions_path(pool, method, seed), COMPLETIONS)
 
     def texts(self, pool: str, method: str, seed: int, step: int) -> pd.DataFrame:
-        """Sampled completions of one checkpoint, with their texts, lengths and categories."""
-        path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
-        return _parquet(path, (*COMPLETIONS, *TEXTS), [("step", "=", step), ("mode", "=", "sampled")])
+        """Read the sampled completions of one checkpoint, with their texts, lengths and categories."""
+        rows = [("step", "=", step), ("mode", "=", "sampled")]
+        return _parquet(self._completions_path(pool, method, seed), (*COMPLETIONS, *TEXTS), rows)
 
     def responses(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """Sampled completions of every checkpoint of a run, with their texts and lengths."""
-        path = self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
-        return _parquet(path, RESPONSES, [("mode", "=", "sampled")])
+        """Read the sampled completions of every checkpoint of a run, with their texts and lengths."""
+        return _parquet(self._completions_path(pool, method, seed), RESPONSES, [("mode", "=", "sampled")])
+
+    def _completions_path(self, pool: str, method: str, seed: int) -> Path:
+        return self.root / self.evaluations / pool / method / str(seed) / "completions.parquet"
 
     def ledger(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """Every rollout a run generated, in order."""
+        """Read every rollout of a run, in order."""
         return _parquet(self.root / "train" / pool / method / str(seed) / "ledger.parquet", LEDGER)
 
     def metrics(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """One row a training step."""
+        """Read the metrics of each training step."""
         return _csv(self.root / "train" / pool / method / str(seed) / "metrics.csv", METRICS)
 
     def seconds(self, pool: str, method: str, seed: int) -> pd.DataFrame:
-        """Cumulative measured time at each training step."""
+        """Read the cumulative measured time at each training step."""
         return _csv(self.root / "train" / pool / method / str(seed) / "seconds.csv", SECONDS)
 
     def settings(self, pool: str, method: str, seed: int) -> dict[str, Any]:
-        """What a run was told: its recipe, and how completions were drawn and graded."""
+        """Read the settings of a run: its recipe, and how completions were sampled and graded."""
         path = self.root / "train" / pool / method / str(seed) / "provenance.json"
-        found = read_json(path)
-        if not isinstance(found, dict) or "settings" not in found:
+        provenance = read_json(path)
+        if not isinstance(provenance, dict) or "settings" not in provenance:
             raise DataError(f"{path}: holds no settings; delete it to have it made again")
-        settings: dict[str, Any] = found["settings"]
+        settings: dict[str, Any] = provenance["settings"]
         return settings
 
     def prompts(self, pool: str) -> list[Prompt]:
-        """The prompts of a pool, in file order."""
+        """Read the prompts of a pool, in file order."""
         return read_prompts(self.root / "data" / f"{pool}.jsonl")
 
     def history(self, pool: str) -> dict[str, list[float]]:
-        """Prompt id -> accuracy of each visit during profiling."""
+        """Read the accuracy of each visit in profiling, by prompt id."""
         path = self.root / "profile" / pool / "history.json"
         history = read_json(path)
         if not isinstance(history, dict) or not any(history.values()):
@@ -84,21 +90,21 @@ class Results:
         return {str(prompt): [float(value) for value in values] for prompt, values in history.items()}
 
     def ranking(self, pool: str) -> pd.DataFrame:
-        """Visited prompts by historical variance, the highest first."""
+        """Read the visited prompts by historical variance, the highest first."""
         return _csv(self.root / "profile" / pool / "ranking.csv", RANKING)
 
     def profile_ledger(self, pool: str) -> pd.DataFrame:
-        """Every rollout the profiling run generated, in order."""
+        """Read every rollout of the profiling run, in order."""
         return _parquet(self.root / "profile" / pool / "ledger.parquet", LEDGER)
 
 
 def _parquet(path: Path, columns: Sequence[str], rows: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
-    """Some columns of a file; of the rows that a filter of pyarrow leaves, which are all that is read."""
+    """Read some columns of a file. `rows` is a filter of pyarrow, so that other rows are not read."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the stage that makes it, or leave its run out")
     try:
-        described = pq.read_metadata(path)
-        _check(path, described.schema.names, columns, described.num_rows)
+        metadata = pq.read_metadata(path)
+        _check(path, metadata.schema.names, columns, metadata.num_rows)
         frame: pd.DataFrame = pq.read_table(path, columns=list(columns), filters=rows).to_pandas()
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a Parquet file ({error}); delete it to have it made again") from None
@@ -116,8 +122,8 @@ def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def _check(path: Path, found: Sequence[str], wanted: Sequence[str], rows: int) -> None:
-    missing = [column for column in wanted if column not in found]
+def _check(path: Path, columns: Sequence[str], required: Sequence[str], rows: int) -> None:
+    missing = [column for column in required if column not in columns]
     if missing:
         raise DataError(f"{path}: has no column {missing[0]!r}; delete it to have it made again")
     if not rows:

@@ -1,7 +1,7 @@
-"""Our numbers in the form of published ones (dopr.analysis.paper_numbers), to be shown beside them.
+"""Numbers of our runs in the form of published ones (dopr.analysis.paper_numbers), to be shown beside them.
 
-A number of ours and a printed one are of one thing if model, training set, method and measure have the same name: pools
-and methods of the overlays in experiments/papers/ are named as the papers' sets and methods are in resources/published.
+Our number and a published one match if model, training set, method and measure have the same names. So the overlays in
+experiments/papers/ name their pools and methods as resources/published names training sets and methods.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ COLUMNS = ("model", "training", "method", "measure", "step", "value", "low", "hi
 
 
 def run_numbers(results: Results, model: str, runs: Sequence[str], replicates: int) -> pd.DataFrame:
-    """One row a training set, method, measure and checkpoint, with COLUMNS; accuracies in %, with 95 % intervals.
+    """Return one row for each training set, method, measure and checkpoint, with COLUMNS.
 
-    model: the hub's name of the starting policy, whose last part is the published one.
-    runs: POOL/METHOD/SEED of each. Measures are the benchmarks evaluated and `average`, their mean. Step 0, the
-    starting policy, is training and method `base`, once.
+    Accuracies are in %, with 95 % intervals. The measures are the benchmarks and `average`, their mean. Step 0, the
+    starting policy, has training and method `base`, and occurs once.
+
+    Args:
+        results: The results folder.
+        model: Name of the starting policy on the hub. The part after the slash is the published name.
+        runs: POOL/METHOD/SEED of each run.
+        replicates: Number of bootstrap replicates.
     """
     rows: list[dict[str, object]] = []
-    named = sorted(run.rsplit("/", 2) for run in runs)
-    for (pool, method), members in groupby(named, key=lambda parts: (parts[0], parts[1])):
+    parts = sorted(run.rsplit("/", 2) for run in runs)
+    for (pool, method), members in groupby(parts, key=lambda run: (run[0], run[1])):
         seeds = [int(seed) for _, _, seed in members]
         rows += _of_method(compare(results, pool, [method], seeds, replicates), method, bool(rows))
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "model"])
@@ -40,12 +45,16 @@ def _of_method(comparison: Comparison, method: str, has_base: bool) -> Iterator[
     for measure, members in measures.items():
         curve = comparison.curve(method, members)
         low, high = interval(curve.replicates)
-        for place, step in enumerate(evaluation.steps.tolist()):
+        for checkpoint, step in enumerate(evaluation.steps.tolist()):
             if step == 0 and has_base:
                 continue
             yield {
                 "training": comparison.pool if step else "base",
                 "method": method if step else "base",
-                **{"measure": measure, "step": step, "value": 100 * curve.mean[place]},
-                **{"low": 100 * low[place], "high": 100 * high[place], "seeds": len(evaluation.seeds)},
+                "measure": measure,
+                "step": step,
+                "value": 100 * curve.mean[checkpoint],
+                "low": 100 * low[checkpoint],
+                "high": 100 * high[checkpoint],
+                "seeds": len(evaluation.seeds),
             }

@@ -1,7 +1,7 @@
-"""Evaluated checkpoints as arrays: what each question's completions earned, by run and checkpoint.
+"""Evaluated checkpoints as arrays: the rewards of each question's completions, by run and checkpoint.
 
-Accuracy is the mean reward of completions: 1 for a correct one and 0 for any other where the grader judged, and what a
-reward function gave where one did. What counts correct ones (pass@k, solvable questions) counts rewards of 1.
+Accuracy is the mean reward of completions. The grader gives 1 for a correct completion and 0 for any other. A reward
+function may give any number from 0 to 1; then pass@k and solvable questions count rewards of 1.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ FAULTS = ("truncated", "unparsed", "timeout", "error")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All checkpoints of one method's runs. S runs, C checkpoints (the first is the base), Q questions.
+    """All checkpoints of one method's runs. The first checkpoint is the starting policy.
 
-    name: of the pool, or of the pools that are shown as one. pools, seeds: of each run, shape (S,).
-    steps, rollouts: training spent at each checkpoint, shape (C,). tokens: likewise, shape (S, C).
-    benchmarks: names, sorted. benchmark: index into them of each question, shape (Q,). questions: ids, shape (Q,).
-    samples: sampled completions of each question, shape (Q,). correct: how many were, shape (S, C, Q). earned: the sum
-    of their rewards, same shape. greedy: the reward of the greedy completion, same shape.
-    faults: share of the sampled completions with each of FAULTS, same shape.
+    Attributes:
+        name: Name of the pool, or of the pools that are shown as one.
+        method: Name of the method.
+        pools, seeds: Pool and seed of each run.
+        steps, rollouts: Training steps and rollouts at each checkpoint, `[checkpoints]`.
+        tokens: Training tokens at each checkpoint, `[runs, checkpoints]`.
+        benchmarks: Sorted names of the benchmarks.
+        benchmark: Index into `benchmarks` of each question, `[questions]`.
+        questions: Ids of the questions.
+        samples: Number of sampled completions of each question, `[questions]`.
+        correct: Number of correct sampled completions, `[runs, checkpoints, questions]`.
+        earned: Sum of their rewards, of the same shape.
+        greedy: Reward of the greedy completion, of the same shape.
+        faults: For each of FAULTS, the share of sampled completions with it, of the same shape.
     """
 
     name: str
@@ -49,21 +57,21 @@ class Evaluation:
 
     @property
     def runs(self) -> list[str]:
-        """Names of the runs: their seeds, with the pool where there are several."""
-        alone = len(set(self.pools)) == 1
-        return [str(s) if alone else f"{pool}/{s}" for pool, s in zip(self.pools, self.seeds, strict=True)]
+        """Names of the runs: their seeds, with the pool if there are several."""
+        one_pool = len(set(self.pools)) == 1
+        return [str(seed) if one_pool else f"{pool}/{seed}" for pool, seed in zip(self.pools, self.seeds, strict=True)]
 
     @property
     def sampled(self) -> FloatArray:
-        """Accuracy by sampled completions, shape (S, C, Q)."""
+        """Accuracy of sampled completions, `[runs, checkpoints, questions]`."""
         return self.earned / self.samples
 
-    def asks_the_same(self, other: Evaluation) -> bool:
-        """Whether both are of the same questions with as many samples."""
+    def same_questions(self, other: Evaluation) -> bool:
+        """Return whether both have the same questions with equal numbers of samples."""
         return self.questions == other.questions and np.array_equal(self.samples, other.samples)
 
     def at(self, chosen: IntArray) -> Evaluation:
-        """The same with one checkpoint, of each run the one whose place is in `chosen`, shape (S,).
+        """Return the evaluation with one checkpoint of each run. `chosen` has its index, `[runs]`.
 
         Its steps and rollouts are means over the runs.
         """
@@ -81,10 +89,10 @@ class Evaluation:
 
 
 def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[int]) -> Evaluation:
-    """Read every seed's completions of a method.
+    """Read the completions of all seeds of a method.
 
     Raises:
-        DataError: a file is missing, its checkpoints do not hold the same completions, or the seeds differ in
+        DataError: A file is missing, its checkpoints do not have the same completions, or the seeds differ in
             checkpoints or questions.
     """
     runs = [_Run.read(results, pool, method, seed) for seed in seeds]
@@ -116,14 +124,14 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
 
 
 def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
-    """One method's runs on several pools as one, under a name.
+    """Join one method's runs on several pools under a common name.
 
     Raises:
-        DataError: they differ in checkpoints, questions or samples.
+        DataError: They differ in checkpoints, questions or samples.
     """
     first = evaluations[0]
     for other in evaluations:
-        if not (first.asks_the_same(other) and np.array_equal(first.rollouts, other.rollouts)):
+        if not (first.same_questions(other) and np.array_equal(first.rollouts, other.rollouts)):
             raise DataError(
                 f"{first.method}: its runs on {first.name} and {other.name} differ in checkpoints, questions or "
                 "samples; evaluate both again with one configuration"
@@ -143,7 +151,7 @@ def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
 
 @dataclass(frozen=True)
 class _Run:
-    """One seed's checkpoints; frames have checkpoints as rows and (benchmark, question) as columns."""
+    """One seed's checkpoints. Frames have checkpoints as rows and (benchmark, question) as columns."""
 
     steps: IntArray
     rollouts: FloatArray
@@ -166,11 +174,11 @@ class _Run:
         sampled, samples = _sums(frame[frame["mode"] == "sampled"], ["correct", "reward", *FAULTS], name)
         if not greedy["reward"].columns.equals(sampled["reward"].columns):
             raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")
-        spent = frame.groupby("step")[["rollouts", "tokens"]].first()
+        costs = frame.groupby("step")[["rollouts", "tokens"]].first()
         return cls(
-            spent.index.to_numpy(dtype=np.int64),
-            spent["rollouts"].to_numpy(dtype=np.float64),
-            spent["tokens"].to_numpy(dtype=np.float64),
+            costs.index.to_numpy(dtype=np.int64),
+            costs["rollouts"].to_numpy(dtype=np.float64),
+            costs["tokens"].to_numpy(dtype=np.float64),
             samples,
             sampled["correct"],
             sampled["reward"],
@@ -179,7 +187,7 @@ class _Run:
         )
 
     def matches(self, other: _Run) -> bool:
-        """Whether two runs have the same checkpoints, questions and number of samples."""
+        """Return whether two runs have the same checkpoints, questions and numbers of samples."""
         return (
             np.array_equal(self.samples, other.samples)
             and np.array_equal(self.steps, other.steps)
@@ -189,7 +197,7 @@ class _Run:
 
 
 def _sums(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
-    """Sums of columns by checkpoint and question, and how many completions each question has."""
+    """Return sums of columns by checkpoint and question, and the number of completions of each question."""
     groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
     sizes = groups.size().unstack("step")
     by_benchmark = sizes.groupby(level="benchmark")

@@ -17,32 +17,34 @@ LEVEL = 0.95
 
 
 def pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> FloatArray:
-    """The unbiased estimate 1 - C(n - c, k) / C(n, k) of the chance that one of k samples is correct.
+    """Return the unbiased estimate 1 - C(n - c, k) / C(n, k) of the chance that one of k samples is correct.
+
+    Source: Chen et al. 2021 (arXiv 2107.03374).
 
     Args:
-        n: samples drawn, for every question or for each; broadcast with `correct`.
-        correct: how many of them were correct, c; any shape of integers from 0 to n.
-        k: samples allowed.
+        n: Number of samples of all questions or of each, broadcast with `correct`.
+        correct: Number of correct samples, c. Integers from 0 to n of any shape.
+        k: Number of attempts.
 
     Raises:
         UserError: k is not within 1..n, or a count is not within 0..n.
     """
-    counts, drawn = np.broadcast_arrays(np.asarray(correct, dtype=np.int64), np.asarray(n, dtype=np.int64))
+    counts, samples = np.broadcast_arrays(np.asarray(correct, dtype=np.int64), np.asarray(n, dtype=np.int64))
     if not 1 <= k <= int(np.min(n)):
         raise UserError(f"pass@{k} needs 1 <= k <= n, but there are n = {np.min(n)} samples")
-    if (counts < 0).any() or (counts > drawn).any():
+    if (counts < 0).any() or (counts > samples).any():
         raise UserError(f"correct counts must lie within 0..{np.max(n)}")
     values = np.empty(counts.shape)
-    for size in np.unique(drawn).tolist():
+    for size in np.unique(samples).tolist():
         by_count = [1 - math.comb(size - c, k) / math.comb(size, k) for c in range(size + 1)]
-        values[drawn == size] = np.asarray(by_count)[counts[drawn == size]]
+        values[samples == size] = np.asarray(by_count)[counts[samples == size]]
     return values
 
 
 def interval(samples: FloatArray, level: float = LEVEL) -> tuple[FloatArray, FloatArray]:
-    """The percentile interval along the first axis, as (low, high).
+    """Return the percentile interval along the first axis, as (low, high).
 
-    The ends are order statistics, rounded outwards, so that infinite samples give an infinite end and no nan.
+    The ends are order statistics, rounded outwards. So infinite samples give an infinite end, and no nan.
     """
     tail = (1 - level) / 2
     low = np.quantile(samples, tail, axis=0, method="lower")
@@ -51,28 +53,31 @@ def interval(samples: FloatArray, level: float = LEVEL) -> tuple[FloatArray, Flo
 
 
 def even_weights(benchmark: ArrayLike) -> FloatArray:
-    """Weights, shape (questions,), that turn answers into the mean over benchmarks of the mean over questions.
+    """Return weights that average over the questions of each benchmark, then over benchmarks.
 
     Args:
-        benchmark: the benchmark of each question, as an integer, shape (questions,).
+        benchmark: The benchmark of each question, as an integer, `[questions]`.
+
+    Returns:
+        `[questions]`, with sum 1.
     """
     _, inverse, sizes = np.unique(np.asarray(benchmark), return_inverse=True, return_counts=True)
     return 1.0 / (sizes[inverse] * len(sizes))
 
 
 def question_weights(benchmark: ArrayLike, replicates: int, seed: int) -> FloatArray:
-    """even_weights of questions drawn with replacement within each benchmark; shape (replicates, questions)."""
+    """Return the even_weights of questions drawn with replacement within each benchmark, `[replicates, questions]`."""
     labels = np.asarray(benchmark)
     names, sizes = np.unique(labels, return_counts=True)
     rng = np.random.default_rng(seed)
     weights = np.empty((replicates, labels.size))
     for name, size in zip(names, sizes.tolist(), strict=True):
-        drawn = rng.multinomial(size, np.full(size, 1 / size), size=replicates)
-        weights[:, labels == name] = drawn / (size * len(names))
+        counts = rng.multinomial(size, np.full(size, 1 / size), size=replicates)
+        weights[:, labels == name] = counts / (size * len(names))
     return weights
 
 
 def redraw_weights(count: int, replicates: int, seed: int) -> FloatArray:
-    """Weights of `count` equal things drawn with replacement; shape (replicates, count), rows sum to 1."""
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-    return np.asarray(drawn / count, dtype=np.float64)
+    """Return weights of `count` items drawn with replacement, `[replicates, count]`; rows sum to 1."""
+    counts = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    return np.asarray(counts / count, dtype=np.float64)

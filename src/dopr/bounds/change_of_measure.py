@@ -1,4 +1,4 @@
-"""How many graded rollouts it takes to tell a trained policy from the one it started as."""
+"""A lower bound on the graded rollouts that distinguish a trained policy from its starting policy."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from dopr.errors import UserError
 
 
 def binary_kl(p: Numbers, q: Numbers) -> FloatArray:
-    """kl(p, q) = p ln(p/q) + (1-p) ln((1-p)/(1-q)), in nats; infinite where q rules out what p allows.
+    """Return kl(p, q) = p ln(p/q) + (1-p) ln((1-p)/(1-q)), in nats; infinite where q excludes an outcome of p.
 
-    By data processing and joint convexity it is also a floor: a policy of mean accuracy p is at least kl(p, q) nats
-    a completion away from one of mean accuracy q, averaged over the same questions.
+    By data processing and joint convexity it is also a lower bound: the KL divergence of a policy with mean accuracy p
+    from one with mean accuracy q is at least kl(p, q) nats for each completion, averaged over the same questions.
 
     Args:
-        p, q: probabilities, broadcast together.
+        p, q: Probabilities, broadcast together.
 
     Raises:
-        UserError: p or q is not a probability (nan is passed on).
+        UserError: p or q is not a probability. nan gives nan.
     """
-    one, other = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
-    if ((one < 0) | (one > 1)).any() or ((other < 0) | (other > 1)).any():
+    p_array, q_array = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    if ((p_array < 0) | (p_array > 1)).any() or ((q_array < 0) | (q_array > 1)).any():
         raise UserError(f"kl({p}, {q}) is defined for probabilities")
-    rounded = rel_entr(one, other) + rel_entr(1 - one, 1 - other)
-    return np.asarray(np.maximum(rounded, 0.0))  # where they are equal it can come out below 0
+    divergence = rel_entr(p_array, q_array) + rel_entr(1 - p_array, 1 - q_array)
+    return np.asarray(np.maximum(divergence, 0.0))  # rounding can make it negative where p and q are equal
 
 
 def rollouts_to_distinguish(base: Numbers, trained: Numbers, delta: float) -> FloatArray:
-    """Graded rollouts n >= ln(1 / (2.4 delta)) / kl(trained, base).
+    """Return the lower bound on graded rollouts n >= ln(1 / (2.4 delta)) / kl(trained, base).
 
-    Theorem: the change of measure, kl(delta, 1 - delta) >= ln(1 / (2.4 delta)). Source: Kaufmann, Cappe and Garivier,
-        "On the complexity of best-arm identification", JMLR 2016, Lemma 1; recalled, not read again.
-    Assumes: independent graded rollouts of a policy whose success rate is `trained`, and any test that tells it from
-        `base` with an error of at most delta either way. n is the expected number of graded rollouts.
-    Does not say: what it takes to train that policy. Any number of rollouts above it is compatible with it.
+    Theorem: Change of measure, kl(delta, 1 - delta) >= ln(1 / (2.4 delta)). Source: Kaufmann, Cappe and Garivier,
+        "On the complexity of best-arm identification", JMLR 2016, Lemma 1; from memory.
+    Assumes: Independent graded rollouts of a policy with success rate `trained`, and any test that distinguishes it
+        from `base` with an error of at most delta either way. n is the expected number of graded rollouts.
+    Limits: It says nothing about training that policy. Any larger number of rollouts is compatible with it.
 
     Args:
-        base, trained: success rates, broadcast together. delta: within (0, 1/2).
+        base, trained: Success rates, broadcast together.
+        delta: Within (0, 1/2).
 
     Raises:
         UserError: delta is not within (0, 1/2), or a rate is not a probability.
@@ -54,7 +55,7 @@ def rollouts_to_distinguish(base: Numbers, trained: Numbers, delta: float) -> Fl
 
 
 def bound(constants: Constants, accuracy: FloatArray) -> FloatArray:
-    """Rollouts to tell a policy of an accuracy from the starting one; 0 for one that is no better."""
+    """Return the rollouts that distinguish a policy with an accuracy from the starting one; 0 if it is not better."""
     better = accuracy > constants.base
-    needed = rollouts_to_distinguish(constants.base, np.where(better, accuracy, 1.0), constants.delta)
-    return np.where(better, needed, np.where(np.isnan(constants.base), np.nan, 0.0))
+    rollouts = rollouts_to_distinguish(constants.base, np.where(better, accuracy, 1.0), constants.delta)
+    return np.where(better, rollouts, np.where(np.isnan(constants.base), np.nan, 0.0))

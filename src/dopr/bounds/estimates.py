@@ -1,4 +1,4 @@
-"""Estimates of what bounds stand on from counts of correct rollouts, without the bias of putting c / n for p."""
+"""Estimates of the constants of bounds from counts of correct rollouts. Using c / n for p would give a bias."""
 
 from __future__ import annotations
 
@@ -10,39 +10,49 @@ from numpy.typing import ArrayLike
 from dopr.analysis.statistics import FloatArray, pass_at_k
 from dopr.errors import UserError
 
-FEWEST = 4  # rollouts a visit that variance_moments takes
+FEWEST = 4  # of each visit, for variance_moments
 
 
 def first_visits(history: Mapping[str, Sequence[float]], group: int) -> FloatArray:
-    """Correct rollouts among the `group` of each visited prompt's first visit; shape (visited prompts,).
+    """Return the number of correct rollouts in each visited prompt's first visit, `[visited prompts]`.
 
-    The nearest the profile has to the base policy. It is not quite that: first visits are spread over the first
-    epoch, during which the policy already learns.
+    Of all visits in the profile, first visits are nearest to the starting policy. They are not exactly of it: they are
+    spread over the first epoch, and the policy already learns during it.
+
+    Args:
+        history: Prompt id -> accuracy of each visit.
+        group: Rollouts of each visit.
     """
     return np.array([round(values[0] * group) for values in history.values() if len(values)], dtype=np.float64)
 
 
 def measured_informative_share(correct: ArrayLike, drawn: int, group: int) -> FloatArray:
-    """Unbiased estimate of q(p, G) for each prompt from c correct of `drawn` >= G rollouts, any shape.
+    """Return an unbiased estimate of q(p, G) for each prompt from c correct of `drawn` >= G rollouts.
 
-    It is the share of G-subsets with mixed rewards. Putting c / drawn for p into informative_share is biased: a prompt
-    that happened to be all wrong would count as hopeless.
+    It is the share of G-subsets that are informative. Using c / drawn for p in informative_share would be biased: a
+    prompt whose rollouts happen to be all wrong would get a share of 0.
+
+    Args:
+        correct: c of each prompt, of any shape.
+        drawn: Rollouts of each prompt.
+        group: G.
 
     Raises:
         UserError: G is larger than `drawn`.
     """
     counts = np.asarray(correct, dtype=np.int64)
-    # pass_at_k is 1 - P(no correct one in a subset); the same with the roles exchanged for no wrong one.
+    # pass_at_k is 1 - P(no correct rollout in a subset). With exchanged roles it is 1 - P(no wrong rollout).
     return pass_at_k(drawn, counts, group) + pass_at_k(drawn, drawn - counts, group) - 1
 
 
 def variance_moments(correct: ArrayLike, drawn: int) -> tuple[FloatArray, FloatArray]:
-    """Unbiased estimates of p (1 - p) and of its square for each prompt, from c correct of `drawn` >= 4 rollouts.
+    """Return unbiased estimates of p (1 - p) and of its square for each prompt, from c correct of `drawn` rollouts.
 
-    The shares of pairs with one correct and one wrong, and of quadruples with two of each, in a given order.
+    They are the share of ordered pairs with one correct and one wrong rollout, and the share of ordered quadruples with
+    two of each.
 
     Raises:
-        UserError: fewer than four rollouts were drawn.
+        UserError: Fewer than four rollouts were drawn.
     """
     if drawn < FEWEST:
         raise UserError(f"the variance of groups takes profiles of at least {FEWEST} rollouts a visit, not {drawn}")
@@ -52,17 +62,18 @@ def variance_moments(correct: ArrayLike, drawn: int) -> tuple[FloatArray, FloatA
 
 
 def coverage(correct: ArrayLike, drawn: ArrayLike, weights: FloatArray) -> FloatArray:
-    """C: the weighted mean over solvable questions of 1 / (pass rate of the base policy).
+    """Return C, the weighted mean over solvable questions of 1 / (pass rate of the starting policy).
 
-    1 / p is estimated by (n + 1) / (c + 1), whose expectation never exceeds 1 / p, so that a bound drawn with it is
-    if anything too low. A question never solved in n tries is left out: its 1 / p could be infinite.
+    1 / p is estimated by (n + 1) / (c + 1). Its expectation never exceeds 1 / p, so the bound can only be too low. A
+    question that no rollout solved is left out, since its 1 / p could be infinite.
 
     Args:
-        correct: c of each question, shape (questions,). drawn: n, rollouts of each question, or of all.
-        weights: of the questions, shape (..., questions), non-negative.
+        correct: c of each question, `[questions]`.
+        drawn: n, the rollouts of each question or of all.
+        weights: Non-negative question weights, `[..., questions]`.
 
     Returns:
-        Shape (...); nan where no question was solved.
+        `[...]`; nan where no question was solved.
     """
     counts = np.asarray(correct, dtype=np.float64)
     solved = weights * (counts > 0)

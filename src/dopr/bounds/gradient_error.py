@@ -1,4 +1,4 @@
-"""The error of GRPO's gradient as that of a U-statistic: what a step of B prompts with G rollouts each knows."""
+"""The error of GRPO's gradient as a U-statistic, for a step of B prompts with G rollouts each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from dopr.errors import UserError
 
 @dataclass(frozen=True)
 class GradientVariance:
-    """Of one group's gradient: `between` prompts (of its expectation), and of the rollouts `within` a group, with the
-    `remainder` that the baseline's own noise adds; all in the square of the gradient's units."""
+    """The variance of one group's gradient by cause, in the square of the gradient's units.
+
+    Attributes:
+        between: Variance of its expectation between prompts.
+        within: Variance of the rollouts within a group.
+        remainder: Variance that the noise of the baseline adds.
+    """
 
     between: float
     within: float
@@ -22,20 +27,22 @@ class GradientVariance:
 
 
 def gradient_error(variance: GradientVariance, prompts: Numbers, group: Numbers) -> FloatArray:
-    """Mean squared error of a step's gradient: between / B + within / (B G) + remainder / (B G (G - 1)).
+    """Return the mean squared error of a step's gradient: between / B + within / (B G) + remainder / (B G (G - 1)).
 
     Theorem: MSE = Var_prompt / B + tr(Sigma) / (B G) + O(1 / (B G^2)). Source: "Demystifying Group Relative Policy
-        Optimization: Its Policy Gradient is a U-Statistic", arXiv 2603.01162, Theorem 2; second-hand, the abstract
-        alone was read. We write the last term out, which Hoeffding's decomposition (1948) allows: a group's gradient
-        with the mean of the others as baseline is a U-statistic of order two, and its variance has these terms alone.
-    Assumes: B prompts drawn independently, G >= 2 independent rollouts of each, advantages that are not divided by the
-        group's standard deviation. With B = 1 the first term does not shrink, whatever G is: the price of one prompt.
+        Optimization: Its Policy Gradient is a U-Statistic", arXiv 2603.01162, Theorem 2; second-hand, we read only the
+        abstract. We write out the last term by Hoeffding's decomposition (1948): a group's gradient with the mean of
+        the other rollouts as baseline is a U-statistic of order two, and its variance has only these terms.
+    Assumes: B prompts drawn independently, G >= 2 independent rollouts of each, and advantages that are not divided by
+        the reward std. With B = 1 the first term does not shrink for any G. This is the cost of a single prompt.
 
     Args:
-        prompts: B >= 1. group: G >= 2. Both are broadcast together.
+        variance: The variance of one group's gradient.
+        prompts: B >= 1, broadcast with `group`.
+        group: G >= 2.
 
     Raises:
-        UserError: a group has fewer than two rollouts, or there is no prompt.
+        UserError: A group has fewer than two rollouts, or there is no prompt.
     """
     b, g = np.asarray(prompts, dtype=np.float64), np.asarray(group, dtype=np.float64)
     if (b < 1).any() or (g < 2).any():
@@ -44,43 +51,45 @@ def gradient_error(variance: GradientVariance, prompts: Numbers, group: Numbers)
 
 
 def best_group(variance: GradientVariance) -> float:
-    """G* = sqrt(c3 / c1), the group size with the least error for a given number of rollouts B G, as a real number.
+    """Return G* = sqrt(c3 / c1), the group size with the least error for a fixed number of rollouts B G.
 
-    Source: arXiv 2603.01162, Theorem 7; second-hand. c1 and c3 are the coefficients of 1 / B and of 1 / (B G^2). It
-    takes G (G - 1) for G^2, so it is good for large groups; where it is below 2, pairs are best.
+    Source: arXiv 2603.01162, Theorem 7; second-hand. c1 and c3 are the coefficients of 1 / B and of 1 / (B G^2). G* is
+    a real number. It approximates G (G - 1) by G^2, so it is accurate for large groups. Below 2, pairs are best.
     """
     return math.sqrt(variance.remainder / variance.between) if variance.between > 0 else math.inf
 
 
 def rollouts_for_error(variance: GradientVariance, mean: float, relative: float, group: int) -> float:
-    """Rollouts B G of a step whose root mean squared error is `relative` times the gradient's own size |mean|.
+    """Return the rollouts B G of a step whose root mean squared error is `relative` times the gradient's size |mean|.
 
-    The inverse of gradient_error for a given G. B is not rounded, but at least one group is spent. Infinite where the
-    gradient is zero.
+    It inverts gradient_error for a given G. B is not rounded, but it is at least one group. The result is infinite if
+    the gradient is zero.
 
     Raises:
         UserError: group is below 2.
     """
-    one = float(gradient_error(variance, 1, group))
-    return group * max(1.0, one / (relative * mean) ** 2) if mean else math.inf
+    error_of_one = float(gradient_error(variance, 1, group))
+    return group * max(1.0, error_of_one / (relative * mean) ** 2) if mean else math.inf
 
 
 def success_logit(rate: Numbers, weights: FloatArray | None = None) -> tuple[float, GradientVariance]:
-    """Mean and variance of the gradient along the one coordinate a ledger knows: the logit of a prompt's success.
+    """Return mean and variance of the gradient along the logit of a prompt's success rate.
 
-    That reading is ours. A policy whose success rate is p has the score r - p along it; its group gradient is then the
-    sample variance of the group's rewards r, and its expectation p (1 - p).
+    This is the one coordinate that a ledger determines. The interpretation is ours. A policy with success rate p has
+    the score r - p along it. Its group gradient is the sample variance of the group's rewards r. The expectation is
+    p (1 - p).
 
     Args:
-        rate: p of each prompt, shape (prompts,). weights: of the prompts, summing to 1; none: all alike.
+        rate: p of each prompt, `[prompts]`.
+        weights: Prompt weights with sum 1. None weights all equally.
     """
     p = np.asarray(rate, dtype=np.float64)
     first, second = p * (1 - p), (p * (1 - p)) ** 2
-    even = np.full(p.shape, 1 / p.size) if weights is None else weights
-    return of_moments(float(first @ even), float(second @ even))
+    prompt_weights = np.full(p.shape, 1 / p.size) if weights is None else weights
+    return of_moments(float(first @ prompt_weights), float(second @ prompt_weights))
 
 
 def of_moments(first: float, second: float) -> tuple[float, GradientVariance]:
-    """success_logit from the means over prompts of p (1 - p) and of its square."""
-    between = max(0.0, second - first**2)  # estimates of the two may cross
+    """Return success_logit from the means over prompts of p (1 - p) and of its square."""
+    between = max(0.0, second - first**2)  # the estimates can give a negative difference
     return first, GradientVariance(between, first - 4 * second, 2 * second)

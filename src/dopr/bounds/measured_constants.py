@@ -1,4 +1,4 @@
-"""The constants of dopr.bounds, measured in this experiment, each with a 95 % bootstrap interval."""
+"""The constants of bounds as measured in this experiment, each with a 95 % bootstrap interval."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ class Measured:
 
     @classmethod
     def of(cls, value: float, replicates: FloatArray) -> Measured:
-        """From the point estimate and its replicates, shape (replicates,)."""
+        """Make it from the point estimate and its replicates, `[replicates]`."""
         low, high = interval(replicates)
         return cls(float(value), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class MeasuredConstants:
-    """What bounds stand on, as estimated and in each bootstrap replicate; and the final accuracy in the same order.
+    """The constants of bounds and the final accuracy, as estimated and in each bootstrap replicate.
 
-    accuracy: of the mean over seeds. accuracies: shape (replicates,).
+    Attributes:
+        point: The estimated constants.
+        replicates: The constants in each replicate.
+        accuracy: The final accuracy, averaged over seeds.
+        accuracies: The final accuracy in each replicate, `[replicates]`.
     """
 
     point: Constants
@@ -47,49 +51,50 @@ class MeasuredConstants:
     accuracies: FloatArray
 
     def curve(self, bound: Bound, accuracy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """A bound at some accuracies, and its interval: three of shape (points,)."""
-        low, high = interval(np.stack([bound(each, accuracy) for each in self.replicates]))
+        """Return a bound at some accuracies, and the ends of its interval; all are `[points]`."""
+        low, high = interval(np.stack([bound(constants, accuracy) for constants in self.replicates]))
         return bound(self.point, accuracy), low, high
 
     def reached(self, bound: Bound) -> Measured:
-        """A bound at the final accuracy, which varies with the constants."""
+        """Return a bound at the final accuracy, which varies with the constants."""
         pairs = zip(self.replicates, self.accuracies.tolist(), strict=True)
-        replicates = np.array([bound(each, np.array([accuracy]))[0] for each, accuracy in pairs])
+        replicates = np.array([bound(constants, np.array([accuracy]))[0] for constants, accuracy in pairs])
         return Measured.of(bound(self.point, np.array([self.accuracy]))[0], replicates)
 
 
 def measure(results: Results, comparison: Comparison, method: str, delta: float) -> MeasuredConstants:
-    """The constants of a method's runs on one pool.
+    """Measure the constants of a method's runs on one pool.
 
-    Questions and seeds are redrawn as in every other interval; the starting policy's accuracy and C are over the same
-    questions in each replicate.
+    Questions and seeds are redrawn as in every other interval. In each replicate, the starting policy's accuracy and C
+    are over the same questions.
     """
     curve, evaluation = comparison.curve(method), comparison.evaluations[method]
     settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
-    weight = settings["recipe"]["loss"]["kl"]
+    kl_weight = settings["recipe"]["loss"]["kl"]
     fixed = {
-        "inverse_kl": 1 / weight if weight else float("inf"),
+        "inverse_kl": 1 / kl_weight if kl_weight else float("inf"),
         "delta": delta,
         "prompts": float(len(results.prompts(comparison.pool))),
     }
-    covers = _coverage(comparison, method, comparison.questions).tolist()
+    coverages = _coverage(comparison, method, comparison.questions).tolist()
     point = _constants(curve.mean[0], curve.mean[-1], base_coverage(comparison, method).value, fixed)
     first, last = curve.replicates[:, 0].tolist(), curve.replicates[:, -1].tolist()
-    replicates = tuple(_constants(*each, fixed) for each in zip(first, last, covers, strict=True))
+    replicates = tuple(_constants(*measured, fixed) for measured in zip(first, last, coverages, strict=True))
     return MeasuredConstants(point, replicates, float(curve.mean[-1]), curve.replicates[:, -1])
 
 
-def _constants(base: float, trained: float, cover: float, fixed: Mapping[str, float]) -> Constants:
-    return Constants(base=float(base), coverage=cover, divergence=float(binary_kl(trained, base)), **fixed)
+def _constants(base: float, trained: float, starting_coverage: float, fixed: Mapping[str, float]) -> Constants:
+    return Constants(base=float(base), coverage=starting_coverage, divergence=float(binary_kl(trained, base)), **fixed)
 
 
 def base_coverage(comparison: Comparison, method: str) -> Measured:
-    """C of the base policy over the benchmarks' questions, from the first checkpoint of every seed of `method`.
+    """Measure C of the starting policy on the benchmarks, from the first checkpoint of every seed of `method`.
 
-    The samples of all seeds are of one policy, so they are pooled. The interval is over questions.
+    The samples of all seeds are from the same policy, so they are pooled. The interval is over questions.
     """
-    even = even_weights(comparison.evaluations[method].benchmark)
-    return Measured.of(float(_coverage(comparison, method, even)), _coverage(comparison, method, comparison.questions))
+    weights = even_weights(comparison.evaluations[method].benchmark)
+    replicates = _coverage(comparison, method, comparison.questions)
+    return Measured.of(float(_coverage(comparison, method, weights)), replicates)
 
 
 def _coverage(comparison: Comparison, method: str, weights: FloatArray) -> FloatArray:
@@ -98,21 +103,22 @@ def _coverage(comparison: Comparison, method: str, weights: FloatArray) -> Float
 
 
 def solvable_share(comparison: Comparison, method: str) -> float:
-    """Share of the benchmarks' questions that the base policy solved at least once: those behind base_coverage."""
+    """Return the share of questions that the starting policy solved at least once, which base_coverage is over."""
     evaluation = comparison.evaluations[method]
     solved = evaluation.correct[:, 0].sum(axis=0) > 0
     return float(solved @ even_weights(evaluation.benchmark))
 
 
 def base_budget(results: Results, comparison: Comparison, method: str) -> Measured:
-    """xi of the base policy on the benchmarks' questions: the token limit of training over E[T].
+    """Measure xi of the starting policy on the benchmarks: the token limit of training divided by E[T].
 
-    The source's T is the tokens until the first correct solution. We take wrong completions to be followed by new
-    ones, so that E[T] = mean tokens of a completion / share of correct ones (Wald); with completions cut off at the
-    limit that holds whatever their distribution. The interval is over questions.
+    T is the number of tokens until the first correct solution. We assume that a new completion follows a wrong one. So
+    E[T] = mean tokens of a completion / share of correct ones (Wald). With completions cut off at the limit, that holds
+    for any distribution. The interval is over questions.
     """
     evaluation = comparison.evaluations[method]
-    frames = [results.texts(pool, method, s, 0) for pool, s in zip(evaluation.pools, evaluation.seeds, strict=True)]
+    runs = zip(evaluation.pools, evaluation.seeds, strict=True)
+    frames = [results.texts(pool, method, seed, 0) for pool, seed in runs]
     tokens = pd.concat(frames).groupby(["benchmark", "prompt"])["completion_tokens"].mean().to_numpy(dtype=np.float64)
     rates = (evaluation.correct[:, 0] / evaluation.samples).mean(axis=0)
     settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
@@ -127,23 +133,25 @@ def base_budget(results: Results, comparison: Comparison, method: str) -> Measur
 
 
 def group_size(ledger: pd.DataFrame) -> int:
-    """Rollouts a group of a run, from its ledger: samples are counted from 0 in each group."""
+    """Return the group size of a run from its ledger, which numbers the samples of each group from 0."""
     return int(ledger["sample"].max()) + 1
 
 
 def spent_per_informative_group(metrics: pd.DataFrame, group: int) -> float:
-    """Rollouts a run spent for each group with mixed rewards, over all its training; inf if there was none."""
+    """Return the rollouts of a run divided by its informative groups; inf if there was none."""
     groups = metrics["rollouts"].diff().fillna(metrics["rollouts"]) / group
     informative = float((metrics["signal"] * groups).sum())
     return float(metrics["rollouts"].iloc[-1]) / informative if informative else float("inf")
 
 
 def pool_informative_share(history: Mapping[str, Sequence[float]], drawn: int, group: int, replicates: int) -> Measured:
-    """Mean over a pool's prompts of q(p, G), from their first visits in the profile; the interval is over prompts.
+    """Measure the mean over a pool's prompts of q(p, G) from first visits in the profile. The interval is over prompts.
 
     Args:
-        history: prompt id -> accuracy of each visit. drawn: rollouts behind each of those accuracies.
+        history: Prompt id -> accuracy of each visit.
+        drawn: Rollouts of each visit.
         group: G, at most `drawn`.
+        replicates: Number of bootstrap replicates.
     """
     shares = measured_informative_share(first_visits(history, drawn), drawn, group)
     weights = redraw_weights(len(shares), replicates, derive_seed("bootstrap", "prompts", group))
@@ -153,11 +161,15 @@ def pool_informative_share(history: Mapping[str, Sequence[float]], drawn: int, g
 def pool_gradient(
     history: Mapping[str, Sequence[float]], drawn: int, replicates: int
 ) -> tuple[tuple[float, GradientVariance], list[tuple[float, GradientVariance]]]:
-    """Mean and variance of the gradient along the success logit over a pool, from first visits: the estimate, and its
-    bootstrap replicates over prompts. Arguments as in pool_informative_share.
+    """Measure mean and variance of the gradient along the success logit over a pool, from first visits.
+
+    Arguments are as in pool_informative_share.
+
+    Returns:
+        The estimate, and its bootstrap replicates over prompts.
 
     Raises:
-        UserError: the profile's groups have fewer than four rollouts.
+        UserError: The profile's groups have fewer than four rollouts.
     """
     first, second = variance_moments(first_visits(history, drawn), drawn)
     weights = redraw_weights(len(first), replicates, derive_seed("bootstrap", "prompts", "gradient"))

@@ -1,4 +1,4 @@
-"""Published accuracy by number of training examples, and the constants of the bounds that were published with it."""
+"""Published accuracies by number of training examples, and the published constants of bounds."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ AVERAGES = {"main": "average", "models": "average", "best_per_benchmark": "best_
 
 
 def published_points() -> pd.DataFrame:
-    """One row a trained model (or, with 0 examples, a starting policy), all of 1-shot RLVR (arXiv 2504.20571).
+    """Return one row for each trained model of 1-shot RLVR (arXiv 2504.20571). A starting policy has 0 examples.
 
-    Columns: model, training, examples, share (the mean accuracy of six benchmarks at the checkpoint where it is
-    highest, so chosen on the test questions), and rollouts until that checkpoint, nan where its step was not published.
+    Columns: model, training, examples, share and rollouts. share is the mean accuracy over six benchmarks at the
+    checkpoint where it is highest; so the checkpoint is selected on the test questions. rollouts is the number until
+    that checkpoint, nan if its step was not published.
     """
-    rows = [frame[frame["measure"] == name] for file, name in AVERAGES.items() for frame in [published(file)]]
-    found = pd.concat(rows).drop_duplicates(["model", "method", "training"])  # some stand in two tables
-    found = found[found["method"].isin(["base", "grpo"]) & found["model"].isin(MODELS)]
-    found = found.assign(examples=found["examples"].fillna(0).astype(np.int64), share=found["value"] / 100)
+    tables = [frame[frame["measure"] == name] for file, name in AVERAGES.items() for frame in [published(file)]]
+    points = pd.concat(tables).drop_duplicates(["model", "method", "training"])  # some are in two tables
+    points = points[points["method"].isin(["base", "grpo"]) & points["model"].isin(MODELS)]
+    points = points.assign(examples=points["examples"].fillna(0).astype(np.int64), share=points["value"] / 100)
     best = published("best_per_benchmark")
     best = best[best["measure"] == "best_average_step"]
-    steps = dict(zip(zip(best["model"], best["training"], strict=True), best["value"], strict=True))
-    known = [steps.get(key, np.nan) for key in zip(found["model"], found["training"], strict=True)]
-    found = found.assign(rollouts=np.array(known) * ROLLOUTS_PER_STEP)
+    step_of = dict(zip(zip(best["model"], best["training"], strict=True), best["value"], strict=True))
+    steps = [step_of.get(key, np.nan) for key in zip(points["model"], points["training"], strict=True)]
+    points = points.assign(rollouts=np.array(steps) * ROLLOUTS_PER_STEP)
     columns = ["model", "training", "examples", "share", "rollouts"]
-    return found.sort_values(["model", "examples"], kind="stable")[columns].reset_index(drop=True)
+    return points.sort_values(["model", "examples"], kind="stable")[columns].reset_index(drop=True)
 
 
 def published_constants(points: pd.DataFrame, delta: float) -> Constants:
-    """What is known of one model's starting policy from its rows: its accuracy, and the weight of the KL term.
+    """Return the published constants of one model from its rows: the base accuracy and the weight of the KL term.
 
-    The coverage takes the pass rate of every question, which was not published.
+    The coverage is nan. It needs the pass rate of every question, which was not published.
     """
     base = float(points.loc[points["examples"] == 0, "share"].iloc[0])
     return Constants(

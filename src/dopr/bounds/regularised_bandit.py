@@ -1,4 +1,4 @@
-"""KL-regularised bandits: rollouts without which the regularised objective stays a gap away from its best."""
+"""KL-regularised bandits: a lower bound on the rollouts for a given gap of the regularised objective."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ LARGEST = 1 / 256  # the gap must be smaller
 
 
 def regularised_rollouts(gap: Numbers, inverse_kl: float, log_cover: float = 1.0, constant: float = 1.0) -> FloatArray:
-    """Rollouts n >= c min(eta log N(eps) / eps, log N(eps) / eps^2); nan where the theorem does not apply.
+    """Return rollouts n >= c min(eta log N(eps) / eps, log N(eps) / eps^2); nan where the theorem does not apply.
 
-    Theorem: lower bound for KL-regularised contextual bandits and RLHF. Source: "Sharp Analysis for KL-Regularized
-        Contextual Bandits and RLHF", arXiv 2411.04625, Theorems 3.6 and 3.8; second-hand, the abstract alone was read:
-        it states the rates 1 / eps (regularised, eps small) and 1 / eps^2, not the constants.
+    Theorem: Lower bound for KL-regularised contextual bandits and RLHF. Source: "Sharp Analysis for KL-Regularized
+        Contextual Bandits and RLHF", arXiv 2411.04625, Theorems 3.6 and 3.8; second-hand, we read only the abstract.
+        It states the rates 1 / eps (regularised, small eps) and 1 / eps^2, not the constants.
     Assumes: eta > 4 and eps < 1/256; rewards in [0, 1]; the worst case in a class of reward functions with log N(eps)
         nats of covering number at scale eps.
-    The constant c is not in our source; 1 stands in for it.
+    We do not know the constant c. We use 1.
 
     Args:
-        gap: eps, how far the regularised objective may stay from its best; any shape.
-        inverse_kl: eta, 1 / (weight of the KL term); inf without one, which leaves the second rate.
-        log_cover: log N(eps) >= 0, free; it cannot be measured on a network.
+        gap: eps, the distance of the regularised objective from its optimum; any shape.
+        inverse_kl: eta, 1 / (weight of the KL term); inf without one, so that the second rate applies.
+        log_cover: log N(eps) >= 0. It is an option, since it cannot be measured on a network.
+        constant: c.
 
     Raises:
-        UserError: a gap or log_cover is negative.
+        UserError: A gap or log_cover is negative.
     """
     width = np.asarray(gap, dtype=np.float64)
     if (width < 0).any() or log_cover < 0:
@@ -39,8 +40,9 @@ def regularised_rollouts(gap: Numbers, inverse_kl: float, log_cover: float = 1.0
 
 
 def bound(constants: Constants, accuracy: FloatArray, log_cover: float = 1.0) -> FloatArray:
-    """regularised_rollouts at a gap of 1 - accuracy: of accuracy alone, and as if all questions could be solved.
+    """Return regularised_rollouts at a gap of 1 - accuracy.
 
-    Both are ours. A best below 1 makes the true gap smaller and the true number larger.
+    Two simplifications are ours: the gap is of the accuracy without the KL term, and the optimum is 1. An optimum below
+    1 makes the true gap smaller and the true number larger.
     """
     return regularised_rollouts(1 - accuracy, constants.inverse_kl, log_cover)

@@ -87,7 +87,7 @@ class Source(Section):
         given = [name for name, value in locations.items() if value is not None]
         if len(given) != 1:
             raise ValueError(
-                f"{' and '.join(given) or 'nothing'} says where it lies; give one of {', '.join(locations)}"
+                f"{' and '.join(given) or 'no location'} is given; give exactly one of {', '.join(locations)}"
             )
         if (self.url is None) != (self.sha256 is None):
             raise ValueError("url and sha256 go together; give both: sha256sum FILE prints the latter")

@@ -98,7 +98,7 @@ def make_template(style: PromptStyle, model: str | None, revision: str | None = 
         raise DataError(f"prompt.examples: template {style.template} has no turns before the question; use {OWN}")
     template = known[style.template]
     if style.system is not None and "{system}" not in template["text"]:
-        raise DataError(f"prompt.system: template {style.template} has no place for it; leave it null")
+        raise DataError(f"prompt.system: template {style.template} takes no system prompt; leave it null")
     suffix = template.get("suffix", "") if style.suffix is None else style.suffix
     return Template(style.template, writer(style.template, template), style.system, suffix)
 
@@ -109,9 +109,9 @@ def writer(name: str, template: dict[str, str]) -> Callable[[Sequence[Turn]], st
     def write(turns: Sequence[Turn]) -> str:
         roles = [turn.role for turn in turns]
         if roles not in ([USER], [SYSTEM, USER]):
-            raise TurnsError(f"template {name} has no place for turns of {', '.join(roles)}")
+            raise TurnsError(f"template {name} cannot have turns of {', '.join(roles)}")
         if SYSTEM in roles and "{system}" not in template["text"]:
-            raise TurnsError(f"template {name} has no place for a system turn")
+            raise TurnsError(f"template {name} takes no system turn")
         values = {"system": template.get("system", ""), "question": turns[-1].content}
         if SYSTEM in roles:
             values["system"] = turns[0].content

@@ -77,8 +77,8 @@ def _larger(family: str, level: int, rng: random.Random) -> Problem:
 
 def _gets(family: str, level: int, rng: random.Random) -> Problem:
     name, items, first, second = rng.choice(NAMES), rng.choice(ITEMS), _number(level, rng), _number(1, rng)
-    asked = f"How many {items} does {name} have now?"
-    return Problem(family, f"{name} has {first} {items} and gets {second} more. {asked}", first, (("+", second),))
+    question = f"How many {items} does {name} have now?"
+    return Problem(family, f"{name} has {first} {items} and gets {second} more. {question}", first, (("+", second),))
 
 
 def _gives(family: str, level: int, rng: random.Random) -> Problem:

@@ -1,14 +1,14 @@
-r"""Finding the final answer of a completion.
+r"""Extraction of the final answer from a completion.
 
-boxed    the last complete \boxed{} (\fbox{} and \framebox{} too). Braces are matched, escaped ones are text. Without
-         braces, \boxed 5 holds what follows it, if that starts like mathematics
-stated   without a box, what follows the last "answer is" or "answer:", up to the end of the sentence or formula
+boxed    the last complete \boxed{}, \fbox{} or \framebox{}. Braces are matched; escaped braces are text. \boxed 5
+         without braces has the text after it, if that begins like mathematics
+stated   without a box, the text after the last "answer is" or "answer:", to the end of the sentence or formula
 any      without either, the last number
-qwen     as Qwen2.5-Math's evaluation code does it (parser.py, extract_answer): Minerva's "final answer is $5$. I hope";
-         else what is in the last box, closed or not; else all that follows "he answer is" or "final answer is"; else
-         the last number, of a fraction its denominator
-exact    the whole completion, without white space around it
-gsm8k    what stands after the last ####, to the end of its line; an amount as a plain number
+qwen     as Qwen2.5-Math's evaluation code (parser.py, extract_answer): Minerva's "final answer is $5$. I hope"; else
+         the content of the last box, closed or not; else all text after "he answer is" or "final answer is"; else the
+         last number, which for a fraction is its denominator
+exact    the whole completion, without surrounding white space
+gsm8k    the text after the last ####, to the end of its line; an amount as a plain number
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ BETWEEN = re.compile(r"[\s$,;.]*(?:\b(?:and|or)\b)?[\s$,;]*")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete \boxed{...}, stripped; None when there is none. Linear in the text's length."""
+    r"""Return the stripped content of the last complete \boxed{...}, or None. Takes time linear in the length."""
     found = boxes(text)
     return found[-1][1] if found else None
 
 
 def joined_boxes(text: str) -> str | None:
-    r"""The contents of the last boxes with nothing but `,`, `and` or `or` between them, as one list; None without two.
+    r"""Join the contents of the last boxes if only `,`, `and` or `or` is between them; None for fewer than two.
 
-    What a solution with several answers ends in: `so \boxed{1} or \boxed{2}`.
+    A solution with several answers may end so: `so \boxed{1} or \boxed{2}`.
     """
     found = boxes(text)
     chain = found[-1:]
@@ -51,9 +51,9 @@ def joined_boxes(text: str) -> str | None:
 
 
 def boxes(text: str) -> list[tuple[int, str, int]]:
-    """Start, content and end of every complete box, by start."""
+    """Return start, content and end of every complete box, sorted by start."""
     found: list[tuple[int, str, int]] = []
-    opened: list[tuple[int, int] | None] = []  # of each brace: its box's start and the content's, or None
+    opened: list[tuple[int, int] | None] = []  # for each open brace, the start of its box and of the content, or None
     for token in TOKEN.finditer(text):
         if token["box"] and token["open"]:
             opened.append((token.start(), token.end()))
@@ -71,7 +71,7 @@ def boxes(text: str) -> list[tuple[int, str, int]]:
 
 
 def stated(text: str) -> str | None:
-    """What the last "answer is" or "answer:" is followed by; None if nothing is."""
+    """Return the text after the last "answer is" or "answer:", or None."""
     marks = list(STATED.finditer(text))
     if not marks:
         return None
@@ -84,19 +84,19 @@ def stated(text: str) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number written in the text."""
+    """Return the last number in the text, or None."""
     found = NUMBER.findall(text)
     return found[-1] if found else None
 
 
 def qwen_answer(text: str) -> str | None:
-    """What Qwen2.5-Math's evaluation code takes for the answer, on one line."""
+    """Return the answer that Qwen2.5-Math's evaluation code extracts, on one line; None without one."""
     minerva = QWEN_MINERVA.search(text)
     if minerva:
         answer = minerva[1]
     elif "boxed" in text:
         rest = text.rpartition("boxed")[2]
-        answer = inside(rest) if rest.startswith("{") else rest.partition("$")[0]
+        answer = inside_braces(rest) if rest.startswith("{") else rest.partition("$")[0]
     else:
         mark = next((mark for mark in ("he answer is", "final answer is") if mark in text), None)
         numbers = QWEN_NUMBER.findall(text.replace(",", ""))
@@ -106,18 +106,18 @@ def qwen_answer(text: str) -> str | None:
     return re.sub(r"\n\s*", "", answer.strip()).removeprefix(":").removesuffix(".").removesuffix("/").strip()
 
 
-def inside(text: str) -> str:
-    """What is between the brace that a text begins with and the one that closes it, or the end."""
+def inside_braces(text: str) -> str:
+    """Return the text between the opening brace at its start and the matching one, or the end."""
     depth = 0
-    for i, character in enumerate(text):
+    for position, character in enumerate(text):
         depth += (character == "{") - (character == "}")
         if depth == 0:
-            return text[1:i]
+            return text[1:position]
     return text[1:]
 
 
 def marked(text: str) -> str | None:
-    """What stands after the last ####, to the end of its line, an amount as a plain number; None if nothing does."""
+    """Return the rest of the line after the last ####, an amount as a plain number; None without it."""
     _, mark, rest = text.rpartition(MARK)
     found = rest.partition("\n")[0].strip() if mark else ""
     amount = AMOUNT.fullmatch(found)
@@ -125,7 +125,7 @@ def marked(text: str) -> str | None:
 
 
 def final_answer(text: str, extraction: Extraction) -> str | None:
-    """The answer of a completion, looked for as `extraction` says; None when there is none."""
+    """Extract the answer of a completion; None if there is none."""
     if extraction == "exact":
         return text.strip() or None
     if extraction == "gsm8k":

@@ -1,15 +1,15 @@
 r"""The profile deepscaler: the rules of the reward that DeepScaleR and 1-shot RLVR train with.
 
-Stated (deepscaler/rewards of the public One-Shot-RLVR and DeepScaleR repositories): the last box, and nothing without
-one; reward 0 or 1; correct if either of two graders says so.
+Source: deepscaler/rewards of the public One-Shot-RLVR and DeepScaleR repositories. The answer is in the last box. The
+reward is 0 or 1. An answer is correct if one of two graders accepts it:
 
-- mathd: equal as text after Hendrycks' normalisation: fractions, spaces, units in \text{ }, degrees, `x=`
-- sympy: equal after another normalisation, in lower case, without the units it lists; else element by element, where
-  a fraction has to be the same fraction, an integer has to be an integer, and anything else has to have difference 0 to
-  sympy. Powers in parentheses or of two digits, matrices, and more than two unknown letters are not tried.
+- mathd: equal text after Hendrycks' normalisation of fractions, spaces, units in \text{ }, degrees and `x=`
+- sympy: equal text after another normalisation, in lower case and without listed units. Otherwise elements are
+  compared: a fraction must be the same fraction, an integer must be an integer, and sympy must find a difference of 0
+  for others. Powers in parentheses or of two digits, matrices, and more than two unknown letters are not tried.
 
-Reconstructed: LaTeX is turned into text by the few rules here and parsed by math-verify's parser, where the original
-uses pylatexenc and sympy's own parser, which evaluates code.
+Departure: the rules here turn LaTeX into text, and math-verify's parser parses it. The original uses pylatexenc and
+sympy's own parser, which evaluates code.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ UNTRIED = re.compile(r";|\^\{|\^\(|\^[0-9]+\^|\^[0-9][0-9]+")
 
 
 def grade(reference: str, answer: str) -> str:
-    """correct, wrong or unparsed.
+    """Return the verdict: correct, wrong or unparsed.
 
     Raises:
-        ValueError: the reference is empty.
-        TooLargeError: an expression is too large to be evaluated.
+        ValueError: The reference is empty.
+        TooLargeError: An expression is too large to evaluate.
     """
     if not reference.strip():
         raise ValueError(f"reference answer {reference!r} is empty")
@@ -82,7 +82,7 @@ def grade(reference: str, answer: str) -> str:
 
 
 def apply(rules: list[tuple[str, str]], text: str) -> str:
-    """The text after a list of replacements."""
+    """Apply a list of replacements to a text."""
     text = text.strip()
     for pattern, replacement in rules:
         text = re.sub(pattern, replacement, text)
@@ -90,14 +90,14 @@ def apply(rules: list[tuple[str, str]], text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """An element as text in lower case; whole numbers without decimals."""
+    """Return an element as text in lower case; whole numbers without decimals."""
     text = THOUSANDS.sub("", apply(PLAIN_RULES, text).lower())
     value = whole(text)
     return text if value is None else str(value)
 
 
 def whole(text: str) -> int | None:
-    """The integer a text is; None if it is none."""
+    """Return the integer that a text is, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -106,7 +106,7 @@ def whole(text: str) -> int | None:
 
 
 def equal_by_sympy(reference: str, answer: str) -> bool:
-    """The second grader, element by element."""
+    """Compare as the second grader does, element by element."""
     gold, found = (THOUSANDS.sub("", apply(SYMPY_RULES, side)) for side in (reference, answer))
     if plain(gold) == plain(found):
         return True
@@ -117,14 +117,14 @@ def equal_by_sympy(reference: str, answer: str) -> bool:
 
 
 def elements(text: str) -> list[str]:
-    """The elements of a tuple or interval, or the text as the only one."""
+    """Return the elements of a tuple or interval, or the whole text as one element."""
     if len(text) > 2 and text[0] in "([" and text[-1] in ")]" and not re.search(r"[()\[\]]", text[1:-1]):
         return [part.strip() for part in text[1:-1].split(",")]
     return [text]
 
 
 def equal_elements(gold: str, found: str) -> bool:
-    """Whether two elements are equal: fractions and integers as text, anything else by sympy."""
+    """Return whether two elements are equal: fractions and integers as text, anything else by sympy."""
     one, other = plain(gold), plain(found)
     if one == other:
         return True

@@ -1,4 +1,4 @@
-"""LaTeX to sympy by math-verify's parser, and the questions profiles ask of two expressions."""
+"""Parsing LaTeX into sympy with math-verify's parser, and comparisons of two expressions."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sympy.core.function import AppliedUndef, Derivative
 from dopr.grading.guards import check_size
 from dopr.grading.letters import variables
 
-LATEX = LatexExtractionConfig(  # the box as a whole or nothing: no fraction out of what cannot be parsed
+LATEX = LatexExtractionConfig(  # parse the whole box or nothing, not a fraction inside text that cannot be parsed
     try_extract_without_anchor=False,
     normalization_config=NormalizationConfig(malformed_operators=True, nits=True, boxed="last"),
 )
-# Percents, what is slow to evaluate, and what is no number.
+# Percents, expressions that are slow to evaluate, and expressions that are no numbers.
 NOT_PROBED = (UnevaluatedExpr, ExprWithLimits, Derivative, AppliedUndef, MatrixExpr)
-INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError, ArithmeticError)  # of sets and the like
-APART = 1e-3  # of two values, absolute and relative: beyond any rounding
-TOO_LARGE = 1e300  # beyond which sums of Python's floats may overflow
+INCOMPARABLE = (TypeError, ValueError, AttributeError, NotImplementedError, ArithmeticError)  # from sets, for example
+APART = 1e-3  # absolute and relative difference that no rounding explains
+TOO_LARGE = 1e300  # sums of larger Python floats may overflow
 UNCLEAR = re.compile(r"(?<![\d.^_])\d[\d.]*\s+\.?\d|\d\.\d+\.\d|(?<![a-zA-Z}_\d])\d+_")  # 5 6, 1.2.3, 101_2
 
 
 @lru_cache(maxsize=8192)
 def understood(text: str) -> list[Any]:
-    """The expression that math-verify finds in a text, in a list; empty if there is none."""
+    """Return a list with the expression that math-verify parses from a text; empty if it cannot."""
     if UNCLEAR.search(text) or not balanced(text):
         return []
     found = parse(f"\\boxed{{{variables(text)}}}", [LATEX], parsing_timeout=None)
@@ -38,7 +38,7 @@ def understood(text: str) -> list[Any]:
 
 
 def balanced(text: str) -> bool:
-    """Whether every brace is closed after it was opened: the parser drops what follows one that was not."""
+    """Return whether all braces match. The parser drops the text after one that does not."""
     depth = 0
     for character in text:
         depth += (character == "{") - (character == "}")
@@ -48,9 +48,10 @@ def balanced(text: str) -> bool:
 
 
 def differ(one: Any, other: Any) -> bool:
-    """Whether two expressions have clearly different values at one point, which spares simplifying their difference.
+    """Return whether two expressions have clearly different values at one point.
 
-    Sound, not complete: False says nothing. The point is positive and real, where identities hold that need it.
+    True is certain and saves simplifying their difference. False decides nothing. The point is positive and real, since
+    some identities hold only there.
     """
     names = sorted({symbol.name for side in (one, other) for symbol in getattr(side, "free_symbols", ())})
     first = value(one, names)
@@ -61,7 +62,10 @@ def differ(one: Any, other: Any) -> bool:
 
 
 def value(expression: Any, names: list[str]) -> complex | None:
-    """Its value where the symbols of these names are 0.7, 1.01, 1.32, ...; None if it has none there, or is a name."""
+    """Evaluate an expression where the symbols with these names are 0.7, 1.01, 1.32, ...
+
+    The result is None if it has no value there, or is a symbol itself.
+    """
     if not isinstance(expression, Expr) or isinstance(expression, Symbol) or expression.has(*NOT_PROBED):
         return None
     point = {symbol: Float(0.7 + 0.31 * names.index(symbol.name)) for symbol in expression.free_symbols}
@@ -73,10 +77,10 @@ def value(expression: Any, names: list[str]) -> complex | None:
 
 
 def difference_is_zero(one: str, other: str) -> bool:
-    """Whether sympy simplifies the difference of two expressions to 0; False if either cannot be parsed.
+    """Return whether sympy simplifies the difference of two expressions to 0; False if either cannot be parsed.
 
     Raises:
-        TooLargeError: an expression is too large to be evaluated.
+        TooLargeError: An expression is too large to evaluate.
     """
     sides = [*understood(one), *understood(other)]
     if len(sides) != 2:

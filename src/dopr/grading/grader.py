@@ -1,12 +1,12 @@
-r"""Grading in processes that can be killed, by the same rules for rewards and evaluation.
+r"""The grader of completions. Rewards and evaluation use the same rules.
 
-On the main thread math-verify turns a hang into "wrong", and in a thread it cannot be stopped; so it runs in workers,
-which are ended when a comparison outruns its limits (dopr.grading.pool). Verdicts:
+On the main thread math-verify turns a hang into "wrong", and in another thread it cannot be stopped. So it runs in
+worker processes, which are killed when a comparison exceeds its limits (dopr.grading.pool). Verdicts:
 
     correct, wrong    the answer was compared with the reference
-    unparsed          there is no answer where one is looked for, or it is empty, a program, or longer than any answer
-    timeout           the comparison outran its limit of time, memory or depth, or would: a tower of powers
-    error             the grader failed, or the reference says nothing; a run with many of these stops
+    unparsed          the completion has no answer, or the answer is empty, a program, or too long
+    timeout           the comparison exceeds a limit of time, memory or recursion depth, or is estimated to do so
+    error             the grader failed, or cannot read the reference; a run with many errors stops
 
 Profiles: math_verify (dopr.grading.mathematics), qwen_eval (dopr.grading.qwen_eval), deepscaler
 (dopr.grading.deepscaler).
@@ -30,7 +30,7 @@ SEVERAL = re.compile(r",|;|\\pm|\band\b|\bor\b")
 
 
 class Grader:
-    """Grades completions; equal answers to the same reference are compared once. Use as a context manager."""
+    """A grader of completions. It compares equal answers to the same reference once. Use as a context manager."""
 
     def __init__(self, limits: Verify) -> None:
         self.limits = limits
@@ -47,10 +47,10 @@ class Grader:
         self._pool.close()
 
     def grade(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """Verdicts of (reference, completion text) pairs, in order.
+        """Return the verdict of each (reference, completion text) pair.
 
         Raises:
-            GraderError: the grader cannot be started, or too large a share of its verdicts are errors.
+            GraderError: The grader cannot be started, or too large a share of its verdicts are errors.
         """
         verdicts = self._verdicts([(reference, self._answer(reference, text)) for reference, text in pairs])
         self.counts.update(verdicts)
@@ -58,25 +58,25 @@ class Grader:
         return verdicts
 
     def unreadable(self, references: Iterable[str]) -> list[str]:
-        """The references that say nothing: against them every answer but the same text is an `error`."""
+        """Return the references that cannot be read. Any answer to them but the same text is an `error`."""
         distinct = list(dict.fromkeys(references))
-        other = r"\text{no answer}"  # equal to no reference, so that the comparison has to read it
+        other = r"\text{no answer}"  # equal to no reference, so that the comparison has to read the reference
         verdicts = self._verdicts([(reference, other) for reference in distinct])
         return [reference for reference, verdict in zip(distinct, verdicts, strict=True) if verdict == "error"]
 
     def _answer(self, reference: str, text: str) -> str | None:
-        """The answer in a completion, which may be of several boxes in a row."""
+        """Return the answer of a completion. For a reference with several values it may span several boxes."""
         answer = final_answer(text, self.extraction)
         if answer is None or self.limits.profile not in JOINED_BOXES or self.extraction in WITHOUT_BOXES:
             return answer
-        listed = SEVERAL.search(reference) and not SEVERAL.search(answer)
-        return (joined_boxes(text) or answer) if listed else answer
+        may_span_boxes = SEVERAL.search(reference) and not SEVERAL.search(answer)
+        return (joined_boxes(text) or answer) if may_span_boxes else answer
 
     def _verdicts(self, answers: Sequence[tuple[str, str | None]]) -> list[Verdict]:
         new: dict[tuple[str, str], None] = {}
         for reference, answer in answers:
             if answer is not None and (reference, answer) not in self._known:
-                verdict = self._at_once(reference, answer)
+                verdict = self._without_comparison(reference, answer)
                 if verdict:
                     self._known[reference, answer] = verdict
                 else:
@@ -84,14 +84,14 @@ class Grader:
         self._known.update(zip(new, self._pool.compare(list(new)), strict=True))
         return ["unparsed" if answer is None else self._known[reference, answer] for reference, answer in answers]
 
-    def _at_once(self, reference: str, answer: str) -> Verdict | None:
-        """The verdict of what needs no comparison, because every profile is certain to say the same; else None."""
+    def _without_comparison(self, reference: str, answer: str) -> Verdict | None:
+        """Return the verdict if every profile is certain to give the same one; else None."""
         if answer == reference and answer.strip():
             return "correct"
         if is_no_answer(answer):
             return "unparsed"
         if INTEGER.fullmatch(reference) and INTEGER.fullmatch(answer):
-            if significant(reference) == significant(answer):
+            if canonical_integer(reference) == canonical_integer(answer):
                 return "correct"
             return "wrong" if self.limits.profile in STRICT_INTEGERS else None
         return None
@@ -105,7 +105,7 @@ class Grader:
             )
 
 
-def significant(integer: str) -> str:
-    """An integer without leading zeros; -0 is 0."""
+def canonical_integer(integer: str) -> str:
+    """Return an integer without leading zeros; -0 becomes 0, and 0 becomes empty text."""
     digits = integer.lstrip("-").lstrip("0")
     return "-" * (integer.startswith("-") and bool(digits)) + digits

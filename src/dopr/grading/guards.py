@@ -1,8 +1,8 @@
-r"""Answers that are not worth a comparison, told by their text or by the size of what they stand for.
+r"""Checks that stop a comparison before it begins, by the text of an answer or the size of its value.
 
 A million digits, a hundred nested braces, a program, or TeX that reads files is not an answer: `unparsed`. A tower of
-powers is mathematics, but computing it outruns any limit: `timeout`, told by a bound on its number of digits before
-anything is evaluated. What passes here and still hangs is killed (dopr.grading.pool).
+powers is mathematics, but its evaluation would exceed any limit: `timeout`. An upper bound on its number of digits
+shows that before the evaluation. A comparison that passes these checks and still hangs is killed (dopr.grading.pool).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-MAX_ANSWER = 2000  # characters; longer ones are not mathematics a person wrote
+MAX_ANSWER = 2000  # characters; people do not write longer ones
 MAX_DEPTH = 40  # of nested brackets
 MAX_DIGITS = 20_000  # of a number that is evaluated
 MAX_TERMS = 10_000  # of a sum or product that is evaluated
@@ -28,11 +28,11 @@ PROGRAM = re.compile(
 
 
 class TooLargeError(BaseException):
-    """Evaluating an expression would take for ever; no Exception, so that no library swallows it."""
+    """An expression that is too large to evaluate. It is no Exception, so that no library catches it."""
 
 
 def is_no_answer(answer: str) -> bool:
-    """Whether a text is too long, too deeply nested, a program, or holds characters that no text has."""
+    """Return whether a text is too long, too deeply nested, a program, or has control characters."""
     if len(answer) > MAX_ANSWER:
         return True
     depth = deepest = 0
@@ -43,20 +43,20 @@ def is_no_answer(answer: str) -> bool:
 
 
 def check_size(expression: Any) -> None:
-    """Refuse a sympy expression some part of which is a number with too many digits, or a sum of too many terms.
+    """Check that no part of a sympy expression has too many digits or too many terms.
 
     Raises:
-        TooLargeError: it is.
+        TooLargeError: A part has.
     """
     for part in getattr(expression, "flat", lambda: [expression])():  # a matrix is no expression
         magnitude(part)
 
 
 def magnitude(expression: Any) -> float:
-    """An upper bound on log10 of the absolute value of a numerical expression; symbols count as 10.
+    """Return an upper bound on log10 of the absolute value of a numerical expression. A symbol counts as 10.
 
     Raises:
-        TooLargeError: a part of it is beyond the limits.
+        TooLargeError: A part of it is beyond the limits.
     """
     name = type(expression).__name__
     inner = [magnitude(argument) for argument in getattr(expression, "args", ())]
@@ -86,15 +86,15 @@ def magnitude(expression: Any) -> float:
 
 
 def numerical(expression: Any) -> bool:
-    """Whether an expression has no symbols."""
+    """Return whether an expression has no symbols."""
     return not getattr(expression, "free_symbols", True)
 
 
 def check_terms(expression: Any) -> None:
-    """Refuse a sum or product over too many terms.
+    """Check that a sum or product does not have too many terms.
 
     Raises:
-        TooLargeError: it has them.
+        TooLargeError: It has.
     """
     for _, *bounds in (limit.args for limit in expression.args[1:]):
         for bound in bounds:

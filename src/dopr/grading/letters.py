@@ -1,7 +1,7 @@
-r"""What letters stand for, where math-verify reads them otherwise than mathematicians write them.
+r"""The meaning of letters, where math-verify reads them differently from mathematicians.
 
-It lowers every letter, so that R - r is 0; takes \gamma for a function, E for Euler's number, an i on its own for a
-variable, \log for the decimal logarithm; drops primes; and solves equations with derivatives as if they were 0.
+math-verify turns capitals into small letters, so that R - r is 0. It reads \gamma as a function, E as Euler's number, i
+as a variable and \log as the decimal logarithm. It drops primes, and reads derivatives in equations as 0.
 """
 
 from __future__ import annotations
@@ -24,35 +24,38 @@ VARIABLES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = 
 
 
 def variables(text: str) -> str:
-    """A text in which what the parser takes for constants and functions is variables."""
+    """Rewrite variables that the parser would read as constants or functions."""
     for pattern, replacement in VARIABLES:
         text = pattern.sub(replacement, text)
     return text
 
 
 def one_notation(gold: str, found: str) -> tuple[str, str]:
-    r"""Both sides with capitals kept from small letters where a side has both, and \log as \ln where there is \ln."""
-    both = both_cases(gold) | both_cases(found)
-    if both:
-        gold, found = capitals(gold, both), capitals(found, both)
+    r"""Write both sides in one notation.
+
+    Capitals keep their case if a side has a letter in both cases. \log becomes \ln if a side has \ln.
+    """
+    letters = both_cases(gold) | both_cases(found)
+    if letters:
+        gold, found = capitals(gold, letters), capitals(found, letters)
     if NATURAL.search(gold + found):
         gold, found = LOGARITHM.sub(r"\\ln", gold), LOGARITHM.sub(r"\\ln", found)
     return gold, found
 
 
 def both_cases(text: str) -> set[str]:
-    """The letters that a text has as a capital and as a small one, as capitals."""
+    """Return the letters that a text has in both cases, as capitals."""
     letters = {match[1] for match in LETTER.finditer(text) if match[1]}
     return {letter for letter in letters if letter.isupper() and letter.lower() in letters}
 
 
 def capitals(text: str, letters: set[str]) -> str:
-    """A text whose capitals of these letters keep their case in the parser."""
+    """Rewrite capitals of these letters so that they keep their case in the parser."""
     return LETTER.sub(lambda m: rf"\mathcal{{{m[0]}}}" if m[1] in letters else m[0], text)
 
 
 def algebraic(expression: Any) -> Any:
-    """An expression with the imaginary unit in place of i, and variables in place of derivatives."""
+    """Replace i with the imaginary unit, and derivatives with variables."""
     if isinstance(expression, Basic) and expression.has(Derivative):
         expression = expression.replace(lambda part: isinstance(part, Derivative), lambda part: Symbol(str(part)))
     if not isinstance(expression, Expr):

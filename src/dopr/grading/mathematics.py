@@ -1,15 +1,15 @@
-r"""The profile math_verify: what an answer says against what the reference says, by math-verify and rules around it.
+r"""The profile math_verify: comparison of an answer with the reference by math-verify, with our own rules around it.
 
-Both are brought into one spelling (dopr.grading.tidy) and taken apart into lists, tuples, intervals, unions and
-matrices (dopr.grading.structure); single expressions are compared by math-verify. The rules around it, docs/grading.md
-has them as a table:
+Both are normalised to one spelling (dopr.grading.tidy) and taken apart into lists, tuples, intervals, unions and
+matrices (dopr.grading.structure). math-verify compares single expressions. Our rules are these, and docs/grading.md has
+them as a table:
 
-- equal spelling is equal, whatever it says
-- words are compared as words, in any case; a choice is known by its letter
-- a collection has no order, a tuple has one; the brackets of a pair are an interval's and must agree
+- equal spelling is equal
+- words are compared as words, in any case; a choice is compared by its letter
+- a collection has no order, a tuple has one; the brackets of a pair are those of an interval and must be equal
 - units after a number, and a name and `=` before an answer, do not count; 50 % is 50 and 0.5
-- a numeral in a base needs the same base, or none; 4:40 a.m. is 4:40, but not 4:40 p.m.
-- numbers are equal as dopr.grading.numbers has it, letters mean what dopr.grading.letters says
+- a numeral with a base needs the same base or none; 4:40 a.m. is 4:40, but not 4:40 p.m.
+- numbers are compared by dopr.grading.numbers, and letters are read by dopr.grading.letters
 - degrees equal their part of pi; a choice's letter before its value does not count
 """
 
@@ -41,15 +41,15 @@ APPROXIMATE = re.compile(r"\\approx|\\simeq|\\sim(?![a-z])")
 
 
 class UnreadableError(ValueError):
-    """A reference that says nothing: no words and no mathematics."""
+    """A reference that is neither words nor mathematics."""
 
 
 def grade(reference: str, answer: str) -> str:
-    """correct, wrong or unparsed.
+    """Return the verdict: correct, wrong or unparsed.
 
     Raises:
-        UnreadableError: the reference cannot be parsed, and the answer is not the same text.
-        TooLargeError: an expression is too large to be evaluated.
+        UnreadableError: The reference cannot be parsed, and the answer is not the same text.
+        TooLargeError: An expression is too large to evaluate.
     """
     gold, found = map(shape, in_one_unit(reference, answer))
     if not gold.text:
@@ -61,19 +61,19 @@ def grade(reference: str, answer: str) -> str:
     if not readable(gold):
         raise UnreadableError(f"reference answer {reference!r} cannot be parsed")
     label = LABEL.match(found.text)
-    said = equal(gold, found) or (label is not None and equal(gold, shape(found.text[label.end() :])))
-    return "correct" if said else "wrong"
+    is_equal = equal(gold, found) or (label is not None and equal(gold, shape(found.text[label.end() :])))
+    return "correct" if is_equal else "wrong"
 
 
 def in_one_unit(reference: str, answer: str) -> tuple[str, str]:
-    r"""Both sides, degrees in radians if the other side has a \pi; else they are left for `tidy` to drop the sign."""
+    r"""Convert degrees to radians if only one side has \pi. Otherwise `tidy` drops the degree signs later."""
     if (r"\pi" in reference) == (r"\pi" in answer):
         return reference, answer
     return in_radians(reference), in_radians(answer)
 
 
 def readable(answer: Shape) -> bool:
-    """Whether every part is words or mathematics."""
+    """Return whether every part is words or mathematics."""
     if answer.kind != "one":
         return all(map(readable, answer.parts)) and bool(answer.parts)
     text = answer.text
@@ -83,14 +83,14 @@ def readable(answer: Shape) -> bool:
 
 
 def equal(gold: Shape, found: Shape) -> bool:
-    """Whether two answers say the same."""
+    """Return whether two answers are equal."""
     if squeezed(gold.text) == squeezed(found.text):
         return True
     kinds = (gold.kind, found.kind)
     if kinds == ("one", "one"):
         return same(gold.text, found.text)
     if kinds in (("collection", "collection"), ("union", "union")):
-        return matched(gold.parts, found.parts)
+        return in_any_order(gold.parts, found.parts)
     if kinds == ("tuple", "tuple"):
         return (len(gold.parts) != 2 or gold.brackets == found.brackets) and in_order(gold.parts, found.parts)
     if kinds in (("collection", "tuple"), ("tuple", "collection")):
@@ -105,15 +105,15 @@ def equal(gold: Shape, found: Shape) -> bool:
     if "collection" in kinds and "one" in kinds and len(gold.parts or found.parts) == 1:
         return equal(*(side.parts[0] if side.parts else side for side in (gold, found)))
     if set(kinds) == {"union", "collection"}:
-        region = covers(gold)
-        return region is not None and region == covers(found)
+        real_set = as_real_set(gold)
+        return real_set is not None and real_set == as_real_set(found)
     if any(RELATION.search(side.text) for side in (gold, found)):
         return compared(gold.text, found.text)
     return "union" in kinds and compared(gold.text, found.text)
 
 
-def covers(answer: Shape) -> Any:
-    """The set that a union of intervals, or inequalities with `or` between them, are; None for anything else."""
+def as_real_set(answer: Shape) -> Any:
+    """Return the set of a union of intervals, or of inequalities joined by `or`; None for anything else."""
     if answer.kind == "union":
         return next(iter(understood(answer.text)), None)
     parts = [expression for part in answer.parts for expression in understood(part.text)[:1]]
@@ -124,7 +124,7 @@ def covers(answer: Shape) -> Any:
 
 
 def in_order(gold: tuple[Shape, ...], found: tuple[Shape, ...], ordered_rows: bool = False) -> bool:
-    """Whether as many parts are equal one by one; rows of a matrix are tuples of any length."""
+    """Return whether the parts are equal in order. Rows of a matrix are tuples of any length."""
     if len(gold) != len(found):
         return False
     if ordered_rows:
@@ -133,7 +133,7 @@ def in_order(gold: tuple[Shape, ...], found: tuple[Shape, ...], ordered_rows: bo
 
 
 def flat(answer: Shape) -> tuple[Shape, ...]:
-    """The components of a tuple, or of a matrix with one row or column."""
+    """Return the components of a tuple, or of a matrix with one row or column."""
     if answer.kind == "tuple":
         return answer.parts
     if len(answer.parts) == 1:
@@ -141,38 +141,38 @@ def flat(answer: Shape) -> tuple[Shape, ...]:
     return tuple(row.parts[0] for row in answer.parts) if all(len(row.parts) == 1 for row in answer.parts) else ()
 
 
-def matched(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
-    """Whether each part has its own equal one."""
+def in_any_order(gold: tuple[Shape, ...], found: tuple[Shape, ...]) -> bool:
+    """Return whether the parts are equal in some order."""
     left = list(found)
     for part in gold:
-        twin = next((i for i, other in enumerate(left) if equal(part, other)), None)
-        if twin is None or len(gold) != len(found):
+        index = next((index for index, other in enumerate(left) if equal(part, other)), None)
+        if index is None or len(gold) != len(found):
             return False
-        del left[twin]
+        del left[index]
     return not left
 
 
 def bare(text: str) -> str:
-    """A single expression without its name and units."""
+    """Remove the name and the units of a single expression."""
     return without_units(without_name(text))
 
 
 def same(gold: str, found: str) -> bool:
-    """Whether two single expressions say the same."""
+    """Return whether two single expressions are equal, names and words included."""
     time, other = clock(gold), clock(found)
     if time and other and (time[2] or other[2]):
         return same_time(time, other)
     if squeezed(unmarked(gold)) == squeezed(unmarked(found)):
         return True
-    said, answered = words(gold), words(found)
-    if said is not None:
-        choice = CHOICE.match(found) if len(said) == 1 else None
-        if said == answered or (choice and choice[1].lower() == said):
+    gold_words = words(gold)
+    if gold_words is not None:
+        choice = CHOICE.match(found) if len(gold_words) == 1 else None
+        if gold_words == words(found) or (choice and choice[1].lower() == gold_words):
             return True
         if r"\text" in gold:
             return False
     if not RELATION.search(gold) and any(sign in found for sign in ("=", r"\approx", r"\sim", r"\in ")):
-        return named(gold, found)
+        return equal_to_named(gold, found)
     if "=" in gold and not RELATION.search(found) and "=" not in found:
         name, value = halves(gold)
         return same(value, found) if is_name(name) else compared(gold, found)
@@ -180,13 +180,13 @@ def same(gold: str, found: str) -> bool:
 
 
 def halves(text: str) -> tuple[str, str]:
-    """What is before the last `=` outside all brackets, and what is after it; ("", the text) without one."""
+    """Split a text at the last `=` outside all brackets; ("", the text) without one."""
     *names, value = split(text, ("=",))
     return "=".join(names), value
 
 
-def named(gold: str, found: str) -> bool:
-    """Comparison with an answer that has an `=` or a sign like it: `x = 2/4 = 0.5` says its last part."""
+def equal_to_named(gold: str, found: str) -> bool:
+    """Compare with an answer that has `=` or a similar sign. The value of `x = 2/4 = 0.5` is its last part."""
     name, value = halves(gold)
     if name:
         other, answer = halves(found)
@@ -196,7 +196,7 @@ def named(gold: str, found: str) -> bool:
 
 
 def alike(gold: str, found: str) -> bool:
-    """Comparison of two expressions without names: percent signs, units, bases, then math-verify."""
+    """Compare two expressions without names: percent signs, units, bases, then math-verify."""
     (gold, in_percent), (found, answered_in_percent) = without_percent(gold), without_percent(found)
     gold, found = without_units(gold), without_units(found)
     if squeezed(gold) == squeezed(found):
@@ -211,13 +211,13 @@ def alike(gold: str, found: str) -> bool:
 
 
 def hundredfold(gold: str, found: str, in_percent: bool) -> bool:
-    """Whether the side in percent is a hundred times the other."""
+    """Return whether the side in percent is a hundred times the other."""
     more, less = (gold, found) if in_percent else (found, gold)
     return compared(rf"\frac{{{more}}}{{100}}", less)
 
 
 def compared(gold: str, found: str) -> bool:
-    """math-verify's comparison, with our rules for letters and numbers."""
+    """Compare with math-verify, with our rules for letters and numbers."""
     sides = [algebraic(side) for text in one_notation(gold, found) for side in understood(text)[:1]]
     if len(sides) != 2 or any(isinstance(side, Basic) and side.has(nan, zoo) for side in sides):
         return False

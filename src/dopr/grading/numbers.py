@@ -1,6 +1,6 @@
-"""When two numbers are equal: exact ones exactly, others within a relative tolerance.
+"""Equality of two numbers: exact for rational numbers, within a relative tolerance for others.
 
-math-verify rounds both to six places, which says of small numbers that all are 0, and of 2^-99 that it is 2^-98.
+We depart from math-verify, which rounds both to six decimals: then all small numbers are 0, and 2^-99 equals 2^-98.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ from typing import Any
 
 from sympy import Expr, Float
 
-TOLERANCE = 1e-4  # relative, beyond which decimals differ though they round to the same six places; ours
-EXACT = 1e-9  # relative, within which decimals are equal though they round to different ones, such as 1.5e33
-DIGITS = 20  # that values are computed to
-TINY = 1e-15  # below this a computed value may be 0
+TOLERANCE = 1e-4  # relative; beyond it decimals differ, even if they round to the same six decimals
+EXACT = 1e-9  # relative; within it decimals are equal, even if they round to different ones, such as 1.5e33
+DIGITS = 20  # digits that values are computed to
+TINY = 1e-15  # a computed value below this may be 0
 
 
 def equal_numbers(one: Any, other: Any, rounded: bool) -> bool | None:
-    """Whether two numbers are equal, where `rounded` says if they are when rounded; None if either is no number."""
+    """Return whether two numbers are equal; None if either is no number.
+
+    `rounded` is whether math-verify finds them equal after rounding.
+    """
     if not all(isinstance(side, Expr) and side.is_number for side in (one, other)):
         return None
     if one.is_Rational and other.is_Rational:
         return bool(one == other)
-    apart = distance(one, other)
-    if apart is None:
+    relative = relative_difference(one, other)
+    if relative is None:
         return None
     if one.has(Float) or other.has(Float):
-        return apart <= (TOLERANCE if rounded else EXACT)
-    return rounded and apart <= EXACT
+        return relative <= (TOLERANCE if rounded else EXACT)
+    return rounded and relative <= EXACT
 
 
-def distance(one: Any, other: Any) -> float | None:
-    """The relative difference of two numbers; None if they have none."""
+def relative_difference(one: Any, other: Any) -> float | None:
+    """Return the relative difference of two numbers; None if one is not finite."""
     try:
         first, second = one.evalf(DIGITS), other.evalf(DIGITS)
     except ZeroDivisionError:  # 5 / 0.0 equals nothing

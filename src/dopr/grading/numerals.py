@@ -1,4 +1,4 @@
-r"""What is written in digits and is no plain number: numerals in a base, as 204_5, and times of day, as 4:40 a.m."""
+r"""Numerals with a base, such as 204_5, and times of day, such as 4:40 a.m."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CLOCK = re.compile(r"(\d{1,2}:\d\d)(?:(?:\\text\{)?([ap])\.?m\.?\}?)?", re.IGNOR
 
 
 def is_numeral(text: str) -> bool:
-    """Whether a text is a numeral with its base."""
+    """Return whether a text is a numeral with its base."""
     return NUMERAL.fullmatch(squeezed(text)) is not None
 
 
 def same_numeral(gold: str, found: str) -> bool:
-    """Whether two numerals have equal digits, and equal bases where both have one."""
+    """Return whether two numerals have equal digits, and equal bases where both have one."""
     (digits, base), (other, other_base) = numeral(gold), numeral(found)
     return digits.lstrip("0").lower() == other.lstrip("0").lower() and (
         not base or not other_base or base == other_base
@@ -25,7 +25,7 @@ def same_numeral(gold: str, found: str) -> bool:
 
 
 def numeral(text: str) -> tuple[str, str]:
-    """Digits and base of a numeral; the base is "" without one."""
+    """Return the digits and the base of a numeral; the base is "" without one."""
     match = NUMERAL.fullmatch(squeezed(text))
     if not match:
         return squeezed(text), ""
@@ -34,10 +34,10 @@ def numeral(text: str) -> tuple[str, str]:
 
 
 def clock(text: str) -> re.Match[str] | None:
-    """A time of day: hours and minutes, then a or p where it is said."""
+    """Match a time of day: hours and minutes, then a or p if given."""
     return CLOCK.fullmatch(squeezed(text))
 
 
 def same_time(time: re.Match[str], other: re.Match[str]) -> bool:
-    """Whether two times of day, at least one of which says which half of the day, are one."""
+    """Return whether two times of day are equal. At least one of them must have a.m. or p.m."""
     return time[1] == other[1] and len({half.lower() for half in (time[2], other[2]) if half}) == 1

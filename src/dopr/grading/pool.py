@@ -1,7 +1,7 @@
-"""Workers that compare answers, seen from outside: send them batches, lose some of them, start others.
+"""A pool of worker processes that compare answers. It sends them batches and replaces those that die.
 
-A pair whose worker dies is judged by how it died: `timeout` if it outran its limit. If it was killed by anything else,
-such as the machine running out of memory, the pair is tried once more; a second death is `error`.
+If a worker dies because a pair exceeds its time limit, the pair's verdict is `timeout`. If something else kills the
+worker, such as a lack of memory on the machine, the pair is tried once more. After a second death it is `error`.
 """
 
 from __future__ import annotations
@@ -22,46 +22,49 @@ from dopr.config.grading import Verify
 from dopr.errors import UserError
 from dopr.records import Verdict
 
-if TYPE_CHECKING:  # so that its code counts in fingerprints; it runs in processes of its own
+if TYPE_CHECKING:  # so that its code counts in the code hash; it runs in processes of its own
     from dopr.grading import worker  # noqa: F401
 
-BATCH = 64  # pairs a worker is sent at a time
+BATCH = 64  # pairs that are sent to a worker at a time
 MESSAGE = 32  # bytes, as in dopr.grading.worker
 START_SECONDS = 60.0  # to import math-verify on a busy machine
 STUCK_SECONDS = 30.0  # beyond all limits of a worker: it was stopped, or waits for a disk
-OUTRAN = {signal.SIGPROF, signal.SIGALRM}
+TIMEOUT_SIGNALS = {signal.SIGPROF, signal.SIGALRM}
 Pair = tuple[str, str]
 
 
 class GraderError(UserError):
-    """Grading is broken: not the policy's fault, so the run must stop."""
+    """An error of the grader itself. The policy did not cause it, so the run must stop."""
 
 
 @dataclass
 class Worker:
-    """A process, and the numbers of the pairs it has yet to answer."""
+    """A worker process, and the indices of the pairs that it has not answered yet."""
 
     connection: Connection
     process: int
-    waiting: deque[int] = field(default_factory=deque)
+    pending: deque[int] = field(default_factory=deque)
 
 
 class Pool:
-    """A server and `limits.workers` workers. Starts at once; the first comparison waits until it is ready."""
+    """A server process and `limits.workers` workers.
+
+    The server starts at once. The first comparison waits until it is ready.
+    """
 
     def __init__(self, limits: Verify) -> None:
         self.limits = limits
-        self.notes: dict[str, None] = {}  # what was said of errors, each once
-        self._control, theirs = socket.socketpair()
+        self.notes: dict[str, None] = {}  # messages of errors, each once
+        self._control, server_end = socket.socketpair()
         self._control.settimeout(START_SECONDS)
-        arguments = (theirs.fileno(), limits.profile, limits.seconds, limits.memory_mb)
+        arguments = (server_end.fileno(), limits.profile, limits.seconds, limits.memory_mb)
         self._server = subprocess.Popen(
             [sys.executable, "-m", "dopr.grading.worker", *map(str, arguments)],
-            pass_fds=[theirs.fileno()],
+            pass_fds=[server_end.fileno()],
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a group of its own, which it ends as a whole
+            start_new_session=True,  # a process group of its own, so that it can kill all workers
         )
-        theirs.close()
+        server_end.close()
         self._workers: list[Worker] = []
 
     def close(self) -> None:
@@ -72,77 +75,80 @@ class Pool:
         self._server.wait()
 
     def compare(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """Verdicts of (reference, answer) pairs, in order; the same for any number of workers.
+        """Return the verdict of each (reference, answer) pair. The number of workers does not change it.
 
         Raises:
-            GraderError: no worker can be started.
+            GraderError: No worker can be started.
         """
         verdicts: dict[int, Verdict] = {}
         size = max(1, min(BATCH, len(pairs) // (4 * self.limits.workers)))
-        queue = deque(list(range(i, min(i + size, len(pairs)))) for i in range(0, len(pairs), size))
-        tried: set[int] = set()
+        queue = deque(list(range(start, min(start + size, len(pairs)))) for start in range(0, len(pairs), size))
+        retried: set[int] = set()
         while len(verdicts) < len(pairs):
             busy = self._send(pairs, queue)
-            ready = wait([worker.connection for worker in busy], self._longest())
+            ready = wait([worker.connection for worker in busy], self._stuck_after())
             for worker in busy:
                 if worker.connection in ready:
-                    self._receive(worker, verdicts, queue, tried)
+                    self._receive(worker, verdicts, queue, retried)
                 elif not ready:
                     os.kill(worker.process, signal.SIGKILL)
-        return [verdicts[i] for i in range(len(pairs))]
+        return [verdicts[index] for index in range(len(pairs))]
 
-    def _longest(self) -> float:
+    def _stuck_after(self) -> float:
+        """Return the seconds without any answer after which all busy workers are killed."""
         return 10 * (self.limits.seconds + 1) + STUCK_SECONDS
 
     def _send(self, pairs: Sequence[Pair], queue: deque[list[int]]) -> list[Worker]:
-        """Give every idle worker a batch, starting workers as they are needed; returns the busy ones."""
+        """Send a batch to every idle worker, start workers if needed, and return the busy ones."""
         while len(self._workers) < min(self.limits.workers, len(queue)):
-            self._workers.append(self._start())
-        for i, worker in enumerate(self._workers):
-            if not worker.waiting and queue:
+            self._workers.append(self._start()[0])
+        for slot, worker in enumerate(self._workers):
+            if not worker.pending and queue:
                 batch = queue.popleft()
-                worker.waiting.extend(batch)
+                worker.pending.extend(batch)
                 try:
-                    worker.connection.send_bytes(json.dumps([pairs[j] for j in batch]).encode())
+                    worker.connection.send_bytes(json.dumps([pairs[index] for index in batch]).encode())
                 except (BrokenPipeError, ConnectionResetError):  # it died while idle
                     queue.appendleft(batch)
-                    self._workers[i] = self._replace(worker)[1]
-        return [worker for worker in self._workers if worker.waiting]
+                    self._workers[slot], _ = self._replace(worker)
+        return [worker for worker in self._workers if worker.pending]
 
-    def _receive(self, worker: Worker, verdicts: dict[int, Verdict], queue: deque[list[int]], tried: set[int]) -> None:
-        """Take one verdict, or what is left of a dead worker."""
+    def _receive(
+        self, worker: Worker, verdicts: dict[int, Verdict], queue: deque[list[int]], retried: set[int]
+    ) -> None:
+        """Receive one verdict. If the worker died, replace it and put the rest of its batch back into the queue."""
         try:
             verdict, note = json.loads(worker.connection.recv_bytes())
         except (EOFError, ConnectionResetError):
-            ended, new = self._replace(worker)
-            self._workers[self._workers.index(worker)] = new
-            first = worker.waiting[0]
-            if ended in OUTRAN or first in tried:
-                verdicts[worker.waiting.popleft()] = "timeout" if ended in OUTRAN else "error"
-            tried.add(first)
-            if worker.waiting:
-                queue.appendleft(list(worker.waiting))
+            replacement, ended_by = self._replace(worker)
+            self._workers[self._workers.index(worker)] = replacement
+            first = worker.pending[0]
+            if ended_by in TIMEOUT_SIGNALS or first in retried:
+                verdicts[worker.pending.popleft()] = "timeout" if ended_by in TIMEOUT_SIGNALS else "error"
+            retried.add(first)
+            if worker.pending:
+                queue.appendleft(list(worker.pending))
             return
-        verdicts[worker.waiting.popleft()] = verdict
+        verdicts[worker.pending.popleft()] = verdict
         if note and note not in self.notes:
             self.notes[note] = None
             print(f"grader: {note}", file=sys.stderr, flush=True)
 
-    def _replace(self, worker: Worker) -> tuple[int, Worker]:
-        """The signal that ended a worker, and another worker."""
+    def _replace(self, worker: Worker) -> tuple[Worker, int]:
+        """Start a worker in place of a dead one. Also return the signal that ended the dead one."""
         worker.connection.close()
-        new = self._start(worker.process)
-        return self._ended, new
+        return self._start(worker.process)
 
-    def _start(self, replaced: int = 0) -> Worker:
-        ours, theirs = Pipe()
+    def _start(self, replaced: int = 0) -> tuple[Worker, int]:
+        """Ask the server for a worker. Also return the signal that ended process `replaced`; 0 is no process."""
+        connection, worker_end = Pipe()
         try:
-            socket.send_fds(self._control, [str(replaced).ljust(MESSAGE).encode()], [theirs.fileno()])
-            answer = self._control.recv(MESSAGE, socket.MSG_WAITALL)
+            socket.send_fds(self._control, [str(replaced).ljust(MESSAGE).encode()], [worker_end.fileno()])
+            reply = self._control.recv(MESSAGE, socket.MSG_WAITALL)
         except (TimeoutError, BrokenPipeError, ConnectionResetError):
-            answer = b""
-        theirs.close()
-        if not answer:
+            reply = b""
+        worker_end.close()
+        if not reply:
             raise GraderError("the grading process does not answer; is math-verify installed in this environment?")
-        self._ended, process = map(int, answer.split())
-        return Worker(ours, process)
+        ended_by, process = map(int, reply.split())
+        return Worker(connection, process), ended_by

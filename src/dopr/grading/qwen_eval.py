@@ -1,20 +1,19 @@
-r"""The profile qwen_eval: the rules that Qwen2.5-Math's evaluation code compares answers by.
+r"""The profile qwen_eval: the rules of Qwen2.5-Math's evaluation code.
 
-Stated (evaluation/grader.py and parser.py of the public Qwen2.5-Math repository, and how papers describe them): answers
-are normalised as text, then are equal
+Source: evaluation/grader.py and parser.py of the public Qwen2.5-Math repository, and descriptions in papers. Answers
+are normalised as text. Then they are equal
 
-- as text, in any case, brackets aside
+- as text, in any case and without brackets
 - as numbers within a relative 1e-4, where the reference may also be divided or multiplied by 100 (percentages)
 - element by element, if both are written in brackets (of any kind), or are matrices
 - as equations, if the differences of their sides are equal up to sign; an answer `x = 5` is 5
 - by sympy: equal, with difference 0, or numerically within 1e-4
 
-Its parser reads a list without brackets up to the first comma, and neither 1{,}000 nor a typographic minus: so here.
+As in the original, a list without brackets is read up to the first comma, and 1{,}000 and a typographic minus are not
+read. Answers are extracted as in that code (dopr.grading.answers, `qwen`).
 
-Answers are extracted as that code does it (dopr.grading.answers, `qwen`).
-
-Reconstructed: expressions are parsed by math-verify's parser, where the original tries three others; units are those of
-dopr.grading.units, where it has a list of its own and keeps units for Minerva; numbers in words are not read.
+Departures: math-verify's parser parses expressions; the original tries three others. Units are those of
+dopr.grading.units; the original has its own list, and keeps units for Minerva. Numbers in words are not read.
 """
 
 from __future__ import annotations
@@ -59,11 +58,11 @@ MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 
 
 def grade(reference: str, answer: str) -> str:
-    """correct, wrong or unparsed.
+    """Return the verdict: correct, wrong or unparsed.
 
     Raises:
-        ValueError: the reference is empty.
-        TooLargeError: an expression is too large to be evaluated.
+        ValueError: The reference is empty.
+        TooLargeError: An expression is too large to evaluate.
     """
     gold, found = normalised(reference), normalised(answer)
     if not gold:
@@ -74,7 +73,7 @@ def grade(reference: str, answer: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """An answer as plain text, without spaces, units and signs that do not count."""
+    """Normalise an answer to plain text, without spaces, units and signs that do not count."""
     text = without_units(text.strip().rstrip("."))
     for pattern, replacement in COMPILED:
         text = pattern.sub(replacement, text)
@@ -82,7 +81,7 @@ def normalised(text: str) -> str:
 
 
 def equal(answer: str, reference: str) -> bool:
-    """Whether two normalised answers are equal by any of the rules."""
+    """Return whether two normalised answers are equal by any of the rules."""
     if answer.lower() == reference.lower():
         return True
     if re.fullmatch("[A-E]", reference) and re.findall(r"\b[A-E]\b", answer.upper())[-1:] == [reference]:
@@ -108,7 +107,7 @@ def equal(answer: str, reference: str) -> bool:
 
 
 def number(text: str) -> float | None:
-    """The number a text is, without thousands separators; None if it is none."""
+    """Return the number that a text is, or None. Thousands separators are dropped."""
     try:
         return float(text.replace(",", ""))
     except ValueError:
@@ -116,23 +115,23 @@ def number(text: str) -> float | None:
 
 
 def equal_numbers(answer: float, reference: float) -> bool:
-    """Whether two numbers are close, one perhaps in percent."""
+    """Return whether two numbers are close; one of them may be in percent."""
     return any(math.isclose(answer, reference * factor, rel_tol=TOLERANCE) for factor in (0.01, 1, 100))
 
 
 def each_equal(answers: list[str], references: list[str]) -> bool:
-    """Whether as many parts are equal, one by one."""
+    """Return whether both lists have equal parts in order."""
     return len(answers) == len(references) and all(map(equal, answers, references))
 
 
 def equal_equations(answer: str, reference: str) -> bool:
-    """Whether the sides of two equations differ by the same, up to sign."""
+    """Return whether the differences of the sides of two equations are equal up to sign."""
     one, other = (f"{left} - ({right})" for left, right in (side.split("=") for side in (answer, reference)))
     return equal_symbols(one, other) or equal_symbols(f"-({one})", other)
 
 
 def equal_symbols(answer: str, reference: str) -> bool:
-    """Whether sympy finds two expressions equal, or their values close; of lists, the first parts of each."""
+    """Return whether sympy finds two expressions equal or their values close; of lists, only the first parts."""
     if NOT_READ.search(answer + reference):
         return False
     texts = [split(side)[0] for side in (answer, reference)]

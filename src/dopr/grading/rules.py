@@ -1,4 +1,4 @@
-"""The grading profiles by name, and the version that every output carries."""
+"""The grading profiles by name, and the grader's version, which every output names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from dopr.config.grading import Extraction, ProfileName
 
-if TYPE_CHECKING:  # so that their code counts in fingerprints; only workers load them, with math-verify
+if TYPE_CHECKING:  # so that their code counts in the code hash; only workers import them, with math-verify
     from dopr.grading import deepscaler, mathematics, qwen_eval  # noqa: F401
 
-RULES_VERSION = 4  # ours; raise it whenever a verdict may change
+RULES_VERSION = 4  # raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 MODULES: dict[ProfileName, str] = {
     "math_verify": "dopr.grading.mathematics",
@@ -20,19 +20,19 @@ MODULES: dict[ProfileName, str] = {
     "deepscaler": "dopr.grading.deepscaler",
 }
 EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "qwen", "deepscaler": "boxed"}
-STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # two integers: equal or wrong
-JOINED_BOXES: frozenset[ProfileName] = frozenset({"math_verify"})  # several in a row are one list, if one is asked for
-WITHOUT_BOXES: frozenset[Extraction] = frozenset({"exact", "gsm8k"})  # that look for none
+STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # unequal integers are wrong
+JOINED_BOXES: frozenset[ProfileName] = frozenset({"math_verify"})  # boxes in a row are a list, if the reference is one
+WITHOUT_BOXES: frozenset[Extraction] = frozenset({"exact", "gsm8k"})  # do not look for boxes
 Rule = Callable[[str, str], str]
 
 
 def load(profile: ProfileName) -> Rule:
-    """A profile's `grade(reference, answer)`; imports math-verify, which takes half a second."""
+    """Import a profile and return its `grade(reference, answer)`. Importing math-verify takes half a second."""
     rule: Rule = importlib.import_module(MODULES[profile]).grade
     return rule
 
 
 def grader_version(profile: ProfileName, extraction: Extraction | None = None) -> str:
-    """The rules and packages that verdicts come from, in one line."""
+    """Return the profile and the versions of the rules and packages, in one line."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{profile}/{extraction or EXTRACTION[profile]}, rules {RULES_VERSION}, {packages}"

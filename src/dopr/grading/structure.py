@@ -1,7 +1,8 @@
 r"""The shape of an answer: a list, a set, a tuple or interval, a union, a matrix, or one expression.
 
-Shapes decide what order means. 1, 2 and `1 \text{ or } 2` and {1, 2} and 1 \pm 2 are collections: order means nothing.
-(1, 2), [1, 2) and the rows of a matrix keep it. Only the top level of brackets is split, so that f(x, y) stays whole.
+The shape decides whether order counts. It does not count in the collections 1, 2 and `1 \text{ or } 2` and {1, 2} and
+1 \pm 2. It counts in (1, 2), [1, 2) and the rows of a matrix. Only the top level of brackets is split, so that f(x, y)
+stays whole.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ OPEN, CLOSE = "([{", ")]}"
 
 @dataclass(frozen=True)
 class Shape:
-    """parts: strings of shape `one`, or further shapes; brackets: of a tuple, as `(]`; text: all of it."""
+    """An answer taken apart.
+
+    Attributes:
+        kind: Its kind. `one` is a single expression.
+        text: The whole text.
+        parts: Its parts, unless it is a single expression.
+        brackets: The brackets of a tuple, such as `(]`.
+    """
 
     kind: Kind
     text: str
@@ -33,7 +41,7 @@ class Shape:
 
 @lru_cache(maxsize=8192)
 def shape(text: str) -> Shape:
-    """The shape of a text as written in an answer."""
+    """Parse an answer into its shape."""
     return _shape(tidy(text))
 
 
@@ -76,7 +84,7 @@ def _collected(text: str) -> tuple[Shape, ...]:
 
 
 def unwrapped(text: str) -> tuple[str, str]:
-    r"""The brackets around the whole text, with \{ \} as {}, and what is in them; "" where there are none."""
+    r"""Return the brackets around the whole text, with \{ \} as {}, and their content; "" and the text without any."""
     start, end = (2, 2) if text.startswith(r"\{") and text.endswith(r"\}") else (1, 1)
     if (
         len(text) <= start + end
@@ -86,22 +94,22 @@ def unwrapped(text: str) -> tuple[str, str]:
     ):
         return "", text
     depth = 0
-    for i in range(start - 1, len(text) - 1):
-        depth += (text[i] in OPEN) - (text[i] in CLOSE)
+    for position in range(start - 1, len(text) - 1):
+        depth += (text[position] in OPEN) - (text[position] in CLOSE)
         if depth == 0:
             return "", text
     return text[start - 1] + text[-1], text[start:-end]
 
 
 def split(text: str, separators: tuple[str, ...] = (",", ";")) -> list[str]:
-    """The parts between separators outside all brackets."""
-    parts, depth, begin, i = [], 0, 0, 0
-    while i < len(text):
-        depth += (text[i] in OPEN) - (text[i] in CLOSE)
-        found = next((s for s in separators if depth == 0 and text.startswith(s, i)), None)
-        if found:
-            parts.append(text[begin:i].strip())
-            begin = i = i + len(found)
+    """Split a text at separators outside all brackets."""
+    parts, depth, begin, position = [], 0, 0, 0
+    while position < len(text):
+        depth += (text[position] in OPEN) - (text[position] in CLOSE)
+        separator = next((s for s in separators if depth == 0 and text.startswith(s, position)), None)
+        if separator:
+            parts.append(text[begin:position].strip())
+            begin = position = position + len(separator)
         else:
-            i += 1
+            position += 1
     return [*parts, text[begin:].strip()]

@@ -1,7 +1,7 @@
-r"""One spelling for what LaTeX can write in many: the first step of the math_verify profile, before any parsing.
+r"""Normalisation of LaTeX to one spelling: the first step of the profile math_verify, before any parsing.
 
-Only spelling changes here. Spacing, sizes and fonts go; \dfrac becomes \frac; signs that are no ASCII get their
-command; thousands separators and degree signs go; 4.5e33 becomes a power of ten; a final full stop goes.
+Only the spelling changes. Spacing, sizes, fonts, thousands separators, degree signs and a final full stop are removed.
+\dfrac becomes \frac, a sign outside ASCII becomes its command, and 4.5e33 becomes a power of ten.
 """
 
 from __future__ import annotations
@@ -92,18 +92,18 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 
 
 def power_of_ten(brace: str | None, name: str) -> str:
-    """12 million is 12 times 10^6; `brace` is the word command that the name was in, if it was."""
+    """Write million as times 10^6. `brace` is the text command around the word, if any."""
     zeros = 3 * (1 + ("thousand", "million", "billion", "trillion").index(name))
     return rf" \times 10^{{{zeros}}}{brace or ''}"
 
 
 def in_radians(text: str) -> str:
-    """Its angles in degrees as parts of pi."""
+    """Convert angles in degrees to parts of pi."""
     return DEGREES.sub(r"(\\frac{\1 \\pi}{180})", text)
 
 
 def repeating(whole: str, fixed: str, repeated: str) -> str:
-    """A repeating decimal as a fraction: 0.1 with 6 repeated is 15/90."""
+    """Write a repeating decimal as a fraction: 0.1 with 6 repeated is 15/90."""
     denominator = (10 ** len(repeated) - 1) * 10 ** len(fixed)
     return rf"\frac{{{int(whole + fixed + repeated) - int(whole + fixed)}}}{{{denominator}}}"
 
@@ -115,7 +115,7 @@ EDGES = re.compile(r"^[\s.,:;]*(?:=\s*)?|[\s.,:;]+$")
 
 
 def tidy(text: str) -> str:
-    """The text in one spelling."""
+    """Normalise a text to one spelling."""
     text = text.translate(CHARACTERS)
     text = re.sub(r"^(\*\*|`)(.*)\1$", r"\2", text.strip())
     for pattern, replacement in COMPILED:
@@ -125,17 +125,17 @@ def tidy(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Without spaces, apart from those that keep two numbers or two letters apart."""
+    """Remove spaces, except those between two digits or two letters."""
     return re.sub(r"(?<=\d) (?=\d)|(?<=[a-zA-Z]) (?=[a-zA-Z])|( )", lambda m: "" if m[1] else " ", text)
 
 
 def unmarked(text: str) -> str:
-    r"""The text without \text around its words."""
+    r"""Remove \text around words."""
     return MARKED.sub(r"\1", text)
 
 
 def words(text: str) -> str | None:
-    r"""The plain words a text is made of, in lower case; None for mathematics. `\text{(C)}`, `(C)` and `C` are "c"."""
+    r"""Return the plain words of a text in lower case; None for mathematics. `\text{(C)}`, `(C)` and `C` are "c"."""
     bare = unmarked(text)
     marked = bare != text
     bare = re.sub(r"[\s.,;:!?'\"-]+", " ", bare).strip()

@@ -1,7 +1,7 @@
-r"""Units, percent signs, and the names in front of an answer: `x = 5 \text{ cm}` says 5.
+r"""Removal of units, percent signs, and names in front of an answer: `x = 5 \text{ cm}` becomes 5.
 
-A unit goes only where a number stands before it. Words in \text{} are units whatever they are; bare words only if they
-are listed here, since `6m` may be six times m.
+A unit is removed only after a number. All words in \text{} are units. Bare words are units only if they are listed
+here, since `6m` may be six times m.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ OPERATOR = re.compile(r"[-+*/^|]|\\(?:[dt]?frac|sqrt|cdot|times|binom)(?![a-zA-Z
 
 
 def without_percent(text: str) -> tuple[str, bool]:
-    """The text without a final percent sign, and whether there was one."""
+    """Remove a final percent sign, and return whether there was one."""
     bare = PERCENT.sub("", text)
     return (bare, True) if bare != text and bare else (text, False)
 
 
 def without_units(text: str) -> str:
-    """The text without the units after a number."""
+    """Remove the units after a number."""
     bare = CHAIN.sub("", text).strip()
     listed = BARE.fullmatch(bare)
     if listed and not NUMERIC.sub("", listed["number"]):
@@ -48,7 +48,7 @@ def without_units(text: str) -> str:
 
 
 def without_name(text: str) -> str:
-    r"""What stands after the first `=` or `\in` with a plain name before it: x = 5, f(x) = 2x, x \in [0, 1]."""
+    r"""Remove a plain name and the first `=` or `\in` after it: x = 5, f(x) = 2x, x \in [0, 1]."""
     for sign in ("=", r"\in "):
         name, found, rest = text.partition(sign)
         if found and rest.strip() and NAME.fullmatch(name) and "=" not in rest.replace(r"\ne", ""):
@@ -57,5 +57,5 @@ def without_name(text: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    r"""Whether a text names a quantity, as x, f(x) or \text{Area} do, and 2x or x + y do not."""
+    r"""Return whether a text is the name of a quantity, such as x, f(x) or \text{Area}, but not 2x or x + y."""
     return bool(NAME.fullmatch(text)) and not OPERATOR.search(text)

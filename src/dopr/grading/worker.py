@@ -1,11 +1,12 @@
-"""The processes that compare answers: a server that has math-verify loaded, and the workers it forks.
+"""The processes that compare answers: a server that has imported math-verify, and the workers that it forks.
 
     python -m dopr.grading.worker DESCRIPTOR PROFILE SECONDS MEMORY_MB
 
-The server waits on a socket, and for each descriptor it is sent, forks a worker that serves the connection behind it:
-a batch of `[reference, answer]` in, `[verdict, note]` out, one at a time. A fork takes milliseconds, so a worker is
-cheap to lose. A worker that outruns its limits is ended by the kernel, even in the middle of a multiplication, and
-whoever waits for it finds the connection closed. When the server's socket closes, it takes all its workers with it.
+The server waits on a socket. For each descriptor that it receives, it forks a worker that serves the connection behind
+it. A worker reads a batch of `[reference, answer]` and writes `[verdict, note]` one at a time. A fork takes
+milliseconds, so losing a worker costs little. The kernel ends a worker that exceeds its limits, even in the middle of a
+multiplication. The process that waits for it then finds the connection closed. When the server's socket closes, the
+server kills all its workers and itself.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from dopr.config.grading import ProfileName
 from dopr.grading.guards import TooLargeError
 from dopr.grading.rules import Rule, load
 
-MESSAGE = 32  # bytes of a message to or from the server, filled with spaces
-PATIENCE = 10  # seconds of waiting a worker is allowed for each second of computing
+MESSAGE = 32  # bytes of a message to or from the server, padded with spaces
+WALL_FACTOR = 10  # seconds of wall-clock time that a worker has for each second of processor time
 EXPECTED = (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, AssertionError, RuntimeError)
 
 
-def judge(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
-    """The verdict of a pair, and what there is to say about an error."""
+def compare(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
+    """Return the verdict of a pair, and the message of an error or empty text."""
     try:
         return rule(reference, answer), ""
     except (TooLargeError, MemoryError, RecursionError):
@@ -41,7 +42,7 @@ def judge(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
 
 
 def serve(connection: Connection, rule: Rule, seconds: float, memory: int) -> None:
-    """Judge batches until the connection closes."""
+    """Compare batches of pairs until the connection closes."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     while True:
         try:
@@ -49,17 +50,17 @@ def serve(connection: Connection, rule: Rule, seconds: float, memory: int) -> No
         except EOFError:
             return
         for reference, answer in pairs:
-            # No handlers: they would wait for the arithmetic to end. The default action ends the process.
+            # No signal handlers: they would wait for the arithmetic to end. The default action ends the process.
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE * (seconds + 1))
-            verdict = judge(rule, reference, answer)
+            signal.setitimer(signal.ITIMER_REAL, WALL_FACTOR * (seconds + 1))
+            verdict_and_note = compare(rule, reference, answer)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send_bytes(json.dumps(verdict).encode())
+            connection.send_bytes(json.dumps(verdict_and_note).encode())
 
 
 def fork(descriptor: int, control: socket.socket, rule: Rule, seconds: float, memory: int) -> int:
-    """Start a worker; its process id."""
+    """Start a worker and return its process id."""
     process = os.fork()
     if process:
         return process
@@ -67,28 +68,28 @@ def fork(descriptor: int, control: socket.socket, rule: Rule, seconds: float, me
     try:
         serve(Connection(descriptor), rule, seconds, memory)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # nobody waits any more
+        pass  # the pool is closed
     finally:
         os._exit(0)
 
 
 def main() -> None:
-    """Fork a worker for each descriptor; a message is the id of the process it replaces, or 0."""
+    """Fork a worker for each descriptor. A message has the id of the process that it replaces, or 0."""
     control = socket.socket(fileno=int(sys.argv[1]))
     seconds, memory = float(sys.argv[3]), int(sys.argv[4]) * 2**20
     logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off
     rule = load(cast(ProfileName, sys.argv[2]))
-    rule("0.5", r"\frac{3}{6}")  # what is compiled and cached here, every worker has
+    rule("0.5", r"\frac{3}{6}")  # fills caches, which all workers inherit
     gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 1)
         if not message:
-            os.killpg(0, signal.SIGKILL)  # the workers, and this
+            os.killpg(0, signal.SIGKILL)  # the workers and this process
         replaced = int(message)
-        ended = os.waitpid(replaced, 0)[1] if replaced else 0
+        status = os.waitpid(replaced, 0)[1] if replaced else 0
         process = fork(descriptors[0], control, rule, seconds, memory)
         os.close(descriptors[0])
-        control.sendall(f"{os.WTERMSIG(ended)} {process}".ljust(MESSAGE).encode())
+        control.sendall(f"{os.WTERMSIG(status)} {process}".ljust(MESSAGE).encode())
 
 
 if __name__ == "__main__":
