@@ -23,8 +23,11 @@ from dopr.workflow.code_hash import closure
 from project import ROOT, SMOKE, Project
 
 RULES = re.compile(
-    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{params\.launcher}) scripts/(\w+)\.py', re.DOTALL
+    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{params\.launcher}) '
+    r"(?:scripts/(\w+\.py)|-m dopr\.cli (\w+))",
+    re.DOTALL,
 )
+BY_NAME = {"figure.py": [f"dopr.figures.{path.stem}" for path in (ROOT / "src/dopr/figures").glob("[a-z]*.py")]}
 VARIANTS = ("", "-cuda")
 NOT_CALLED = {  # imported only in functions that an environment's rules never call: networks, data sets of the hub
     "analysis": {"torch"},
@@ -34,17 +37,20 @@ NOT_CALLED = {  # imported only in functions that an environment's rules never c
 
 
 def rules() -> dict[str, str]:
-    """script -> the environment of its rule, with the place where the variant goes."""
+    """Program -> the environment of its rule, with a mark where the variant goes; the local rule calls no program."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    found = {script: environment for environment, script in RULES.findall(text)}
-    assert len(re.findall(r"^ *shell:", text, re.MULTILINE)) == len(RULES.findall(text))
-    return found
+    shells, local = len(re.findall(r"^ *shell:", text, re.MULTILINE)), text.count("localrule: True")
+    assert shells - local == len(RULES.findall(text))
+    return {script or command: environment for environment, script, command in RULES.findall(text)}
 
 
-def imported(script: str) -> Iterator[str]:
-    """Distributions that a script and the modules behind it import, at once or later."""
-    path = ROOT / f"scripts/{script}.py"
-    modules = [Path(sys.modules["dopr"].__path__[0]).joinpath(*name.split(".")[1:]) for name in closure(path)]
+def imported(program: str) -> Iterator[str]:
+    """Distributions that a program and the modules behind it import, at once or later, or by name."""
+    path = ROOT / "scripts" / program if program.endswith(".py") else ROOT / f"src/dopr/commands/{program}.py"
+    modules = [
+        Path(sys.modules["dopr"].__path__[0]).joinpath(*name.split(".")[1:])
+        for name in closure(path, *BY_NAME.get(program, []))
+    ]
     files = [path, *(m / "__init__.py" if m.is_dir() else m.with_suffix(".py") for m in modules)]
     for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
