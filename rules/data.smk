@@ -1,6 +1,7 @@
 rule data:
     input:
         experiment.config.base.converted or [],
+        experiment.data_files,
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
         "results/data/provenance.json",

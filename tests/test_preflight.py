@@ -13,7 +13,7 @@ from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
 from dopr.runtime.run_state import CheckpointError
 from dopr.workflow import preflight
-from dopr.workflow.experiment import open_experiment
+from dopr.workflow.experiment import Experiment, open_experiment
 from dopr.workflow.preflight import check_base, check_states, open_config
 from dopr.workflow.rule_params import RuleParams
 from fixture_gguf import write
@@ -235,3 +235,15 @@ def test_processes_that_train_together_may_have_adapters_and_vllm_which_some_of_
     assert "rollout.tensor_parallel: 3 does not divide the 4 processes that train together" in refusal(raw)
     raw["rollout"].update(tensor_parallel=2, engine="torch")
     assert "rollout.tensor_parallel: 2 processes share a vllm, not a torch engine; set it to 1" in refusal(raw)
+
+
+def test_the_files_a_user_can_edit_are_inputs(raw, tiny, tmp_path):
+    for name in ("exam", "unused"):
+        (tmp_path / f"{name}.jsonl").write_text('{"question": "1+1", "answer": "2"}\n')
+        raw["data"]["sources"][name] = {"file": str(tmp_path / f"{name}.jsonl")}
+    raw["data"]["benchmarks"] = {"mine": ["exam"]}
+    raw["base"]["model"] = str(tiny)
+    config = Config.parse(raw)
+    experiment = Experiment(config, RuleParams(config), tmp_path)
+    assert experiment.data_files == [str(tmp_path / "exam.jsonl")]
+    assert {Path(path).name for path in experiment.base_files} >= {"config.json", "model.safetensors", "tokenizer.json"}

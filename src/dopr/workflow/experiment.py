@@ -16,7 +16,7 @@ from typing import Any
 from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
 from dopr.data.public import at_hand
-from dopr.data.sources import mirror_of
+from dopr.data.sources import mirror_of, source_named, used_sources
 from dopr.errors import UserError
 from dopr.files import digest, read_json, write_text
 from dopr.models.gguf.place import locate
@@ -48,6 +48,13 @@ class Experiment:
         base = self.config.base
         given = base.local if base.local and not base.converted else None
         return given or f"results/base/{name}"
+
+    @property
+    def data_files(self) -> list[str]:
+        """The user's own files that benchmarks, pools and validation read."""
+        data = self.config.data
+        sources = [source_named(data, name) for name in used_sources(data)]
+        return [str(source.file) for source in sources if source.file]
 
     @property
     def base_files(self) -> list[str]:
