@@ -170,7 +170,7 @@ def _metrics(ledger: pd.DataFrame, settings: Method, rng: np.random.Generator) -
             "rollouts": steps * settings.prompts * settings.group,
             "tokens": tokens.cumsum().to_numpy(),
             "reward": rewards.mean(axis=(1, 2)),
-            "signal": spread.mean(axis=1),
+            "frac_reward_zero_std": 1 - spread.mean(axis=1),
             "updated": spread.any(axis=1).astype(float),
             "updates": spread.any(axis=1).cumsum(),
             "entropy": 0.8 * np.exp(-steps / settings.steps) + 0.02 * rng.random(settings.steps),

@@ -151,7 +151,7 @@ def test_spent_per_informative_group_counts_every_rollout(results):
 
 
 def test_a_run_without_any_signal_spends_without_end():
-    metrics = pd.DataFrame({"rollouts": [8, 16], "signal": [0.0, 0.0]})
+    metrics = pd.DataFrame({"rollouts": [8, 16], "frac_reward_zero_std": [1.0, 1.0]})
     assert spent_per_informative_group(metrics, 8) == math.inf
 
 

@@ -109,7 +109,7 @@ def test_the_policy_learns_and_the_counts_agree(
     for row in metrics:
         rewards = [entry["reward"] for entry in ledger if entry["step"] == row["step"] - 1]
         assert row["reward"] == sum(rewards) / len(rewards)
-        assert row["signal"] == (0 < sum(rewards) < len(rewards)) == row["updated"]
+        assert 1 - row["frac_reward_zero_std"] == (0 < sum(rewards) < len(rewards)) == row["updated"]
     assert [lap[0] for lap in watch.laps] == list(range(1, STEPS + 1))
 
 
@@ -132,7 +132,7 @@ def test_the_terms_beside_the_policy_gradient_need_no_reward(
         changed = recipe.model_copy(update={"loss": loss, "learning_rate": 0.001})
         run = make_run(boxing, tmp_path / str(entropy), pool, changed, grader)
         train(run)
-        assert not any(row["signal"] for row in run.metrics)
+        assert all(row["frac_reward_zero_std"] == 1 for row in run.metrics)
         assert all(row["updated"] for row in run.metrics)
         ends.append(run.metrics[-1])
     assert ends[1]["entropy"] > ends[0]["entropy"]

@@ -21,7 +21,10 @@ LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "rew
 COMPLETIONS = ("step", "rollouts", "tokens", "benchmark", "prompt", "mode", "sample", "finish", "verdict", "reward")
 RESPONSES = ("step", "rollouts", "finish", "completion_tokens", "text")
 TEXTS = ("category", "completion_tokens", "text")
-METRICS = ("step", "rollouts", "tokens", "updates", "reward", "signal", "updated", "entropy", "length", "grad_norm")
+METRICS = (
+    *("step", "rollouts", "tokens", "updates", "reward", "frac_reward_zero_std", "updated", "entropy", "length"),
+    "grad_norm",
+)
 SECONDS = ("step", "cpu_seconds", "wall_seconds", "gpu_seconds")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 

@@ -140,7 +140,7 @@ def group_size(ledger: pd.DataFrame) -> int:
 def spent_per_informative_group(metrics: pd.DataFrame, group: int) -> float:
     """Return the rollouts of a run divided by its informative groups; inf if there was none."""
     groups = metrics["rollouts"].diff().fillna(metrics["rollouts"]) / group
-    informative = float((metrics["signal"] * groups).sum())
+    informative = float(((1 - metrics["frac_reward_zero_std"]) * groups).sum())
     return float(metrics["rollouts"].iloc[-1]) / informative if informative else float("inf")
 
 

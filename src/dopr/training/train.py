@@ -278,9 +278,10 @@ def step_metrics(
 ) -> Metrics:
     """Return one row of metrics.csv.
 
-    rollouts, tokens and updates are totals since the start of the run. signal is the share of informative groups. idle
-    is the number of steps in a row without an update. repeated is the number of groups minus that of distinct prompts.
-    entropy, in nats, is estimated by the mean of -log p over the sampled tokens.
+    rollouts, tokens and updates are totals since the start of the run. frac_reward_zero_std, TRL's name, is the share of
+    groups whose rewards are all equal. idle is the number of steps in a row without an update. repeated is the number
+    of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the sampled
+    tokens.
 
     Args:
         groups: The rollouts that were generated in this step, by group.
@@ -289,14 +290,14 @@ def step_metrics(
     previous = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0, "idle": 0}
     lengths = [len(rollout.tokens) for rollout in rollouts]
     tokens = sum(lengths) + sum(len(rollout.prompt_tokens) for rollout in rollouts)
-    informative = [len({rollout.reward for rollout in group}) > 1 for group in groups]
+    uninformative = [len({rollout.reward for rollout in group}) == 1 for group in groups]
     return {
         "step": step + 1,
         "rollouts": previous["rollouts"] + len(rollouts),
         "tokens": previous["tokens"] + tokens,
         "updates": previous["updates"] + updates,
         "reward": sum(rollout.reward for rollout in rollouts) / len(rollouts),
-        "signal": sum(informative) / len(informative),
+        "frac_reward_zero_std": sum(uninformative) / len(uninformative),
         "updated": float(updates > 0),
         "idle": 0 if updates else previous["idle"] + 1,
         "repeated": len(groups) - len({group[0].prompt.id for group in groups}),
