@@ -58,7 +58,7 @@ def test_every_stage_has_a_hash_of_its_own(config):
         {"name": "dopr/training/train.py", "added": "\n# a comment\n"},
         {"name": "dopr/training/train.py", "old": '"""The training loop', "new": '"""Another docstring'},
         {"name": "dopr/training/train.py", "old": '    """Sample, grade and reward', "new": '    """Another docstring'},
-        {"name": "dopr/training/train.py", "old": "    recipe, watch = ", "new": "    recipe, watch =   "},
+        {"name": "dopr/training/train.py", "old": "    watch = ", "new": "    watch =   "},
         {"name": "dopr/selection/dopr.py", "old": '    """The `count` best', "new": '    """Another docstring'},
         {"name": "dopr/config/recipe.py", "old": '    """Training steps.', "new": '    """Another docstring.'},
         {"name": "scripts/train.py", "added": "\n\n\n# the end\n"},
