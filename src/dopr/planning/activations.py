@@ -8,7 +8,7 @@ For each token, a layer saves:
   scores
 
 A test compares this with the tensors that autograd saves. Fused norms on a GPU save less. The bias of packed attention,
-at most SHARED_AT_MOST numbers for each query head that shares a key head, is not counted.
+at most MAX_SHARED_SCORES numbers for each query head that shares a key head, is not counted.
 """
 
 from __future__ import annotations
