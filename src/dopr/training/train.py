@@ -279,8 +279,8 @@ def step_metrics(
     """Return one row of metrics.csv.
 
     rollouts, tokens and updates are totals since the start of the run. frac_reward_zero_std is TRL's name for the share
-    of groups whose rewards are all equal. idle is the number of steps in a row without an update. repeated is the number
-    of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the sampled
+    of groups whose rewards are all equal. idle is the number of steps in a row without an update. repeated is the
+    number of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the sampled
     tokens.
 
     Args:
