@@ -53,11 +53,14 @@ def base_files_of(wildcards):
     return experiment.base_files
 
 
-rule code:
-    output:
-        "results/code/{script}/{selector}.txt",
-    localrule: True
-    params:
-        code=lambda wildcards: experiment.rule_params.code(wildcards.script, wildcards.selector),
-    shell:
-        "echo {params.code} > {output:q}"
+def get_final_output():
+    """An ablation's figure alone, or every figure and table of the comparison."""
+    if experiment.config.ablation:
+        return [rules.ablation.output, rules.ablation_published.output if experiment.model else []]
+    return [
+        RUN_FIGURES,
+        PROFILE_FIGURES,
+        rules.tables.output,
+        rules.bounds.output if experiment.complexity_pools else [],
+        [rules.published.input, rules.claims.output] if experiment.config.published else [],
+    ]

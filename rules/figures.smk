@@ -197,16 +197,3 @@ rule figures:
         rules.published.input if experiment.config.published else [],
         RUN_FIGURES if experiment.evaluated else [],
         PROFILE_FIGURES if experiment.evaluated and experiment.profiled else [],
-
-
-def get_final_output():
-    """An ablation's figure alone, or every figure and table of the comparison."""
-    if experiment.config.ablation:
-        return [rules.ablation.output, rules.ablation_published.output if experiment.model else []]
-    return [
-        RUN_FIGURES,
-        PROFILE_FIGURES,
-        rules.tables.output,
-        rules.bounds.output if experiment.complexity_pools else [],
-        [rules.published.input, rules.claims.output] if experiment.config.published else [],
-    ]

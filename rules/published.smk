@@ -42,7 +42,7 @@ rule own_numbers:
         runs=experiment.comparable_runs(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python scripts/own_numbers.py --model {params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
+        "python scripts/own_numbers.py --model={params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
         " --output {output:q} 2> >(tee {log:q} >&2)"
 
 

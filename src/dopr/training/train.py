@@ -280,8 +280,8 @@ def step_metrics(
 
     rollouts, tokens and updates are totals since the start of the run. frac_reward_zero_std is TRL's name for the share
     of groups whose rewards are all equal. idle is the number of steps in a row without an update. repeated is the
-    number of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the sampled
-    tokens.
+    number of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the
+    sampled tokens.
 
     Args:
         groups: The rollouts that were generated in this step, by group.

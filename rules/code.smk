@@ -1,0 +1,15 @@
+# The hash of the code that jobs of a stage run, as a file: an input of theirs, so that it can be ignored (common.smk).
+
+
+rule code:
+    output:
+        "results/code/{script}/{selector}.txt",
+    log:
+        "results/logs/code/{script}/{selector}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=lambda wildcards: experiment.rule_params.code(wildcards.script, wildcards.selector),
+    shell:
+        "echo {params.code} > {output:q} 2> {log:q}"
