@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
         BenchmarkError: TRL is not installed, or a shape is not understood.
     """
     if find_spec("trl") is None:
-        raise BenchmarkError("bench-step compares with TRL, which is not installed: pip install -e '.[dev]'")
+        raise BenchmarkError("benchmarks/step.py compares with TRL, which is not installed: pip install -e '.[dev]'")
     use_threads(1)
     cases = [parse(shape, dtype) for dtype in args.dtypes for shape in args.shapes]
     print("| type | prompts x completions | ends | side | s/step median [min-max] | ours / it | rollout / train s |")

@@ -1,24 +1,26 @@
-"""GRPO and DoPR on a small policy, in one file that reads from top to bottom: python examples/minimal.py
+"""Train one small policy with GRPO and with DoPR, and compare the accuracy they reach and the rollouts they use.
 
-Twenty steps of each from the same starting policy, in under a minute on a CPU. There is no Snakemake, tracking, ledger
-or checkpoint here; src/dopr/training/train.py is the same loop with them.
+    python examples/minimal.py
+
+It takes less than a minute on a CPU and writes no results. The loop is that of dopr.training.train, without its
+checkpoints, ledger and metrics. config.yaml has every hyperparameter that is not set here.
 """
 
 import random
 import tempfile
 from pathlib import Path
 
-import yaml
+from tokenizers import Tokenizer
 
+from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
 from dopr.data.encoding import decode_completion, encode_prompt
 from dopr.data.families import draw_distinct
 from dopr.data.splits import as_prompt
 from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
-from dopr.models.lora import PolicyWeights
 from dopr.models.model_folder import end_tokens, read_tokenizer
-from dopr.records import Rollout
+from dopr.records import Prompt, Rollout, derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.runtime.threads import use_threads
 from dopr.selection.selector import Setup, make_selector
@@ -26,73 +28,91 @@ from dopr.training.group import Group
 from dopr.training.learner import Learner
 from dopr.training.warm_start import make_base
 
-STEPS, SEED = 20, 0
-FAMILY = "chain1"  # sums such as "compute 12 + 7"
-ROOT = Path(__file__).parents[1]
+SEED = 0
+STEPS = 20  # of GRPO and of DoPR
+FAMILIES = {"chain1": 1.0, "chain2": 1.0}  # "compute 31 - 8" and "compute 31 - 8 + 5", equally often
+POOL_SIZE, TEST_SIZE = 64, 64  # prompts to train on, and questions to test on
+TEST_SAMPLES = 4  # completions of each test question
+RECIPES = {"GRPO": "grpo", "DoPR": "dopr_cold"}  # in config.yaml; "cold": DoPR knows nothing about the prompts yet
+WARM_START = {  # supervised training: the skill first, then answers in mixed styles that hide it
+    "skill_steps": 600,
+    "habit_steps": 150,
+    "skill_families": FAMILIES,
+    "habit_families": FAMILIES,
+    "gate_family": "chain2",
+    "gate_accuracy": 0.5,
+}
+
+config = Config.parse(ConfigFiles.read([Path(__file__).parents[1] / "config.yaml"]).merged())
+
+
+def make_questions() -> tuple[list[Prompt], list[Prompt]]:
+    """Draw the pool and the test questions; no question is in both."""
+    rng = random.Random(SEED)
+    each = (POOL_SIZE + TEST_SIZE) // len(FAMILIES)
+    problems = [problem for family in FAMILIES for problem in draw_distinct(family, each, rng, excluded=set())]
+    rng.shuffle(problems)
+    prompts = [as_prompt(problem, f"prompt-{i}") for i, problem in enumerate(problems)]
+    return prompts[:POOL_SIZE], prompts[POOL_SIZE:]
+
+
+def sample_groups(
+    engine: TorchEngine, tokenizer: Tokenizer, grader: Grader, prompts: list[Prompt], size: int, seed: int
+) -> list[Group]:
+    """Sample a group of completions of each prompt and grade them; a correct answer earns reward 1, any other 0."""
+    ids = [tuple(encode_prompt(tokenizer, prompt.text)) for prompt in prompts]
+    sampled = engine.generate(ids, size, config.rollout.temperature, config.rollout.max_new_tokens, seed)
+    groups = []
+    for prompt, prompt_ids, samples in zip(prompts, ids, sampled, strict=True):
+        rollouts = []
+        for i, sample in enumerate(samples):
+            text = decode_completion(tokenizer, sample.tokens, sample.finish)
+            [verdict] = grader.grade([(prompt.answer, text)])
+            reward = float(verdict == "correct")
+            completion = (sample.tokens, sample.logprobs, text, sample.finish)
+            rollouts.append(Rollout(prompt, prompt_ids, i, *completion, verdict, reward))
+        groups.append(Group.from_rollouts((), rollouts))
+    return groups
+
+
+def train(name: str, base: Path, pool: list[Prompt], test: list[Prompt], grader: Grader) -> str:
+    """Train the policy in the folder `base` by one recipe, and return a row of the table."""
+    recipe = config.recipes[RECIPES[name]].model_copy(update={"steps": STEPS})
+    policy, tokenizer = checkpoint_io.load(base), read_tokenizer(base)
+    engine = TorchEngine(policy.network, end_tokens(base))  # it samples from the weights that the learner changes
+    learner = Learner(policy, recipe, config.rollout, SEED)
+    by_id = {prompt.id: prompt for prompt in pool}
+    # Each step GRPO's selector takes the next 16 prompts of a random order. DoPR's draws 16 candidates and takes one:
+    # that with the highest reward volatility plus a bonus for prompts that it has seldom tried.
+    setup = Setup(tuple(by_id), SEED, recipe.prompts_per_step, recipe.group_size)
+    selector = make_selector(recipe.selector, setup, recipe.options)
+
+    def accuracy() -> float:
+        groups = sample_groups(engine, tokenizer, grader, test, TEST_SAMPLES, SEED)
+        return sum(sum(group.rewards) for group in groups) / (len(test) * TEST_SAMPLES)
+
+    before, rollouts = accuracy(), 0
+    for step in range(STEPS):
+        prompts = [by_id[request.prompt] for request in selector.request(step, held=[])]
+        groups = sample_groups(engine, tokenizer, grader, prompts, recipe.group_size, derive_seed(SEED, step))
+        rollouts += sum(len(group.rewards) for group in groups)
+        for group in groups:
+            selector.observe(step, group)
+        # A group whose rewards are all equal has no gradient: its rollouts are counted, and teach nothing.
+        learner.learn([group.rollouts for group in groups], step)
+    return f"{name:8}{rollouts:>8}{before:>8.1%}{accuracy():>8.1%}"
 
 
 def main() -> None:
-    """Make a pool and a starting policy, train by both methods, and print accuracy before and after."""
+    """Make the starting policy, train it by each recipe, and print the table."""
     use_threads(1)
-    config = Config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
-
-    # Prompts with an answer that can be checked: a pool to train on, and questions to test on.
-    problems = draw_distinct(FAMILY, 192, random.Random(SEED), excluded=set())
-    prompts = [as_prompt(problem, f"{FAMILY}-{i}") for i, problem in enumerate(problems)]
-    pool, test = {prompt.id: prompt for prompt in prompts[:128]}, prompts[128:]
-
-    # A starting policy that knows how to add, and mostly does not do it carefully: RL elicits what it knows.
-    few = {"skill_families": {FAMILY: 1.0}, "habit_families": {FAMILY: 1.0}, "gate_family": FAMILY}
-    shape = config.base.warm_start.model_copy(
-        update={**few, "gate_accuracy": 0.0, "skill_steps": 350, "habit_steps": 60}
-    )
+    pool, test = make_questions()
     with tempfile.TemporaryDirectory() as folder, Grader(config.verify) as grader:
         base = Path(folder) / "base"
-        make_base(shape, config.verify, test, base)
-        print(f"{'method':8} {'rollouts':>8} {'before':>7} {'after':>7}")
-        for method in ("grpo", "dopr_cold"):  # DoPR without a profile of the pool
-            rollouts, before, after = train(method, config, base, pool, test, grader)
-            print(f"{method:8} {rollouts:8} {before:7.1%} {after:7.1%}")
-
-
-def train(method, config, base, pool, test, grader):
-    """Train a copy of the starting policy; return rollouts spent, and sampled accuracy before and after."""
-    recipe = config.recipes[method]
-    policy, tokenizer = checkpoint_io.load(base), read_tokenizer(base)
-    engine = TorchEngine(policy.network, end_tokens(base))
-    learner = Learner(policy, recipe, config.rollout, SEED)
-    selector = make_selector(
-        recipe.selector, Setup(tuple(pool), SEED, recipe.prompts_per_step, recipe.group_size), recipe.options
-    )
-
-    def roll_out(prompts, samples, seed):
-        """Sample, grade and reward: one list of rollouts for each prompt."""
-        tokens = [tuple(encode_prompt(tokenizer, prompt.text)) for prompt in prompts]
-        groups = engine.generate(tokens, samples, 1.0, config.rollout.max_new_tokens, seed)
-        texts = [[decode_completion(tokenizer, one.tokens, one.finish) for one in group] for group in groups]
-        pairs = [(prompt.answer, text) for prompt, group in zip(prompts, texts, strict=True) for text in group]
-        verdicts = iter(grader.grade(pairs))
-        return [
-            [
-                Rollout(prompt, ids, i, one.tokens, one.logprobs, text, one.finish, v := next(verdicts), v == "correct")
-                for i, (one, text) in enumerate(zip(group, written, strict=True))
-            ]
-            for prompt, ids, group, written in zip(prompts, tokens, groups, texts, strict=True)
-        ]
-
-    def accuracy():
-        rewards = [rollout.reward for group in roll_out(test, 4, SEED) for rollout in group]
-        return sum(rewards) / len(rewards)
-
-    before = accuracy()
-    for step in range(STEPS):
-        chosen = [pool[prompt] for prompt in selector.select(step)]  # GRPO: the next 16. DoPR: one
-        groups = [Group.of((), rollouts) for rollouts in roll_out(chosen, recipe.group_size, step)]
-        for group in groups:
-            selector.observe(step, group)  # prompt id and rewards: all that a selector ever sees
-        learner.learn([group.rollouts for group in groups], step)
-        engine.load_weights(PolicyWeights(policy.network))
-    return STEPS * recipe.rollouts_per_step, before, accuracy()
+        make_base(config.base.warm_start.model_copy(update=WARM_START), config.verify, test, base)
+        print(f"{'method':8}{'rollouts':>8}{'before':>8}{'after':>8}")
+        for name in RECIPES:
+            print(train(name, base, pool, test, grader))
 
 
 if __name__ == "__main__":

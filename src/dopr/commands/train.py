@@ -13,7 +13,7 @@ from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
 from dopr.data.job import write_dataset
 from dopr.errors import UserError
-from dopr.files import digest, read_prompts
+from dopr.files import digest, read_prompts, sha256
 from dopr.workflow.preflight import check_packages, open_config
 from dopr.workflow.rule_params import RuleParams
 
@@ -85,15 +85,17 @@ def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
 
 
 def starting_policy(config: Config, params: RuleParams, pool: str, output: Path) -> Path:
-    """Return the folder of the given model, or make the small one, once for each of its settings."""
+    """Return the folder of the given model, or make the small one, once for its settings and held-out questions."""
     if config.base.local:
         return Path(config.base.local)
     from dopr.training.warm_start import make_base
 
     seed = int(Path(config.base_of(pool)).name)
     settings = params.base(seed)
-    folder = output / "base" / digest({key: str(value) for key, value in settings.items()})
+    questions = [output / f"data/{name}.jsonl" for name in ("test", "validation")]
+    parts = {**settings, **{path.name: sha256(path) for path in questions}}
+    folder = output / "base" / digest({key: str(value) for key, value in parts.items()})
     if not folder.is_dir():
-        held_out = [prompt for name in ("test", "validation") for prompt in read_prompts(output / f"data/{name}.jsonl")]
+        held_out = [prompt for path in questions for prompt in read_prompts(path)]
         make_base(config.base.warm_start.model_copy(update={"seed": seed}), config.verify, held_out, folder)
     return folder
