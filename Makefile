@@ -34,7 +34,7 @@ test-cpu: $(VENV)/installed
 	for level in default avx2; do \
 		ATEN_CPU_CAPABILITY=$$level python -m pytest -n 2 --dist loadfile $(ARITHMETIC_TESTS) || exit 1; done
 
-ARITHMETIC_TESTS := $(addprefix tests/test_, $(addsuffix .py, checkpointing critic features kinds learner learner_state \
+ARITHMETIC_TESTS := $(addprefix tests/test_, $(addsuffix .py, checkpointing critic prompt_features kinds learner learner_state \
 	lora loss micro_batches model_folder optimiser packing torch_engine trl_parity update))
 
 # On a cluster of one node that the test starts: needs root and Debian's slurmctld, slurmd, slurm-client and munge.
