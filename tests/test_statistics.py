@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dopr.analysis.statistics import even_weights, interval, pass_at_k, question_weights, redraw_weights
+from dopr.analysis.pass_at_k import pass_at_k
+from dopr.analysis.statistics import even_weights, interval, question_weights, redraw_weights
 
 # --- pass@k ---
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dopr.analysis.statistics import FloatArray, pass_at_k
+from dopr.analysis.pass_at_k import pass_at_k
+from dopr.analysis.statistics import FloatArray
 from dopr.errors import UserError
 
 FEWEST = 4  # of each visit, for variance_moments

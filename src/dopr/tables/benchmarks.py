@@ -10,8 +10,9 @@ import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
+from dopr.analysis.pass_at_k import pass_at_k
 from dopr.analysis.scores import FAULTS, Evaluation
-from dopr.analysis.statistics import IntArray, pass_at_k
+from dopr.analysis.statistics import IntArray
 from dopr.tables.cells import percent
 from dopr.tables.typeset import Table
 
