@@ -17,7 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from dopr.errors import UserError, exit_with_one_line
+from dopr.errors import UserError
+from program import start
 
 SEEDS = (5, 18)
 
@@ -65,9 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, lambda parser: None, run, arguments)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,10 @@ from dopr.commands.plan import read_config
 from dopr.commands.replay import positive
 from dopr.config.recipe import Reward
 from dopr.config.schema import Config
-from dopr.errors import UserError, exit_with_one_line
+from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
 from dopr.workflow.rule_params import RuleParams
+from program import start
 
 if TYPE_CHECKING:
     from dopr.training.job import TrainingJob
@@ -212,10 +213,7 @@ def compare(plan: Plan, count: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

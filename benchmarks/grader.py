@@ -20,8 +20,8 @@ from dopr.commands.forms import FORMS, cases, references
 from dopr.commands.replay import positive
 from dopr.config.grading import OFFLINE, Verify
 from dopr.data.public import MIRROR
-from dopr.errors import exit_with_one_line
 from dopr.grading.grader import Grader
+from program import start
 
 Pairs = list[tuple[str, str]]
 RIGHT = 0.5  # share of right answers
@@ -98,10 +98,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dopr.analysis.interval_coverage import CASES, coverage
 from dopr.commands.replay import positive
-from dopr.errors import exit_with_one_line
+from program import start
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dopr.commands.replay import parse, positive
-from dopr.errors import exit_with_one_line
 from dopr.profiling.simulate import simulate
 from dopr.selection.selector import Features, RolloutRequest, Setup, make_selector
+from program import start
 
 SELECTORS = (
     "uniform",
@@ -94,10 +94,7 @@ def directions(size: int) -> Features:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import torch
 
 from dopr.config.schema import SamplingParams
 from dopr.data.tokenizer import EOS, PAD, UNKNOWN, build_tokenizer
-from dopr.errors import UserError, exit_with_one_line
+from dopr.errors import UserError
 from dopr.models import checkpoint_io
 from dopr.models.fast_matmul import fast_products
 from dopr.models.model_folder import end_tokens
@@ -37,6 +37,7 @@ from dopr.records import derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
+from program import start
 from workload import group, grpo
 
 WORDS = [chr(0x4E00 + i) for i in range(125)]  # one token each, beside the three special ones
@@ -297,10 +298,7 @@ def lines(case: Case, laps: dict[str, list[Lap]]) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from dopr.config.recipe import Recipe
 from dopr.config.schema import SamplingParams
-from dopr.errors import exit_with_one_line
 from dopr.models.attention import PACKED
 from dopr.models.network import Policy
 from dopr.planning.cost import memory
@@ -34,6 +33,7 @@ from dopr.records import Rollout
 from dopr.rollout.engine import Sample
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
+from program import start
 from workload import alternating, group, grpo
 
 GROUP = 8
@@ -153,10 +153,7 @@ def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args(arguments)
-    exit_with_one_line(lambda: run(args))
+    start(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

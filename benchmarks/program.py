@@ -1,0 +1,23 @@
+"""How each benchmark is started from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from dopr.errors import exit_with_one_line
+
+Add = Callable[[argparse.ArgumentParser], None]
+
+
+def start(
+    description: str | None,
+    add_arguments: Add,
+    run: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None,
+) -> None:
+    """Read the options and run; a mistake of the user costs one line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
+    exit_with_one_line(lambda: run(args))
