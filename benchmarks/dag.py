@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from dopr.errors import UserError
-from program import start
+from program import run_program
 
 SEEDS = (5, 18)
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, lambda parser: None, run, arguments)
+    run_program(__doc__, lambda parser: None, run, arguments)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from dopr.config.schema import Config
 from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
 from dopr.workflow.rule_params import RuleParams
-from program import start
+from program import run_program
 
 if TYPE_CHECKING:
     from dopr.training.job import TrainingJob
@@ -213,7 +213,7 @@ def compare(plan: Plan, count: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

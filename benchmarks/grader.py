@@ -21,7 +21,7 @@ from dopr.commands.replay import positive
 from dopr.config.grading import OFFLINE, Verify
 from dopr.data.public import MIRROR
 from dopr.grading.grader import Grader
-from program import start
+from program import run_program
 
 Pairs = list[tuple[str, str]]
 RIGHT = 0.5  # share of right answers
@@ -98,7 +98,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

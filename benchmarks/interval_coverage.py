@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dopr.analysis.interval_coverage import CASES, coverage
 from dopr.commands.replay import positive
-from program import start
+from program import run_program
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dopr.errors import exit_with_one_line
 Add = Callable[[argparse.ArgumentParser], None]
 
 
-def start(
+def run_program(
     description: str | None,
     add_arguments: Add,
     run: Callable[[argparse.Namespace], None],

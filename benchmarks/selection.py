@@ -16,7 +16,7 @@ import numpy as np
 from dopr.commands.replay import parse, positive
 from dopr.profiling.simulate import simulate
 from dopr.selection.selector import Features, RolloutRequest, Setup, make_selector
-from program import start
+from program import run_program
 
 SELECTORS = (
     "uniform",
@@ -94,7 +94,7 @@ def directions(size: int) -> Features:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

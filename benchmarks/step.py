@@ -37,7 +37,7 @@ from dopr.records import derive_seed
 from dopr.rollout.torch_engine import TorchEngine
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
-from program import start
+from program import run_program
 from workload import group, grpo
 
 WORDS = [chr(0x4E00 + i) for i in range(125)]  # one token each, beside the three special ones
@@ -298,7 +298,7 @@ def lines(case: Case, laps: dict[str, list[Lap]]) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

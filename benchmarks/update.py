@@ -33,7 +33,7 @@ from dopr.records import Rollout
 from dopr.rollout.engine import Sample
 from dopr.runtime.threads import use_threads
 from dopr.training.learner import Learner
-from program import start
+from program import run_program
 from workload import alternating, group, grpo
 
 GROUP = 8
@@ -153,7 +153,7 @@ def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options and run."""
-    start(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":
