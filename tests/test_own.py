@@ -71,9 +71,9 @@ def test_it_plans_what_it_needs_and_nothing_of_the_demonstration(own: Project) -
     code, output = own.snakemake("-n", "--quiet", "progress", *OWN)
     assert code == 0, output
     assert rules_in(output) == {
-        *("data", "store", "evaluate_base", "train", "evaluate", "tables", "all"),
-        *("accuracy_vs_rollouts", "accuracy_vs_tokens", "accuracy_vs_cpu_seconds", "accuracy_vs_wall_seconds"),
-        *("selection_figure", "performance_profile", "training_figure", "responses_figure"),
+        *("code", "data", "store", "evaluate_base", "train", "evaluate", "tables", "all"),
+        *(f"accuracy_vs_{cost}_figure" for cost in ("rollouts", "tokens", "cpu_seconds", "wall_seconds")),
+        *("selection_figure", "performance_profile_figure", "training_figure", "responses_figure"),
     }
     assert set(re.findall(r"results/data/\w+\.jsonl", output)) == {
         f"results/data/{name}.jsonl" for name in ("test", "validation", "mine")

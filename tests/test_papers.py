@@ -103,5 +103,6 @@ def test_snakemake_plans_an_experiment(
     names = [str(path.relative_to(ROOT)) for path in files(question, model, machine)]
     planned = project.planned("--configfile", *names)
     assert planned == {
-        *("data", "store", "fetch", "evaluate_base", "train", "evaluate", "ablation", "ablation_published", "all")
+        *("code", "data", "store", "fetch", "evaluate_base", "train", "evaluate"),
+        *("ablation", "ablation_published", "all"),
     }
