@@ -2,6 +2,7 @@ rule data:
     input:
         experiment.config.base.converted or [],
         experiment.data_files,
+        code=counts(experiment.code_path("data")),
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
         "results/data/provenance.json",

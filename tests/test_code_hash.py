@@ -17,7 +17,7 @@ def codes(params: RuleParams, method: str) -> dict[str, str]:
     """The hash of each stage."""
     profile, train = params.config.recipes[params.config.profile].selector, params.recipe(method).selector
     return {
-        "data": params.data()["code"],
+        "data": params.code("data"),
         "base": params.base(0)["code"],
         "profile": params.code("profile_prompts", profile),
         "train": params.code("train", train),
@@ -59,7 +59,7 @@ def test_every_stage_has_a_hash_of_its_own(config):
         {"name": "dopr/training/train.py", "old": '"""The training loop', "new": '"""Another docstring'},
         {"name": "dopr/training/train.py", "old": '    """Sample, grade and reward', "new": '    """Another docstring'},
         {"name": "dopr/training/train.py", "old": "    watch = ", "new": "    watch =   "},
-        {"name": "dopr/selection/dopr.py", "old": '    """The `count` best', "new": '    """Another docstring'},
+        {"name": "dopr/selection/dopr.py", "old": '    """The `count` highest', "new": '    """Another docstring'},
         {"name": "dopr/config/recipe.py", "old": '    """Training steps.', "new": '    """Another docstring.'},
         {"name": "scripts/train.py", "added": "\n\n\n# the end\n"},
     ],
@@ -81,7 +81,7 @@ def test_comments_docstrings_and_layout_change_nothing(edited, edit):
         ("dopr/profiling/profile.py", {"profile"}),
         ("dopr/files.py", set(STAGES)),
         ("dopr/figures/curves.py", set()),
-        ("dopr/config/recipe.py", {"base", "profile", "train", "evaluate"}),
+        ("dopr/config/recipe.py", set(STAGES)),
         ("dopr/workflow/rule_params.py", set()),
         ("scripts/train.py", {"train"}),
     ],
@@ -91,7 +91,7 @@ def test_an_edit_changes_the_stages_that_run_the_code_and_no_other(edited, edit,
 
 
 def test_a_changed_number_is_a_change(edited):
-    found = edited("dopr/rollout/torch_engine.py", old="KEEP_SHARE = 0.75", new="KEEP_SHARE = 0.76")
+    found = edited("dopr/rollout/torch_engine.py", old="COMPACT_BELOW = 0.75", new="COMPACT_BELOW = 0.76")
     assert found == {"base", "profile", "train", "evaluate"}
 
 

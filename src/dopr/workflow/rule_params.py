@@ -78,7 +78,7 @@ class RuleParams:
         fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
         sources = {name: source_named(config.data, name).model_dump(mode="json") for name in used_sources(config.data)}
         data = config.data.model_dump(mode="json")
-        return self._settings("data", data=data, sources=sources, prompt=self._prompt(), fit=fit)
+        return {"data": data, "sources": sources, "prompt": self._prompt(), "fit": fit}
 
     def base(self, seed: int) -> Settings:
         """The starting policy of a warm-start seed."""
