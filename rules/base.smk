@@ -2,7 +2,8 @@ if experiment.config.base.fetched:
 
     rule fetch:
         input:
-            expand("results/data/{split}.jsonl", split=["test", "validation"]),
+            questions=expand("results/data/{split}.jsonl", split=["test", "validation"]),
+            code=counts(experiment.code_path("fetch")),
         output:
             directory(experiment.config.base.fetched),
         log:
@@ -16,14 +17,15 @@ if experiment.config.base.fetched:
         params:
             settings=experiment.rule_params.fetch(),
         shell:
-            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input} --output {output} 2> >(tee {log:q} >&2)"
+            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input.questions} --output {output} 2> >(tee {log:q} >&2)"
 
 elif experiment.config.base.converted:
 
     # The file is known by its hash, not by its age: a package that is installed again changes nothing.
     rule convert:
         input:
-            ancient(experiment.gguf_file),
+            gguf=ancient(experiment.gguf_file),
+            code=counts(experiment.code_path("convert")),
         output:
             directory(experiment.config.base.converted),
         log:
@@ -37,7 +39,7 @@ elif experiment.config.base.converted:
         params:
             settings=experiment.rule_params.convert(),
         shell:
-            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input} --output {output} 2> >(tee {log:q} >&2)"
+            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input.gguf:q} --output {output} 2> >(tee {log:q} >&2)"
 
 else:
 

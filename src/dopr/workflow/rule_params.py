@@ -88,11 +88,11 @@ class RuleParams:
     def fetch(self) -> Settings:
         """The download of a model of the hub, and the questions it must fit."""
         base = self.config.base
-        return self._settings("fetch", model=base.model, revision=base.revision, fit=self._fit())
+        return {"model": base.model, "revision": base.revision, "fit": self._fit()}
 
     def convert(self) -> Settings:
         """The model folder made of a GGUF file, known by its content."""
-        return self._settings("convert", gguf=sha256(locate(self.config.base.model or "")))
+        return {"gguf": sha256(locate(self.config.base.model or ""))}
 
     def profile(self) -> TrainingParams:
         """Return what the profiling run depends on: the training loop with the profile's recipe and no snapshots."""
