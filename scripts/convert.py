@@ -17,11 +17,11 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, required=True, help="the file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    jobs = RuleParams.load(args.config)
+    rule_params = RuleParams.load(args.config)
 
     def fill(folder: Path) -> None:
         write_model_folder(args.gguf, folder)
-        settings = {"model": jobs.config.base.model, "code": jobs.code("convert")}
+        settings = {"model": rule_params.config.base.model, "code": rule_params.code("convert")}
         write(folder, describe(settings, 0, {"gguf": args.gguf}))
 
     write_atomically(args.output, fill)

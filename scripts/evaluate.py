@@ -24,10 +24,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     use_threads(args.threads)
-    jobs = RuleParams.load(args.config)
+    rule_params = RuleParams.load(args.config)
     with (
-        use_gpus(jobs.config.hardware) as device,
-        EvaluationJob(args.name, jobs.evaluate(), args.questions, device) as job,
+        use_gpus(rule_params.config.hardware) as device,
+        EvaluationJob(args.name, rule_params.evaluate(), args.questions, device) as job,
     ):
         if args.model:
             job.evaluate_model(args.model, args.output)

@@ -28,19 +28,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = vars(parser.parse_args())
     use_threads(args.pop("threads"))
-    jobs = RuleParams.load(args.pop("config"))
-    params = jobs.profile()
+    rule_params = RuleParams.load(args.pop("config"))
+    params = rule_params.profile()
     job = TrainingJob(
         phase="profile",
         params=params,
-        code=jobs.code_hashes("profile_prompts", params.recipe.selector),
-        on_code_change=jobs.config.code_policy,
+        code=rule_params.code_hashes("profile_prompts", params.recipe.selector),
+        on_code_change=rule_params.config.code_policy,
         history=None,
         **args,
     )
-    with use_gpus(jobs.config.hardware) as device:
-        first = run_all([job], device, jobs.config.hardware.held(device))
-    if not first:
+    with use_gpus(rule_params.config.hardware) as device:
+        wrote = run_all([job], device, rule_params.config.hardware.held(device))
+    if not wrote:
         return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
     history = history_of(pq.read_table(job.output / "ledger.parquet"), params.recipe.group_size, pool)

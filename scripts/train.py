@@ -26,16 +26,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
     args = parser.parse_args()
     use_threads(args.threads)
-    jobs = RuleParams.load(args.config)
-    params = jobs.train(args.method)
+    rule_params = RuleParams.load(args.config)
+    params = rule_params.train(args.method)
     runs = (
         TrainingJob(
             name=f"{args.name}/{seed}",
             phase="train",
             seed=seed,
             params=params,
-            code=jobs.code_hashes("train", params.recipe.selector),
-            on_code_change=jobs.config.code_policy,
+            code=rule_params.code_hashes("train", params.recipe.selector),
+            on_code_change=rule_params.config.code_policy,
             pool=args.pool,
             base=args.base,
             history=args.history,
@@ -45,8 +45,8 @@ def main() -> None:
         )
         for seed in args.seeds
     )
-    with use_gpus(jobs.config.hardware) as device:
-        run_all(runs, device, jobs.config.hardware.held(device))
+    with use_gpus(rule_params.config.hardware) as device:
+        run_all(runs, device, rule_params.config.hardware.held(device))
 
 
 if __name__ == "__main__":

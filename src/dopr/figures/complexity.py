@@ -52,7 +52,7 @@ def collect(
     delta: float,
     published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Rows of three kinds, told apart by `kind`; `source` is the pool, or "published".
+    """Rows of three kinds, distinguished by `kind`; `source` is the pool, or "published".
 
     final: accuracy (share, with low and high) after training on `prompts` prompts, of each seed and their mean; 0
         prompts are the starting policy. Of published models, `series` is the model and there is no seed.

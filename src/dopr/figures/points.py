@@ -83,8 +83,8 @@ def _explain(figure: Figure, frame: pd.DataFrame) -> None:
     names = [name for name in frame["series"].unique() if name]
     handles = [Line2D([], [], linestyle="", label=name, **_look(i, False)) for i, name in enumerate(names)]
     if handles:
-        told: dict[str, Any] = {"title": note(frame), "title_fontsize": 6.5, "alignment": "left"}
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)), **told)
+        heading: dict[str, Any] = {"title": note(frame), "title_fontsize": 6.5, "alignment": "left"}
+        figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)), **heading)
     else:
         figure.supxlabel(note(frame), x=0.01, ha="left", fontsize=6.5)
 

@@ -24,7 +24,7 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pool: str) -> pd.DataFrame:
-    """Rows of two kinds, told apart by `panel`.
+    """Rows of two kinds, distinguished by `panel`.
 
     ranking: one row a visited prompt, with rank, prompt, family, variance, mean and visits.
     history: the accuracy at each visit (from 1) of the three prompts named in `example`.

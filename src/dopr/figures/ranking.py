@@ -16,7 +16,7 @@ TOP = 16
 
 
 def collect(history: Mapping[str, Sequence[float]], prompts: Sequence[str], every: int = 2) -> pd.DataFrame:
-    """Rows of two kinds, told apart by `panel`, for profiles of 2, 2 + every, ... visits, the last one whole.
+    """Rows of two kinds, distinguished by `panel`, for profiles of 2, 2 + every, ... visits, the last one whole.
 
     rank: the `rank` of each of `prompts` after `visits` visits.
     agreement: `spearman` with the ranking by all visits, over the variances of all prompts, and `overlap`, how many of

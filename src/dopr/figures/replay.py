@@ -1,4 +1,4 @@
-"""Every selector against a pool's recorded profile: the share of its groups with signal, and the prompts it used."""
+"""Every selector against a pool's recorded profile: the share of informative groups, and the prompts it used."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pool: str, group_size: int, steps: int, seeds: int) -> pd.DataFrame:
-    """One row a selector and measure (see dopr.profiling.simulate.Replay.run): mean over seeds, and the ends of its
-    interval.
+    """Return one row for each selector and measure: the mean over seeds, and the ends of its interval.
+
+    The measures are those of dopr.profiling.simulate.SelectorSimulation.run.
 
     Each has its default options and one prompt a step; those that read a profile are given each prompt's first two
     visits. The last row is the best fixed choice, known only afterwards.
@@ -64,7 +65,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     signal.set_xlim(0, 1)
     signal.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     signal.set_yticks(range(len(order)), order)
-    signal.set_title("groups with signal (dashed: best fixed choice)", loc="left")
+    signal.set_title("informative groups (dashed: best fixed choice)", loc="left")
     signal.set_xlabel("informative groups, for each group generated")
     spread.set_title("prompts used", loc="left")
     spread.set_xlabel("different prompts given rollouts")

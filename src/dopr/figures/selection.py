@@ -31,7 +31,7 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Rows of three kinds, told apart by `panel`.
+    """Rows of three kinds, distinguished by `panel`.
 
     choice: one row a group of the first seed: method, step, prompt, family, place. Places are the prompts' order by
         family (the families by their mean reward over all runs read here, the most rewarded first), then file order.

@@ -28,7 +28,7 @@ from dopr.files import write_atomically, write_text
 COLUMN, PAGE = 3.3, 6.8  # widths of one and two columns of a paper, in inches
 GREY = "#666666"
 MEAN = "mean"  # in the seed column, where a row is the mean over seeds
-# Okabe and Ito's colours, told apart with any colour vision; the pale yellow is left out.
+# Okabe and Ito's colours, distinguishable with any colour vision; the pale yellow is left out.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vPX"
 # No dates and no versions, for the same bytes each time.

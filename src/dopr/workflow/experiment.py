@@ -31,8 +31,10 @@ LOCK = Path(".snakemake/dopr.lock")
 
 @dataclass(frozen=True)
 class Experiment:
-    """The checked configuration, its jobs, and the file that jobs read it from: named by its content, so that a later
-    change cannot reach a job of this run."""
+    """The checked configuration, what its rules depend on, and the file that jobs read it from.
+
+    The file is named by its content, so that a later change cannot reach a job of this run.
+    """
 
     config: Config
     rule_params: RuleParams
@@ -44,7 +46,7 @@ class Experiment:
         return self.config.complexity.pools
 
     def base_named(self, name: str) -> str:
-        """The starting policy whose folder has a name."""
+        """Return the folder of the starting policy with a name."""
         base = self.config.base
         given = base.local if base.local and not base.converted else None
         return given or f"results/base/{name}"
@@ -69,7 +71,7 @@ class Experiment:
         return str(locate(self.config.base.model or ""))
 
     def compared_runs(self) -> Iterator[str]:
-        """POOL/METHOD/SEED of every run of the comparison."""
+        """Yield POOL/METHOD/SEED of every run of the comparison."""
         for pool, method, seed in product(self.config.pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
@@ -80,16 +82,16 @@ class Experiment:
         return base.model if self.config.ablation and base.model and not base.converted else ""
 
     def comparable_on_disk(self) -> list[str]:
-        """Completions to be shown beside published numbers: absolute, so that no rule remakes them."""
+        """Return the completions to show beside published numbers; absolute paths match no rule's output."""
         runs = self.compared_runs() if self.model else []
         return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
 
     def code_path(self, script: str, selector: str = NO_SELECTOR) -> str:
-        """The file with the hash of the code of a script's jobs."""
+        """Return the file with the hash of the code of a script's jobs."""
         return f"results/code/{script}/{selector}.txt"
 
     def warn_of_older_code(self) -> None:
-        """Say on stderr how many finished runs that are kept were made by other code."""
+        """Print to stderr how many finished runs are kept although other code made them."""
         older = [run for run in dict.fromkeys([*self.compared_runs(), *self.complexity_runs()]) if self._is_older(run)]
         if older and self.config.code_policy != "restart":
             print(
@@ -111,16 +113,16 @@ class Experiment:
         return ["rollouts", "tokens", "gpu_seconds" if self.config.hardware.gpus else "cpu_seconds", "wall_seconds"]
 
     def comparable_runs(self) -> list[str]:
-        """POOL/METHOD/SEED of those runs."""
+        """Return POOL/METHOD/SEED of each run whose completions are shown beside published numbers."""
         return ["/".join(Path(path).parts[-4:-1]) for path in self.comparable_on_disk()]
 
     def record_at_hand(self) -> list[str]:
-        """The public record of 1-shot RLVR, where it lies on this machine: it is not downloaded for a figure."""
+        """Return the public record of 1-shot RLVR if it is on this machine; it is not downloaded for a figure."""
         path = at_hand(RECORD, mirror_of(self.config.data))
         return [str(path)] if path else []
 
     def acquiring(self) -> list[str]:
-        """The methods whose selector logs volatility and exploration."""
+        """Return the methods whose selector logs volatility and exploration."""
         return [method for method in self.config.methods if self.rule_params.recipe(method).selector == "dopr"]
 
     @property
@@ -138,34 +140,34 @@ class Experiment:
 
     @property
     def profiled(self) -> bool:
-        """Whether every pool is that should be."""
+        """Whether every pool that must be profiled has been."""
         return all(Path(f"results/profile/{pool}/history.json").is_file() for pool in self.profiled_pools)
 
     def validated_runs(self) -> list[str]:
-        """POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
+        """Return POOL/METHOD/SEED of every run whose reported checkpoint is chosen on validation questions."""
         return list(self.compared_runs()) if self.config.evaluate.checkpoint == "best_on_validation" else []
 
     def complexity_runs(self) -> Iterator[str]:
-        """POOL/METHOD/SEED of every run of the sample-complexity figure."""
+        """Yield POOL/METHOD/SEED of every run of the sample-complexity figure."""
         methods = self.config.complexity.methods.values()
         for pool, method, seed in product(self.complexity_pools, methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
     def seed_batches(self) -> Iterator[list[str]]:
-        """The seeds that share a job, of the comparison and of the learning-rate search."""
+        """Yield the seeds that share a job, of the comparison and of the learning-rate search."""
         extra = [seed for seed in self.config.tune.seeds if seed not in self.config.seeds]
         for seeds in (self.config.seeds, extra):
             for batch in batched(seeds, self.config.seeds_per_job):
                 yield [str(seed) for seed in batch]
 
     def ratio_runs(self) -> Iterator[str]:
-        """POOL/METHOD/SEED of every run of the comparison by reuse and selection."""
+        """Yield POOL/METHOD/SEED of every run of the comparison by reuse and selection."""
         pools = [pool for members in self.config.ratio.panels.values() for pool in members]
         for pool, method, seed in product(pools, self.config.methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
     def tuning_runs(self) -> Iterator[str]:
-        """POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
+        """Yield POOL/METHOD@RATE/SEED of every run of the learning-rate search."""
         tune = self.config.tune
         pools = tune.pools or self.config.pools
         for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
@@ -213,26 +215,26 @@ def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) 
     """
     try:
         config = open_config(raw, files, main)
-        jobs = RuleParams(config)
-        check_states(config, jobs, STATE)
+        rule_params = RuleParams(config)
+        check_states(config, rule_params, STATE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    experiment = Experiment(config, jobs, named_config(config))
+    experiment = Experiment(config, rule_params, named_config(config))
     if main:
         experiment.warn_of_older_code()
     return experiment
 
 
 def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Consecutive slices of at most `size` values."""
+    """Return consecutive slices of at most `size` values."""
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def named_config(config: Config) -> Path:
-    """Name the resolved configuration's file by its hash, and tell the jobs that name.
+    """Name the resolved configuration's file by its hash, and set DOPR_CONFIG for the jobs.
 
-    They get it from their environment: as a parameter or input of the rules, any change would rerun them all.
+    They get the name from their environment: as a parameter or input of the rules, any change would rerun them all.
     """
     text = config.model_dump_json(indent=1)
     path = Path("results/configs") / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"

@@ -1,4 +1,4 @@
-"""What each rule is told: the part of the configuration its job depends on, and the hash of the code it runs.
+"""What each rule depends on: a part of the configuration, and the hash of the code that it runs.
 
 These are the rules' parameters. Snakemake reruns a job when they change, so a job depends on exactly what is here.
 Method names are looked up in `recipes`; two forms are derived: `top_N`, the complexity recipe on the N highest-ranked
@@ -43,15 +43,15 @@ class RuleParams:
 
     @classmethod
     def load(cls, path: Path) -> RuleParams:
-        """The jobs of a resolved configuration."""
+        """Read a resolved configuration."""
         raw = read_json(path)
         return cls(Config.parse(raw, ConfigFiles({str(path): raw})))
 
     def recipe(self, method: str) -> Recipe:
-        """The recipe a method name stands for.
+        """Return the recipe of a method name.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: There is none.
         """
         name, _, rate = method.partition("@")
         recipes = self.config.recipes
@@ -63,17 +63,17 @@ class RuleParams:
         return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
 
     def knows(self, method: str) -> bool:
-        """Whether a method name stands for a recipe."""
+        """Return whether a method name has a recipe."""
         name = method.partition("@")[0]
         return name in self.config.recipes or TOP.match(name) is not None
 
     def needs_history(self, method: str) -> bool:
-        """Whether a method's selector reads the profile's history."""
+        """Return whether a method's selector reads the profile's history."""
         recipe = self.recipe(method)
         return uses_history(recipe.selector, recipe.options)
 
     def data(self) -> Settings:
-        """Benchmarks and pools, how prompts are written, and the model they must fit."""
+        """Return what the data depend on: benchmarks, pools, sources, the template, and the model they must fit."""
         config = self.config
         fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
         sources = {name: source_named(config.data, name).model_dump(mode="json") for name in used_sources(config.data)}
@@ -81,17 +81,17 @@ class RuleParams:
         return {"data": data, "sources": sources, "prompt": self._prompt(), "fit": fit}
 
     def base(self, seed: int) -> Settings:
-        """The starting policy of a warm-start seed."""
+        """Return what the starting policy of a warm-start seed depends on."""
         warm_start = self.config.base.warm_start.model_copy(update={"seed": seed}).model_dump(mode="json")
         return self._settings("base", warm_start=warm_start, verify=self._verify())
 
     def fetch(self) -> Settings:
-        """The download of a model of the hub, and the questions it must fit."""
+        """Return what the download of a model from the hub depends on."""
         base = self.config.base
         return {"model": base.model, "revision": base.revision, "fit": self._fit()}
 
     def convert(self) -> Settings:
-        """The model folder made of a GGUF file, known by its content."""
+        """Return what a model folder made from a GGUF file depends on: the content of the file."""
         return {"gguf": sha256(locate(self.config.base.model or ""))}
 
     def profile(self) -> TrainingParams:
@@ -119,7 +119,7 @@ class RuleParams:
         )
 
     def tune(self) -> Settings:
-        """The learning-rate search's summary."""
+        """Return what the summary of the learning-rate search depends on."""
         return self._settings("tune", targets=self.config.evaluate.targets)
 
     def code_hashes(self, script: str, selector: str = NO_SELECTOR) -> dict[str, str]:
@@ -189,13 +189,13 @@ class RuleParams:
         return {"max_new_tokens": self.config.rollout.max_new_tokens}
 
     def _prompt(self) -> Settings:
-        """How prompts are written, with the template's hash; that of a model's own is known to the data job alone."""
+        """Return the prompt style with the hash of its template; only the data job knows that of a model's own."""
         style = self.config.prompt
         found = {} if style.template == OWN else make_template(style, None).describe()
         return {**style.model_dump(mode="json"), **found}
 
     def _verify(self) -> Settings:
-        """The grader without its number of workers, which changes no verdict."""
+        """Return the grader's settings without the number of workers, which changes no verdict."""
         return self.config.verify.model_dump(mode="json", exclude={"workers"})
 
     def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
