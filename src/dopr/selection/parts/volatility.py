@@ -17,6 +17,7 @@ current volatility of every prompt, so the cost of a step does not grow with the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ MAX_VOLATILITY = 0.5  # the standard deviation of a fair coin
 Histories = Sequence[tuple[float, ...]]  # accuracies of the visits in the profiling run, for each prompt
 
 
-class VolatilityEstimate:
+class VolatilityEstimate(ABC):
     """The volatility and the number of visits of each prompt. Subclasses define `update`."""
 
     def __init__(self, num_prompts: int) -> None:
@@ -57,9 +58,9 @@ class VolatilityEstimate:
         self.visits[index] += 1
         self.update(index, rewards)
 
+    @abstractmethod
     def update(self, index: int, rewards: Sequence[float]) -> None:
         """Update the volatility of a prompt from the rewards of a visit."""
-        raise NotImplementedError
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of per-prompt state, besides the visits."""
