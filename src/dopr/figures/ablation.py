@@ -1,6 +1,7 @@
-"""The methods of a control or an ablation: how accurate each ends, and how it got there.
+"""Figure of a control or an ablation: the final accuracy of each method above, its curves below.
 
-Drawn from the frame of dopr.figures.curves.collect, for any number of methods: each has a row above and a panel below.
+It is drawn from the frame of dopr.figures.curves.collect. Each method has a row above and a panel below, so any number
+of methods fits.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dopr.config.schema import Config
 from dopr.figures.curves import collect
 from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, log_axis, new_figure
 
-ACROSS = 4  # panels in a row of curves
-ROW, PANEL, EDGE = 0.17, 1.15, 0.85  # heights in inches: of a method's row, of a row of panels, of axes and legend
+COLUMNS = 4  # panels in a row of curves
+ROW, PANEL, EDGE = 0.17, 1.15, 0.85  # heights in inches: a method's row, a row of panels, axes and legend
 BASE: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
 
 
@@ -33,24 +34,27 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Above, a panel a pool and a row a method: final accuracy with its 95 % interval, every seed, and the highest
-    mean on the way. Below, a panel a method: its curves in colour, the means of all others in grey."""
+    """Draw final accuracies above and curves below.
+
+    Above, a panel per pool and a row per method: final accuracy with its 95 % interval, every seed, and the highest
+    mean of any checkpoint. Below, a panel per method: its curves in colour, the means of the other methods in grey.
+    """
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
-    above, below = EDGE + ROW * len(methods), 0.45 + PANEL * -(-len(methods) // ACROSS)
+    above, below = EDGE + ROW * len(methods), 0.45 + PANEL * -(-len(methods) // COLUMNS)
     figure = new_figure(PAGE, above + below)
     (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, below])
-    _ends(top, frame, pools, methods)
-    _ways(bottom, frame, pools, methods)
+    _draw_finals(top, frame, pools, methods)
+    _draw_curves(bottom, frame, pools, methods)
     return figure
 
 
-def _ends(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
+def _draw_finals(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
     panels = figure.subplots(1, len(pools), sharex=True, sharey=True, squeeze=False)[0]
     for i, (panel, pool) in enumerate(zip(panels, pools, strict=True)):
         rows = frame[frame["pool"] == pool]
-        for place, method in enumerate(methods):
-            _row(panel, place, rows[rows["method"] == method], PALETTE[1 + i])
-        panel.axvline(_base(rows), **BASE)
+        for row, method in enumerate(methods):
+            _draw_final_row(panel, row, rows[rows["method"] == method], PALETTE[1 + i])
+        panel.axvline(_base_accuracy(rows), **BASE)
         panel.set_title(f"{pool} pool", loc="left")
         panel.set_xlabel("held-out accuracy (sampled)")
         panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -60,34 +64,34 @@ def _ends(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
     figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
 
 
-def _row(panel: Axes, place: int, rows: pd.DataFrame, colour: str) -> None:
-    """One method: the interval as a line, its mean as a dot, seeds as ticks, the highest mean as a hollow diamond."""
+def _draw_final_row(panel: Axes, y: int, rows: pd.DataFrame, colour: str) -> None:
+    """Draw one method: the interval as a line, its mean as a dot, seeds as ticks, the highest mean as a diamond."""
     mean = rows[rows["seed"] == MEAN]
     seeds = rows[(rows["seed"] != MEAN) & (rows["step"] == rows["step"].max())]["accuracy"]
     last = mean.iloc[-1]
-    panel.plot([last["low"], last["high"]], [place, place], color=colour, linewidth=1, alpha=0.6)
-    panel.plot([mean["accuracy"].max()], [place], "D", color=colour, markerfacecolor="white", markersize=4.5)
-    panel.plot(seeds, [place] * len(seeds), "|", color=colour, markersize=7, markeredgewidth=0.8)
-    panel.plot([last["accuracy"]], [place], "o", color=colour)
+    panel.plot([last["low"], last["high"]], [y, y], color=colour, linewidth=1, alpha=0.6)
+    panel.plot([mean["accuracy"].max()], [y], "D", color=colour, markerfacecolor="white", markersize=4.5)
+    panel.plot(seeds, [y] * len(seeds), "|", color=colour, markersize=7, markeredgewidth=0.8)
+    panel.plot([last["accuracy"]], [y], "o", color=colour)
 
 
-def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
-    panels = figure.subplots(-(-len(methods) // ACROSS), ACROSS, sharex=True, sharey=True, squeeze=False)
-    trained = frame[frame["rollouts"] > 0]  # the logarithm leaves out the base policy, which has a line of its own
+def _draw_curves(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods: Sequence[str]) -> None:
+    panels = figure.subplots(-(-len(methods) // COLUMNS), COLUMNS, sharex=True, sharey=True, squeeze=False)
+    trained = frame[frame["rollouts"] > 0]  # a logarithmic axis has no 0; the base policy is the dotted line
     for panel, method in zip(panels.flat, methods, strict=False):
         others = trained[(trained["method"] != method) & (trained["seed"] == MEAN)]
         for _, curve in others.groupby(["pool", "method"], sort=False):
             panel.plot(curve["rollouts"], curve["accuracy"], color=GREY, linewidth=0.5, alpha=0.35)
-        _way(panel, trained[trained["method"] == method], pools)
+        _draw_method_curves(panel, trained[trained["method"] == method], pools)
         for pool in pools:
-            panel.axhline(_base(frame[frame["pool"] == pool]), **BASE)
+            panel.axhline(_base_accuracy(frame[frame["pool"] == pool]), **BASE)
         panel.set_title(display_name(method), loc="left")
     for panel in panels.flat[len(methods) :]:
         panel.set_axis_off()
     panels[0, 0].set_xscale("log")
-    for column in range(min(ACROSS, len(methods))):  # the lowest panel of each column carries the numbers
-        lowest = panels[(len(methods) - 1 - column) // ACROSS, column]
-        # Within a decade a power of ten alone might be no label at all.
+    for column in range(min(COLUMNS, len(methods))):  # only the lowest panel of a column has tick labels
+        lowest = panels[(len(methods) - 1 - column) // COLUMNS, column]
+        # A range within one decade may hold no power of ten, and the axis then no label.
         log_axis(lowest.xaxis, each=(1,) if trained["rollouts"].max() > 10 * trained["rollouts"].min() else (1, 2, 5))
         lowest.xaxis.set_tick_params(labelbottom=True)
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -96,19 +100,19 @@ def _ways(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], methods
     figure.supylabel("held-out accuracy", fontsize=8)
 
 
-def _way(panel: Axes, rows: pd.DataFrame, pools: Sequence[str]) -> None:
-    """A method's mean and seeds in each pool."""
+def _draw_method_curves(panel: Axes, rows: pd.DataFrame, pools: Sequence[str]) -> None:
+    """Draw the mean and the seeds of a method in each pool."""
     for i, pool in enumerate(pools):
         for seed, run in rows[rows["pool"] == pool].groupby("seed", sort=False):
-            bold = seed == MEAN
-            look: dict[str, Any] = (
-                {"linewidth": 1.2, "marker": MARKERS[i]} if bold else {"linewidth": 0.5, "alpha": 0.45}
+            is_mean = seed == MEAN
+            style: dict[str, Any] = (
+                {"linewidth": 1.2, "marker": MARKERS[i]} if is_mean else {"linewidth": 0.5, "alpha": 0.45}
             )
-            panel.plot(run["rollouts"], run["accuracy"], color=PALETTE[1 + i], markersize=2, **look)
+            panel.plot(run["rollouts"], run["accuracy"], color=PALETTE[1 + i], markersize=2, **style)
 
 
-def _base(frame: pd.DataFrame) -> float:
-    """Accuracy of the base policy in one pool's frame."""
+def _base_accuracy(frame: pd.DataFrame) -> float:
+    """Return the accuracy of the base policy from one pool's rows."""
     return float(frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].iloc[0])
 
 

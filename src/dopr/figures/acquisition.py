@@ -1,4 +1,4 @@
-"""What DoPR's choices were made of, over time: volatility and exploration of the chosen prompts, and their sum."""
+"""Figure of DoPR's acquisition score: volatility and exploration of the chosen prompts, and their sum."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """One row a pool, method, seed (or the mean of the seeds) and bin of consecutive steps.
+    """Return one row per pool, method, seed (or the mean of the seeds) and bin of consecutive steps.
 
     Columns: pool, method, seed (a number or `mean`), rollouts (at the end of the bin), and the means of MEASURES over
     the bin's choices, as the selector saw them when it chose.
@@ -44,5 +44,5 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """See draw_measures."""
+    """Draw the measures as draw_measures does."""
     return draw_measures(frame, MEASURES)

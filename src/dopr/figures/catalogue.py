@@ -1,4 +1,4 @@
-"""Figures by name: which module draws each, from an experiment's configuration and results on disk."""
+"""Catalogue of figures: names, the module that draws each, and drawing from an experiment's results on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dopr.errors import UserError, suggestion
 
-if TYPE_CHECKING:  # their imports take a second, and Snakemake, which asks for names alone, needs none of it
+if TYPE_CHECKING:  # Snakemake asks for names only; these imports would cost it a second
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -29,7 +29,7 @@ CURVES = "accuracy_vs_"
 
 
 def module_of(name: str) -> tuple[str, str]:
-    """Return the module of dopr.figures that draws a figure, and what it draws: a pool, a cost, or nothing more.
+    """Return the module of dopr.figures that draws a figure, and its `part`: a pool, a cost, or the empty string.
 
     Names are those of the modules, `accuracy_vs_COST`, and `selection_POOL`, `profile_POOL` and `replay_POOL`.
 

@@ -1,4 +1,4 @@
-"""Sample complexity: accuracy against training prompts and against rollouts, measured and published, with bounds."""
+"""Figure of sample complexity: accuracy against training prompts and rollouts, measured and published, with bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dopr.figures.style import GREY, MARKERS, MEAN, PAGE, PALETTE, letter, log_a
 
 AXES = ("prompts", "rollouts")
 PUBLISHED = "published"
-# Finer towards 1, where a bound on small gaps may begin.
+# Finer towards 1: a bound on small gaps may begin there.
 ACCURACIES = np.concatenate([np.linspace(0.01, 0.99, 197), 1 - np.geomspace(0.0099, 0.0001, 24)])
 BOUND_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 LABELS = {"prompts": "training prompts", "rollouts": "training rollouts"}
@@ -52,18 +52,19 @@ def collect(
     delta: float,
     published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Rows of three kinds, distinguished by `kind`; `source` is the pool, or "published".
+    """Return rows of three kinds, distinguished by `kind`; `source` is the pool, or "published".
 
-    final: accuracy (share, with low and high) after training on `prompts` prompts, of each seed and their mean; 0
-        prompts are the starting policy. Of published models, `series` is the model and there is no seed.
+    final: accuracy (`share`, with `low` and `high`) after training on `prompts` prompts, of each seed and their mean; 0
+        prompts is the base policy. For published models, `series` is the model, and there are no seeds.
     curve: the same at every checkpoint, for the panel against rollouts.
-    bound: what the bound `series` counts (`axis` says what) for an accuracy of `share`, with low and high. `status` is
-        what it says of the highest measured accuracy: nothing (it counts something), or that it is vacuous there, does
-        not apply, or stands on constants that are not known.
+    bound: `count`, the value of the bound `series` for an accuracy of `share`, with `low` and `high`; `axis` is its
+        unit, prompts or rollouts. `status` is that of status_of.
 
     Args:
-        ladder: a number of prompts (None: all) with its method. bounds: by AXES. delta: error of a test.
-        published: from dopr.bounds.published.
+        ladder: pairs of a number of training prompts (None: all) and the method trained on them.
+        bounds: the bounds of each axis of AXES.
+        delta: error probability of a test.
+        published: the points of dopr.bounds.published.
     """
     frames = []
     for comparison in comparisons:
@@ -83,12 +84,12 @@ def collect(
 
 def _final(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
     curve = comparison.curve(method)
-    at = -1 if count else 0
-    low, high = map(float, interval(curve.replicates[:, at]))
+    checkpoint = -1 if count else 0
+    low, high = map(float, interval(curve.replicates[:, checkpoint]))
     names = {"kind": "final", "source": comparison.pool, "series": method if count else "base", "prompts": count}
-    names["rollouts"] = curve.rollouts[at]
-    seeds = zip(comparison.evaluations[method].seeds, curve.by_seed[:, at], strict=True)
-    rows: list[dict[str, Any]] = [{**names, "seed": MEAN, "share": curve.mean[at], "low": low, "high": high}]
+    names["rollouts"] = curve.rollouts[checkpoint]
+    seeds = zip(comparison.evaluations[method].seeds, curve.by_seed[:, checkpoint], strict=True)
+    rows: list[dict[str, Any]] = [{**names, "seed": MEAN, "share": curve.mean[checkpoint], "low": low, "high": high}]
     return pd.DataFrame(rows + [{**names, "seed": str(seed), "share": share} for seed, share in seeds])
 
 
@@ -105,14 +106,14 @@ def _curve(comparison: Comparison, count: int, method: str) -> pd.DataFrame:
 def _bound(
     source: str, axis: str, bound: Bound, curve: tuple[FloatArray, FloatArray, FloatArray], at_best: FloatArray
 ) -> pd.DataFrame:
-    """The rows of a bound; curve: what it counts at ACCURACIES, and its interval. at_best: at the highest accuracy."""
+    """Return the rows of a bound: `curve` holds values, lows and highs at ACCURACIES."""
     count, low, high = curve
     names = {"kind": "bound", "source": source, "series": bound.title, "axis": axis, "share": ACCURACIES}
     return pd.DataFrame({**names, "count": count, "low": low, "high": high, "status": status_of(count, at_best.item())})
 
 
 def _published(points: pd.DataFrame, bounds: Mapping[str, Sequence[Bound]], delta: float) -> list[pd.DataFrame]:
-    """The points, and the bounds at the constants of the first model, whose numbers of rollouts are known."""
+    """Return published points, and bounds at the constants of the first model, whose rollout counts are published."""
     names = {
         "kind": "final",
         "source": PUBLISHED,
@@ -132,14 +133,17 @@ def _published(points: pd.DataFrame, bounds: Mapping[str, Sequence[Bound]], delt
 
 
 def status_of(count: FloatArray, best: float) -> str:
-    """What a bound says at the highest measured accuracy, from its curve and its number there."""
+    """Return why a bound says nothing at the highest measured accuracy; empty if it gives a number there.
+
+    count: the bound at ACCURACIES. best: the bound at the highest measured accuracy.
+    """
     if np.isnan(count).all():
         return "constants not known"
     return "does not apply" if np.isnan(best) else "" if best else "vacuous"
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """A row a pool, and one for what was published; a column an axis."""
+    """Draw a row per pool and one for published results, and a column per axis."""
     sources = list(frame["source"].unique())
     figure = new_figure(PAGE, 2.2 * len(sources) + 0.9)
     grid = figure.subplots(len(sources), 2, squeeze=False)
@@ -174,11 +178,11 @@ def _draw_prompts(panel: Axes, rows: pd.DataFrame) -> None:
     mean, seeds = final[final["seed"] == MEAN], final[final["seed"] != MEAN]
     trained = mean[mean["prompts"] > 0]
     panel.plot(trained["prompts"], trained["share"], color=GREY, linewidth=0.8)
-    for (_, row), look in zip(trained.iterrows(), _looks(len(trained)), strict=True):
+    for (_, row), style in zip(trained.iterrows(), _count_styles(len(trained)), strict=True):
         ends = [[row["share"] - row["low"]], [row["high"] - row["share"]]]
-        panel.errorbar([row["prompts"]], [row["share"]], ends, capsize=2, zorder=3, **look)
+        panel.errorbar([row["prompts"]], [row["share"]], ends, capsize=2, zorder=3, **style)
         runs = seeds[seeds["prompts"] == row["prompts"]]
-        panel.plot(runs["prompts"] * 1.12, runs["share"], "_", color=look["color"], markersize=5)
+        panel.plot(runs["prompts"] * 1.12, runs["share"], "_", color=style["color"], markersize=5)
     _base(panel, float(mean.loc[mean["prompts"] == 0, "share"].iloc[0]))
     _frame(panel, trained["prompts"], 1.0)
 
@@ -186,12 +190,12 @@ def _draw_prompts(panel: Axes, rows: pd.DataFrame) -> None:
 def _draw_rollouts(panel: Axes, rows: pd.DataFrame) -> None:
     curve = rows[(rows["kind"] == "curve") & (rows["rollouts"] > 0)]
     counts = curve["prompts"].unique()
-    for count, look in zip(counts, _looks(len(counts)), strict=True):
+    for count, style in zip(counts, _count_styles(len(counts)), strict=True):
         runs = curve[curve["prompts"] == count]
         mean = runs[runs["seed"] == MEAN]
-        panel.plot(mean["rollouts"], mean["share"], **look)
+        panel.plot(mean["rollouts"], mean["share"], **style)
         for _, run in runs[runs["seed"] != MEAN].groupby("seed"):
-            panel.plot(run["rollouts"], run["share"], color=look["color"], linewidth=0.4, alpha=0.6)
+            panel.plot(run["rollouts"], run["share"], color=style["color"], linewidth=0.4, alpha=0.6)
     final = rows[(rows["kind"] == "final") & (rows["prompts"] == 0) & (rows["seed"] == MEAN)]
     _base(panel, float(final["share"].iloc[0]))
     _frame(panel, curve["rollouts"], 1.0)
@@ -199,10 +203,10 @@ def _draw_rollouts(panel: Axes, rows: pd.DataFrame) -> None:
 
 
 def _draw_published(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
-    for model, look in zip(_names(rows), _models(rows), strict=True):
+    for model, style in zip(_names(rows), _model_styles(rows), strict=True):
         points = rows[rows["series"] == model]
         trained = points[(points["prompts"] > 0) & points[axis].notna()]
-        panel.plot(trained[axis], trained["share"], linestyle="", **look)
+        panel.plot(trained[axis], trained["share"], linestyle="", **style)
         if len(trained):
             base = float(points.loc[points["prompts"] == 0, "share"].iloc[0])
             _base(panel, base, f"{model.removeprefix('Qwen2.5-Math-')} base")
@@ -212,14 +216,14 @@ def _draw_published(panel: Axes, rows: pd.DataFrame, axis: str) -> None:
 
 
 def _draw_bounds(panel: Axes, rows: pd.DataFrame, styles: dict[str, Any]) -> None:
-    """Lines within the panel, and below it the bounds that say nothing at the accuracies reached."""
+    """Draw bounds as lines, and list below the panel those that say nothing at the accuracies reached."""
     for series in _names(rows):
         line = rows[(rows["series"] == series) & (rows["count"] > 0)]
         panel.plot(line["count"], line["share"], color="black", linestyle=styles[series], linewidth=1)
-        sure = line[(line["low"] > 0) & np.isfinite(line["high"])]  # where no replicate says nothing
-        panel.fill_betweenx(sure["share"], sure["low"], sure["high"], color=GREY, alpha=0.25, linewidth=0)
-    silent = rows[rows["status"].fillna("") != ""].drop_duplicates("series")
-    text = "\n".join(f"{row['series']}: {row['status']}" for _, row in silent.iterrows())
+        bounded = line[(line["low"] > 0) & np.isfinite(line["high"])]  # every replicate gives a number
+        panel.fill_betweenx(bounded["share"], bounded["low"], bounded["high"], color=GREY, alpha=0.25, linewidth=0)
+    without_count = rows[rows["status"].fillna("") != ""].drop_duplicates("series")
+    text = "\n".join(f"{row['series']}: {row['status']}" for _, row in without_count.iterrows())
     panel.annotate(text, (0, 0), (0, -30), "axes fraction", "offset points", va="top", fontsize=6, color=GREY)
 
 
@@ -230,20 +234,20 @@ def _base(panel: Axes, share: float, name: str = "base") -> None:
 
 
 def _frame(panel: Axes, counts: pd.Series[float], top: float) -> None:
-    """A logarithmic axis that holds the counts, and not the bounds' whole lines."""
+    """Set a logarithmic axis that spans the counts; the lines of bounds may leave it."""
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1,))
     panel.set_xlim(0.7 * counts[counts > 0].min(), 1.6 * counts.max())
     panel.set_ylim(0, top)
 
 
-def _looks(count: int) -> list[dict[str, Any]]:
-    """Dark to light with the number of prompts, each with a marker of its own."""
+def _count_styles(count: int) -> list[dict[str, Any]]:
+    """Return a style for each number of prompts: from dark to light, with different markers."""
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, count))
     return [{"color": mpl.colors.to_hex(shade), "marker": MARKERS[i % len(MARKERS)]} for i, shade in enumerate(shades)]
 
 
-def _models(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _model_styles(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"color": PALETTE[1 + i], "marker": MARKERS[i]} for i in range(rows["series"].nunique())]
 
 
@@ -252,14 +256,14 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 
 def _handles(frame: pd.DataFrame, styles: dict[str, Any]) -> list[Line2D]:
-    """Legend entries. Pools may differ in size: the numbers of prompts are the first one's."""
+    """Return the legend entries; pools may differ in size, and the numbers of prompts are those of the first."""
     curve = frame[frame["kind"] == "curve"]
     counts = curve.loc[curve["source"] == curve["source"].min(), "prompts"].unique()
     handles = [
-        Line2D([], [], label=f"{count:.0f} prompt{'s' if count > 1 else ''}", **look)
-        for count, look in zip(counts, _looks(len(counts)), strict=True)
+        Line2D([], [], label=f"{count:.0f} prompt{'s' if count > 1 else ''}", **style)
+        for count, style in zip(counts, _count_styles(len(counts)), strict=True)
     ]
     models = frame[(frame["source"] == PUBLISHED) & (frame["kind"] == "final")]
-    for name, look in zip(_names(models), _models(models), strict=True):
-        handles.append(Line2D([], [], linestyle="", label=f"{name}, published", **look))
+    for name, style in zip(_names(models), _model_styles(models), strict=True):
+        handles.append(Line2D([], [], linestyle="", label=f"{name}, published", **style))
     return handles + [Line2D([], [], color="black", linewidth=1, label=n, linestyle=s) for n, s in styles.items()]

@@ -1,4 +1,4 @@
-"""Accuracy against what training spent: rollouts, tokens, or measured seconds. One panel a pool."""
+"""Figure of accuracy against training cost: rollouts, tokens, or measured seconds. One panel per pool."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
-    """One row a pool, method, seed (or the mean of the seeds) and checkpoint.
+    """Return one row per pool, method, seed (or the mean of the seeds) and checkpoint.
 
     Columns: pool, method, seed (a number or `mean`), step, the axis, accuracy (sampled, the mean over benchmarks),
-    and for the mean its 95 % interval, low and high. The mean's place on the axis is the mean of the seeds' places.
+    and for the mean its 95 % interval, low and high. The mean's cost is the mean of the seeds' costs.
     """
     return pd.concat(
         [
@@ -41,20 +41,20 @@ def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending)
     )
 
 
-def _rows(comparison: Comparison, method: str, places: FloatArray, axis: Spending) -> pd.DataFrame:
+def _rows(comparison: Comparison, method: str, costs: FloatArray, axis: Spending) -> pd.DataFrame:
     curve, evaluation = comparison.curve(method), comparison.evaluations[method]
     low, high = interval(curve.replicates)
     names = {"pool": comparison.pool, "method": method}
     frames = [
-        pd.DataFrame({**names, "seed": run, "step": evaluation.steps, axis: places[i], "accuracy": curve.by_seed[i]})
+        pd.DataFrame({**names, "seed": run, "step": evaluation.steps, axis: costs[i], "accuracy": curve.by_seed[i]})
         for i, run in enumerate(evaluation.runs)
     ]
-    mean = {"seed": MEAN, "step": evaluation.steps, axis: places.mean(axis=0), "accuracy": curve.mean}
+    mean = {"seed": MEAN, "step": evaluation.steps, axis: costs.mean(axis=0), "accuracy": curve.mean}
     return pd.concat([pd.DataFrame({**names, **mean, "low": low, "high": high}), *frames], ignore_index=True)
 
 
 def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
-    """Means with their 95 % interval as a shade, every seed as a thin line, the base policy as a dotted one."""
+    """Draw means as lines, 95 % intervals as shades, every seed as a thin line, the base policy as a dotted line."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     figure, panels = row_of_pools(pools, methods)
     for panel, pool in zip(panels, pools, strict=True):
@@ -64,20 +64,20 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
 
 
 def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Spending, methods: Sequence[str]) -> None:
-    """Draw the rows of one pool; `methods` are all those of the figure, so that a method looks the same everywhere."""
-    shown = looks(methods)
+    """Draw the rows of one pool; `methods` are those of the whole figure, so that each keeps its style."""
+    styles = looks(methods)
     for method, rows in frame.groupby("method", sort=False):
-        look = shown[str(method)]
-        trained = rows[rows[axis] > 0]  # the logarithm leaves out the base policy, which has a line of its own
+        style = styles[str(method)]
+        trained = rows[rows[axis] > 0]  # a logarithmic axis has no 0; the base policy is the dotted line
         for seed, run in trained.groupby("seed", sort=False):
             if seed == MEAN:
-                panel.plot(run[axis], run["accuracy"], zorder=3, **look.line)
-                # Three seeds that differ much give shades from 0 to 1: the lines decide how much is shown.
+                panel.plot(run[axis], run["accuracy"], zorder=3, **style.line)
+                # Few seeds that differ much give intervals from 0 to 1: only the lines set the limits of the axis.
                 limits = panel.dataLim.frozen()
-                panel.fill_between(run[axis], run["low"], run["high"], color=look.colour, alpha=0.1, linewidth=0)
+                panel.fill_between(run[axis], run["low"], run["high"], color=style.colour, alpha=0.1, linewidth=0)
                 panel.dataLim.set(limits)
             else:
-                panel.plot(run[axis], run["accuracy"], color=look.colour, alpha=0.35, linewidth=0.5)
+                panel.plot(run[axis], run["accuracy"], color=style.colour, alpha=0.35, linewidth=0.5)
     base = frame[(frame["seed"] == MEAN) & (frame["step"] == 0)]["accuracy"].mean()
     panel.axhline(base, color=GREY, linewidth=0.8, linestyle=":")
     panel.annotate(

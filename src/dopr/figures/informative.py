@@ -1,4 +1,4 @@
-"""Rollouts spent for each informative group: measured, as expected of uniform sampling, and the least possible."""
+"""Figure of rollouts per informative group: measured, expected under uniform sampling, and the least possible."""
 
 from __future__ import annotations
 
@@ -32,23 +32,24 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 def collect(
     results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int], replicates: int
 ) -> pd.DataFrame:
-    """One row a pool, method and seed (or the mean of the seeds).
+    """Return one row per pool, method and seed (or the mean of the seeds).
 
-    Columns: pool, method, seed, group (rollouts a group), measured (rollouts spent for each group with mixed rewards,
-    over all of training), and for the mean: uniform with its 95 % interval (G / q, with q of the pool's prompts at
-    their first visit in the profile; empty where G is larger than the profile's groups) and least (G / q(1/2, G)).
+    Columns: pool, method, seed, group (group size G), measured (rollouts per informative group over the whole
+    training), and for the mean: uniform with its 95 % interval (G / q, where q is the informative share of the pool's
+    prompts at their first visit in the profile; empty if G is larger than the profile's groups) and least
+    (G / q(1/2, G)).
     """
     rows: list[dict[str, Any]] = []
     for pool in pools:
-        history, drawn = results.history(pool), group_size(results.profile_ledger(pool))
+        history, profile_group = results.history(pool), group_size(results.profile_ledger(pool))
         for method in methods:
             group = group_size(results.ledger(pool, method, seeds[0]))
             spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
             names = {"pool": pool, "method": method, "group": group}
             mean = {**names, "seed": MEAN, "measured": sum(spent) / len(spent)}
             mean["least"] = rollouts_per_informative_group(float(informative_share(0.5, group)), group)
-            if group <= drawn:
-                share = pool_informative_share(history, drawn, group, replicates)
+            if group <= profile_group:
+                share = pool_informative_share(history, profile_group, group, replicates)
                 shares = {"uniform": share.value, "uniform_low": share.high, "uniform_high": share.low}
                 mean |= {name: rollouts_per_informative_group(q, group) for name, q in shares.items()}
             rows.append(mean)
@@ -57,7 +58,7 @@ def collect(
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """A panel a pool, a line a method; a mean is infinite, and said to be, if a seed had no informative group."""
+    """Draw a panel per pool and a row per method; a mean is infinite if a seed had no informative group."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
     figure = new_figure(width, 1.0 + 0.2 * len(methods))
@@ -66,7 +67,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         _panel(panel, frame[frame["pool"] == pool], methods)
         panel.set_title(f"{pool} pool", loc="left")
     panels[0].invert_yaxis()
-    if np.isinf(frame["measured"]).any():  # room for saying so, on the axis all panels share
+    if np.isinf(frame["measured"]).any():  # room for the note; all panels share the axis
         panels[0].set_xlim(right=1.8 * panels[0].get_xlim()[1])
     letter(panels)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=columns)
@@ -74,19 +75,19 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
-    shown = looks(methods)
-    for place, method in enumerate(methods):
+    styles = looks(methods)
+    for y, method in enumerate(methods):
         rows = frame[frame["method"] == method]
         mean, seeds = rows[rows["seed"] == MEAN].iloc[0], rows[rows["seed"] != MEAN]
-        ends = [place - 0.3, place + 0.3]
-        panel.plot([mean["least"]] * 2, ends, **LEAST)
-        panel.plot([mean["uniform"]] * 2, ends, **UNIFORM)
-        panel.fill_betweenx(ends, mean["uniform_low"], mean["uniform_high"], color=GREY, alpha=0.2, linewidth=0)
-        panel.plot(seeds["measured"], [place] * len(seeds), "|", color=shown[method].colour, markersize=5)
-        panel.plot([mean["measured"]], [place], **shown[method].line)
+        extent = [y - 0.3, y + 0.3]
+        panel.plot([mean["least"]] * 2, extent, **LEAST)
+        panel.plot([mean["uniform"]] * 2, extent, **UNIFORM)
+        panel.fill_betweenx(extent, mean["uniform_low"], mean["uniform_high"], color=GREY, alpha=0.2, linewidth=0)
+        panel.plot(seeds["measured"], [y] * len(seeds), "|", color=styles[method].colour, markersize=5)
+        panel.plot([mean["measured"]], [y], **styles[method].line)
         if math.isinf(mean["measured"]):
-            beside = panel.get_yaxis_transform()
-            panel.text(1, place, "none in a seed", transform=beside, ha="right", va="center", fontsize=7)
+            transform = panel.get_yaxis_transform()
+            panel.text(1, y, "none in a seed", transform=transform, ha="right", va="center", fontsize=7)
     panel.set_yticks(range(len(methods)), [display_name(method) for method in methods])
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1, 2, 5))

@@ -1,4 +1,4 @@
-"""Measures of runs against training rollouts: every seed and their mean, a row of panels a pool."""
+"""Figures of measures of runs against training rollouts: every seed and their mean, a row of panels per pool."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from dopr.figures.style import MEAN, PAGE, legend_below, letter, log_axis, looks, new_figure
 
-BINS = 16  # points a curve, and the fewest rollouts behind one: a step of one prompt is too noisy to see
-SMALLEST = 64
+BINS = 16  # points of a curve
+SMALLEST = 64  # rollouts in the first bin, as a step of one prompt is too noisy to plot
 
 
 def collect_measures(
@@ -22,12 +22,13 @@ def collect_measures(
     methods: Sequence[str],
     seeds: Sequence[int],
 ) -> pd.DataFrame:
-    """One row a pool, method, seed (or the mean of the seeds) and point of a curve.
+    """Return one row per pool, method, seed (or the mean of the seeds) and point of a curve.
 
     Columns: pool, method, seed (a number or `mean`), rollouts, and the measures.
 
     Args:
-        of_run: pool, method, seed -> a row a point, with rollouts and the measures; equal rows of seeds are averaged.
+        of_run: maps pool, method and seed to a frame with one row per point, with rollouts and the measures; rows
+            with the same index are averaged over seeds.
     """
     frames = []
     for pool in pools:
@@ -39,7 +40,7 @@ def collect_measures(
 
 
 def binned(metrics: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """Means over bins of steps, wider later on, as the axis of rollouts is logarithmic."""
+    """Return means over bins of steps; later bins are wider, as the axis of rollouts is logarithmic."""
     rollouts = metrics["rollouts"].to_numpy(dtype=np.float64)
     edges = np.geomspace(min(SMALLEST, rollouts[-1]), rollouts[-1], BINS)
     groups = metrics.groupby(np.searchsorted(edges, rollouts - 1e-6 * rollouts[-1]))
@@ -47,9 +48,11 @@ def binned(metrics: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 
 def draw_measures(frame: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
-    """Means of the seeds as lines, every seed as a thin line; a row of panels a pool, a panel a measure.
+    """Draw means of the seeds as lines and every seed as a thin line; a row of panels per pool, a panel per measure.
 
-    frame: of collect_measures. measures: column -> name.
+    Args:
+        frame: as collect_measures returns it.
+        measures: maps the column of each measure to its name on the axis.
     """
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     figure = new_figure(PAGE, 1.7 * len(pools) + 0.2 + 0.17 * -(-len(methods) // 4))
@@ -67,13 +70,13 @@ def draw_measures(frame: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
 
 
 def _panel(panel: Axes, frame: pd.DataFrame, measure: str) -> None:
-    shown = looks(list(frame["method"].unique()))
+    styles = looks(list(frame["method"].unique()))
     for method, rows in frame.groupby("method", sort=False):
-        look = shown[str(method)]
+        style = styles[str(method)]
         for seed, run in rows.groupby("seed", sort=False):
             if seed == MEAN:
-                panel.plot(run["rollouts"], run[measure], zorder=3, markevery=3, **look.line)
+                panel.plot(run["rollouts"], run[measure], zorder=3, markevery=3, **style.line)
             else:
-                panel.plot(run["rollouts"], run[measure], color=look.colour, alpha=0.3, linewidth=0.5)
+                panel.plot(run["rollouts"], run[measure], color=style.colour, alpha=0.3, linewidth=0.5)
     panel.set_xscale("log")
     log_axis(panel.xaxis, each=(1,))
