@@ -1,4 +1,4 @@
-"""Numbers as points: a panel a measure or model, a row a training set, and what the papers print beside ours."""
+"""Figure of printed numbers as points beside ours: a panel per measure or model, a row per training set."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from matplotlib.ticker import MaxNLocator
 
 from dopr.figures.style import COLUMN, GREY, MARKERS, PAGE, PALETTE, letter, log_axis, new_figure
 
-ACROSS = 5  # panels in a line at most
-ROW, EDGE, FOOT = 0.155, 0.62, 0.4  # heights in inches: of a row, of a line's title and axis, of legend and note
+COLUMNS = 5  # panels in a line at most
+ROW, EDGE, FOOT = 0.155, 0.62, 0.4  # heights in inches: a row, the title and axis of a line, legend and note
 OURS: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "color": PALETTE[2]}
-APART = 0.3  # of a row, between the first series and the last
+SPREAD = 0.3  # distance of the first series from the last within a row; rows are 1 apart
 EMPTY = ("second-hand", "inferred", "computed")  # drawn hollow
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw rows with panel, row, series, value, unit, status and, of ours, low and high (95 % interval).
+    """Draw a frame with panel, row, series, value, unit, status and, for our numbers, low and high (95 % interval).
 
-    The starting policy, where it is a row, has a dotted line; numbers not printed by the paper itself are hollow.
+    The base policy, if it is a row, has a dotted line too. Numbers that the paper itself does not print are hollow.
     """
     panels, rows = list(frame["panel"].unique()), list(frame["row"].unique())
-    lines = -(-len(panels) // ACROSS)
-    across = -(-len(panels) // lines)
-    figure = new_figure(PAGE if across > 1 else COLUMN, lines * (EDGE + ROW * len(rows)) + FOOT)
-    grid = figure.subplots(lines, across, sharey=True, squeeze=False).ravel()
+    lines = -(-len(panels) // COLUMNS)
+    columns = -(-len(panels) // lines)
+    figure = new_figure(PAGE if columns > 1 else COLUMN, lines * (EDGE + ROW * len(rows)) + FOOT)
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):
         _panel(axes, frame[frame["panel"] == panel], rows, list(frame["series"].unique()))
         axes.set_title(panel, loc="left")
@@ -43,13 +43,13 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, frame: pd.DataFrame, rows: list[str], series: list[str]) -> None:
-    for value, low, high, place, row in _places(frame, rows, series):
+    for value, low, high, y, row in _positions(frame, rows, series):
         if row["status"] == "ours":
-            axes.plot([low, high], [place, place], color=OURS["color"], linewidth=1)
-            axes.plot([value], [place], linestyle="", **OURS, zorder=4)
+            axes.plot([low, high], [y, y], color=OURS["color"], linewidth=1)
+            axes.plot([value], [y], linestyle="", **OURS, zorder=4)
         else:
-            look = _look(series.index(row["series"]), row["status"] in EMPTY)
-            axes.plot([value], [place], linestyle="", **look, zorder=3)
+            style = _style(series.index(row["series"]), row["status"] in EMPTY)
+            axes.plot([value], [y], linestyle="", **style, zorder=3)
     for base in frame.loc[(frame["row"] == "base policy") & (frame["status"] != "ours"), "value"]:
         axes.axvline(base, color=GREY, linewidth=0.8, linestyle=":")
     unit = str(frame["unit"].iloc[0])
@@ -63,25 +63,25 @@ def _panel(axes: Axes, frame: pd.DataFrame, rows: list[str], series: list[str]) 
     axes.set_xlabel(unit)
 
 
-def _places(
+def _positions(
     frame: pd.DataFrame, rows: list[str], series: list[str]
 ) -> Iterator[tuple[float, float, float, float, dict[Hashable, Any]]]:
-    """value, low, high and place of each number; series lie a little apart, as two may have the same value."""
+    """Yield value, low, high, y and the row of each number; series of a row differ in y, as values may be equal."""
     for row in frame.to_dict("records"):
-        apart = APART * (series.index(row["series"]) / max(1, len(series) - 1) - 0.5) * (len(series) > 1)
-        yield row["value"], row["low"], row["high"], rows.index(row["row"]) + apart, row
+        offset = SPREAD * (series.index(row["series"]) / max(1, len(series) - 1) - 0.5) * (len(series) > 1)
+        yield row["value"], row["low"], row["high"], rows.index(row["row"]) + offset, row
 
 
-def _look(place: int, hollow: bool) -> dict[str, Any]:
-    colour = PALETTE[1:][place % (len(PALETTE) - 1)]
+def _style(series_index: int, hollow: bool) -> dict[str, Any]:
+    colour = PALETTE[1:][series_index % (len(PALETTE) - 1)]
     face = "white" if hollow else colour
-    return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markersize": 4.2, "markerfacecolor": face}
+    return {"color": colour, "marker": MARKERS[series_index % len(MARKERS)], "markersize": 4.2, "markerfacecolor": face}
 
 
 def _explain(figure: Figure, frame: pd.DataFrame) -> None:
-    """A legend of the series, and whose numbers these are."""
+    """Add a legend of the series, and the note."""
     names = [name for name in frame["series"].unique() if name]
-    handles = [Line2D([], [], linestyle="", label=name, **_look(i, False)) for i, name in enumerate(names)]
+    handles = [Line2D([], [], linestyle="", label=name, **_style(i, False)) for i, name in enumerate(names)]
     if handles:
         heading: dict[str, Any] = {"title": note(frame), "title_fontsize": 6.5, "alignment": "left"}
         figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)), **heading)
@@ -90,7 +90,7 @@ def _explain(figure: Figure, frame: pd.DataFrame) -> None:
 
 
 def note(frame: pd.DataFrame) -> str:
-    """Who says what is drawn."""
+    """Return the note that says where the numbers come from."""
     hollow = " Hollow: by others, or worked out." if frame["status"].isin(EMPTY).any() else ""
     if (frame["status"] == "ours").any():
         return f"Filled: printed by the paper.{hollow} Hollow diamonds: ours, 95 % interval."

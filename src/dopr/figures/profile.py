@@ -1,4 +1,4 @@
-"""What profiling found in a pool: historical variances, their ranking, and the histories of three prompts."""
+"""Figure of a pool's profile: historical variances, their ranking, and the accuracy histories of three prompts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pool: str) -> pd.DataFrame:
-    """Rows of two kinds, distinguished by `panel`.
+    """Return rows of two kinds, distinguished by `panel`.
 
-    ranking: one row a visited prompt, with rank, prompt, family, variance, mean and visits.
+    ranking: one row per visited prompt, with rank, prompt, family, variance, mean and visits.
     history: the accuracy at each visit (from 1) of the three prompts named in `example`.
     """
     ranking, history = results.ranking(pool), results.history(pool)
@@ -40,16 +40,16 @@ def collect(results: Results, pool: str) -> pd.DataFrame:
 
 
 def examples(ranking: pd.DataFrame) -> Mapping[str, str]:
-    """The first prompt of the ranking, the middle one of those with any variance, and the last one solved least."""
+    """Return the prompts of EXAMPLES by name; a middle prompt is one among those with nonzero variance."""
     order = ranking.sort_values("rank")
     varied = order[order["variance"] > 0] if (order["variance"] > 0).any() else order
-    dead = order[order["mean"] == order["mean"].min()]
-    rows = (order.iloc[0], varied.iloc[len(varied) // 2], dead.iloc[-1])
+    least_solved = order[order["mean"] == order["mean"].min()]
+    rows = (order.iloc[0], varied.iloc[len(varied) // 2], least_solved.iloc[-1])
     return dict(zip(EXAMPLES, (str(row["prompt"]) for row in rows), strict=True))
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Three panels: distribution, ranking with the families' places in it, histories."""
+    """Draw three panels: the distribution, the ranking with the ranks of each family, and the histories."""
     ranking, history = frame[frame["panel"] == "ranking"], frame[frame["panel"] == "history"]
     families = sorted(ranking["family"].unique())
     figure = new_figure(PAGE, 2.4)
@@ -66,8 +66,8 @@ def draw(frame: pd.DataFrame) -> Figure:
 def _distribution(panel: Axes, ranking: pd.DataFrame) -> None:
     edges = np.linspace(0, 0.25, 26).tolist()  # 1/4 is the largest variance of numbers within 0..1
     panel.hist(ranking["variance"], bins=edges, color=PALETTE[1])
-    dead = float((ranking["variance"] == 0).mean())
-    panel.set_title(f"distribution ({100 * dead:.0f}% at 0)", loc="left")
+    zero_share = float((ranking["variance"] == 0).mean())
+    panel.set_title(f"distribution ({100 * zero_share:.0f}% at 0)", loc="left")
     panel.set_xlabel("historical variance")
     panel.set_ylabel("prompts")
 
@@ -80,7 +80,7 @@ def _ranking(panel: Axes, ranking: pd.DataFrame) -> None:
 
 
 def _families(panel: Axes, ranking: pd.DataFrame, families: Sequence[str]) -> None:
-    """A row of strokes for each family, at the ranks of its prompts."""
+    """Draw a row of strokes per family, at the ranks of its prompts."""
     for i, family in enumerate(families):
         ranks = ranking.loc[ranking["family"] == family, "rank"]
         panel.vlines(ranks, i - 0.4, i + 0.4, color=PALETTE[0], linewidth=0.4)

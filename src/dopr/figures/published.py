@@ -1,8 +1,7 @@
-"""Figures of what papers print (dopr.analysis.paper_numbers), each with our own numbers beside them where there are
-any.
+"""Figures of the numbers that papers print (dopr.analysis.paper_numbers), beside our own where we have them.
 
-docs/figures.md says which figure of which paper each stands for. Papers print end points and few points of a curve;
-whole curves are drawn from runs alone (dopr.figures.training, dopr.figures.responses, dopr.figures.curves).
+docs/figures.md names the figure of the paper that each corresponds to. Papers print final numbers and few points of a
+curve; whole curves are drawn from our runs only (dopr.figures.training, dopr.figures.responses, dopr.figures.curves).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dopr.analysis.display_names import dataset_name, display_name, measure_name
 from dopr.analysis.paper_numbers import SIX, examples, published
 from dopr.figures import points, steps
 
-OWN = ("model", "training", "method", "measure")  # what says that a number of ours and a printed one are of one thing
+OWN = ("model", "training", "method", "measure")  # one of our numbers and a printed one are comparable if these agree
 COLUMNS = (*OWN, "panel", "row", "series", "step", "value", "low", "high", "unit", "status")
 UNITS = {"x": "times"}
 B15, B7 = "Qwen2.5-Math-1.5B", "Qwen2.5-Math-7B"
@@ -24,25 +23,28 @@ Column = Callable[[pd.Series], str]
 
 
 def collect(name: str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The rows of a figure of FIGURES, with COLUMNS.
+    """Return the rows of a figure of FIGURES, with COLUMNS.
 
-    ours: as dopr.analysis.run_numbers.own makes it; numbers of the same model, training, method and measure are added.
+    Args:
+        name: a key of FIGURES.
+        ours: the frame of dopr.analysis.run_numbers.own; its numbers of the same model, training, method and measure
+            are added with the status `ours`.
     """
     frame = FIGURES[name]()
     frame["unit"] = frame["unit"].replace(UNITS)
     frame = frame.assign(low=float("nan"), high=float("nan"))[list(COLUMNS)]
     if ours is None or ours.empty:
         return frame
-    whole = frame["step"].isna().all()  # then our last checkpoint, else all
+    without_steps = frame["step"].isna().all()  # then only our last checkpoint is added
     keys = [*OWN, "panel", "row", "series", "unit"]
     at_end = ours.groupby(list(OWN))["step"].transform("max") == ours["step"]
-    beside = frame[keys].drop_duplicates().merge(ours[at_end] if whole else ours, on=list(OWN))
-    beside = beside.assign(status="ours", step=float("nan") if whole else beside["step"])
-    return pd.concat([frame, beside[list(COLUMNS)]], ignore_index=True) if len(beside) else frame
+    own_rows = frame[keys].drop_duplicates().merge(ours[at_end] if without_steps else ours, on=list(OWN))
+    own_rows = own_rows.assign(status="ours", step=float("nan") if without_steps else own_rows["step"])
+    return pd.concat([frame, own_rows[list(COLUMNS)]], ignore_index=True) if len(own_rows) else frame
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Points, or lines where numbers belong to training steps."""
+    """Draw points, or lines if the numbers belong to training steps."""
     return steps.draw(frame) if frame["step"].notna().any() else points.draw(frame)
 
 
@@ -56,8 +58,8 @@ def _measure(row: pd.Series) -> str:
 
 def _points(frame: pd.DataFrame, panel: Column, row: Column, series: Column = lambda row: "") -> pd.DataFrame:
     named = {"panel": panel, "row": row, "series": series}
-    made = {column: frame.apply(name, axis=1) for column, name in named.items()}
-    return frame.assign(**made, step=float("nan"))
+    names = {column: frame.apply(name, axis=1) for column, name in named.items()}
+    return frame.assign(**names, step=float("nan"))
 
 
 def _lines(frame: pd.DataFrame, panel: str, series: Column) -> pd.DataFrame:
@@ -70,16 +72,16 @@ def _only(name: str, *measures: str) -> pd.DataFrame:
 
 
 def _models() -> pd.DataFrame:
-    """The average of every model."""
+    """Return the average over benchmarks of every model."""
     frame = pd.concat([_only("main", "average"), _only("models", "average")], ignore_index=True)
     order = ["base", "pi1", "pi13", "pi605", "pi1209", "pi1_pi13", "pi1_pi2_pi13_pi1209", "random16", "pi1_to_pi16"]
-    rank = {name: place for place, name in enumerate([*order, "dsr_sub", "math", "deepscaler"])}
+    rank = {name: i for i, name in enumerate([*order, "dsr_sub", "math", "deepscaler"])}
     frame = frame.sort_values("training", key=lambda names: names.map(rank), kind="stable")
     return _points(frame, lambda row: model_name(row["model"]), _set)
 
 
 def _examples() -> pd.DataFrame:
-    """Single examples by category, then sets."""
+    """Return the accuracy after training on each single example, and on sets."""
     frame, known = _only("single_examples", "math500", "aime24", "best_step"), examples().set_index("example")
     described = known["category"] + known["remark"].map(lambda remark: f", {remark}" if remark else "")
 
@@ -91,7 +93,7 @@ def _examples() -> pd.DataFrame:
 
 
 def _in_context() -> pd.DataFrame:
-    """In the prompt, and trained on, for both models."""
+    """Return the accuracy with the example in the prompt, and after training on it, for both models."""
     trained = pd.concat([published("main"), published("models")])
     trained = trained[trained["method"].isin(["base", "grpo"]) & trained["training"].isin(["base", "pi1"])]
     trained = trained[trained["model"].isin([B15, B7]) & trained["measure"].isin(["math500", "average"])]
@@ -105,7 +107,7 @@ def _in_context() -> pd.DataFrame:
 
 
 def _dopr() -> pd.DataFrame:
-    """DoPR's five numbers, whose model is not named, among 1-shot RLVR's of both sizes."""
+    """Return DoPR's five numbers, whose model the paper does not name, and those of 1-shot RLVR's two models."""
     others = pd.concat([published("main"), published("models")])
     others = others[others["training"].isin(["base", "pi1", "dsr_sub"]) & others["method"].isin(["base", "grpo"])]
     frame = pd.concat([published("dopr"), others[others["model"].isin([B7, B15])]], ignore_index=True)
@@ -118,7 +120,7 @@ def _dopr() -> pd.DataFrame:
 
 
 def _claims() -> pd.DataFrame:
-    """Claimed savings; `up to` and `at least` are part of the claim."""
+    """Return the claimed savings; `up to` and `at least` are part of a claim."""
 
     def bound(row: pd.Series) -> str:
         begin = row["note"].partition(";")[0]
@@ -131,7 +133,7 @@ def _claims() -> pd.DataFrame:
 
 
 def _entropy_only() -> pd.DataFrame:
-    """Each model before and after."""
+    """Return the accuracy of each model before and after training on the entropy loss only."""
     before = pd.concat([published("main"), published("models")])
     after = published("entropy_only")
     models: list[str] = list(after["model"].unique())

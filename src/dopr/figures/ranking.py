@@ -1,4 +1,4 @@
-"""How the ranking by historical variance forms as a profile grows: some prompts' places, and agreement with the end."""
+"""Figure of the ranking by historical variance as a profile grows: ranks of some prompts, agreement with the end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TOP = 16
 
 
 def collect(history: Mapping[str, Sequence[float]], prompts: Sequence[str], every: int = 2) -> pd.DataFrame:
-    """Rows of two kinds, distinguished by `panel`, for profiles of 2, 2 + every, ... visits, the last one whole.
+    """Return rows of two kinds, distinguished by `panel`, for profiles of 2, 2 + every, ... and all visits.
 
     rank: the `rank` of each of `prompts` after `visits` visits.
-    agreement: `spearman` with the ranking by all visits, over the variances of all prompts, and `overlap`, how many of
-    the first TOP are among the final first TOP.
+    agreement: `spearman`, the rank correlation with the final variances over all prompts, and `overlap`, how
+    many of the first TOP prompts are among the final first TOP.
     """
     longest = max(map(len, history.values()))
     final = variances(history, longest)
@@ -39,30 +39,30 @@ def collect(history: Mapping[str, Sequence[float]], prompts: Sequence[str], ever
 
 
 def variances(history: Mapping[str, Sequence[float]], visits: int) -> pd.Series:
-    """Historical variance of each visited prompt over its first visits, rounded so that exact ties are ties."""
-    found = {prompt: np.var(values[:visits]) for prompt, values in history.items() if len(values)}
-    return pd.Series(found, dtype=float).round(12)
+    """Return the historical variance of each visited prompt over its first visits, rounded so that ties are exact."""
+    by_prompt = {prompt: np.var(values[:visits]) for prompt, values in history.items() if len(values)}
+    return pd.Series(by_prompt, dtype=float).round(12)
 
 
 def spearman(first: pd.Series, second: pd.Series) -> float:
-    """Rank correlation with mean ranks for ties; nan where one of them is constant."""
+    """Return the rank correlation, with mean ranks for ties; nan if one of them is constant."""
     return float(first.rank().corr(second.rank()))
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Two panels: the places of the prompts, and agreement with the final ranking."""
+    """Draw two panels: the ranks of the prompts, and the agreement with the final ranking."""
     figure = new_figure(PAGE, 2.3)
-    places, agreement = figure.subplots(1, 2)
-    _places(places, frame[frame["panel"] == "rank"])
+    ranks, agreement = figure.subplots(1, 2)
+    _ranks(ranks, frame[frame["panel"] == "rank"])
     _agreement(agreement, frame[frame["panel"] == "agreement"])
-    letter((places, agreement))
+    letter((ranks, agreement))
     return figure
 
 
-def _places(panel: Axes, rows: pd.DataFrame) -> None:
-    for place, (prompt, one) in enumerate(rows.groupby("prompt", sort=False)):
-        colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
-        panel.plot(one["visits"], one["rank"], label=f"prompt {prompt}", color=colour, marker=marker)
+def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
+    for i, (prompt, visited) in enumerate(rows.groupby("prompt", sort=False)):
+        colour, marker = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
+        panel.plot(visited["visits"], visited["rank"], label=f"prompt {prompt}", color=colour, marker=marker)
     panel.set_yscale("log")
     log_axis(panel.yaxis)
     panel.invert_yaxis()

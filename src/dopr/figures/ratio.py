@@ -1,4 +1,4 @@
-"""Reuse off and on, selection off and on: accuracy against training rollouts, a row for each, a column a pool."""
+"""Figure of accuracy against training rollouts without and with reuse: a row for each, a column per pool."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, comparisons: Sequence[Comparison], reference: str) -> pd.DataFrame:
-    """The rows of dopr.figures.curves, each with the row of panels it is drawn in; the reference is in both."""
+    """Return the frame of dopr.figures.curves with `row`, the row of panels; the reference method is in both rows."""
     frame = collect_curves(results, comparisons, "rollouts")
     reuse = frame["method"].map(lambda method: counterpart(method) != method)
-    placed = frame.assign(row=reuse.map({False: ROWS[0], True: ROWS[1]}))
-    again = placed[placed["method"] == reference].assign(row=ROWS[1])
-    return pd.concat([placed, again], ignore_index=True)
+    with_row = frame.assign(row=reuse.map({False: ROWS[0], True: ROWS[1]}))
+    repeated = with_row[with_row["method"] == reference].assign(row=ROWS[1])
+    return pd.concat([with_row, repeated], ignore_index=True)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Means with their 95 % interval, every run a thin line; colours and markers are those of the selectors."""
+    """Draw means with their 95 % interval and every run as a thin line; colours and markers show the selector."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
-    shown = list({counterpart(method): method for method in reversed(methods)}.values())[::-1]
-    figure = new_figure(PAGE, 4.6 + 0.17 * -(-len(shown) // 4))
+    legend_methods = list({counterpart(method): method for method in reversed(methods)}.values())[::-1]
+    figure = new_figure(PAGE, 4.6 + 0.17 * -(-len(legend_methods) // 4))
     grid = figure.subplots(2, len(pools), sharey=True, sharex=True, squeeze=False)
     for panels, row in zip(grid, ROWS, strict=True):
         for panel, pool in zip(panels, pools, strict=True):
@@ -49,5 +49,5 @@ def draw(frame: pd.DataFrame) -> Figure:
             panel.label_outer()
         panels[0].set_ylabel("held-out accuracy (sampled)")
     letter(grid.ravel())
-    legend_below(figure, shown, 4)
+    legend_below(figure, legend_methods, 4)
     return figure

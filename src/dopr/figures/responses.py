@@ -1,7 +1,7 @@
-"""What held-out responses look like as training goes on: length, boxes, words of reflection, and cut ends.
+"""Figure of held-out responses during training: length, and the shares with a box, with reflection, and truncated.
 
 1-shot RLVR (arXiv 2504.20571) counts responses with one of the words rethink, recheck and recalculate, and those with a
-box. It prints counts in Figure 4 and ratios in Table 15; here both are shares of the sampled responses.
+box. It prints counts in Figure 4 and ratios in Table 15. We draw both as shares of the sampled responses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dopr.config.schema import Config
 from dopr.figures.measures import collect_measures, draw_measures
 from dopr.grading.answers import last_boxed
 
-LEAST = 0.05  # of an axis of shares that are all near 0
+LEAST = 0.05  # smallest upper end of an axis of shares
 MEASURES = {
     "length": "length (tokens)",
     "boxed": "with a box",
@@ -34,7 +34,7 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """One row a pool, method, seed (or the mean of the seeds) and checkpoint after the first.
+    """Return one row per pool, method, seed (or the mean of the seeds) and checkpoint after the first.
 
     Columns: pool, method, seed (a number or `mean`), rollouts, and MEASURES: mean completion tokens, and shares of the
     sampled responses with a complete box, with a word of reflection, and of those that ended at the token limit.
@@ -44,25 +44,25 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
         return shares(results.responses(pool, method, seed))
 
     frame = collect_measures(of_run, list(MEASURES), pools, methods, seeds)
-    return frame[frame["rollouts"] > 0].reset_index(drop=True)  # a logarithmic axis has no place for the start
+    return frame[frame["rollouts"] > 0].reset_index(drop=True)  # a logarithmic axis has no 0
 
 
 def shares(responses: pd.DataFrame) -> pd.DataFrame:
-    """By checkpoint: rollouts and MEASURES."""
+    """Return rollouts and MEASURES of each checkpoint."""
     texts = pd.Series(responses["text"].unique())
     boxed = dict(zip(texts, texts.map(lambda text: last_boxed(text) is not None), strict=True))
     reflecting = dict(zip(texts, texts.str.contains("|".join(REFLECTION), case=False, regex=True), strict=True))
-    named = responses.assign(
+    measured = responses.assign(
         length=responses["completion_tokens"],
         boxed=responses["text"].map(boxed),
         reflection=responses["text"].map(reflecting),
         truncated=responses["finish"] == "length",
     )
-    return named.groupby("step")[["rollouts", *MEASURES]].mean().reset_index(drop=True)
+    return measured.groupby("step")[["rollouts", *MEASURES]].mean().reset_index(drop=True)
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """See draw_measures; shares have an axis in percent."""
+    """Draw the measures as draw_measures does, with axes in percent for shares."""
     figure = draw_measures(frame, MEASURES)
     for axes in figure.axes:
         if axes.get_ylabel() != MEASURES["length"]:

@@ -1,4 +1,4 @@
-"""What the methods chose to train on: prompt by prompt over time, with how much signal, and from which families."""
+"""Figure of the prompts that methods chose: each choice over time, steps with a gradient, rollouts by family."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dopr.bounds.measured_constants import group_size
 from dopr.config.schema import Config
 from dopr.figures.style import GREY, PAGE, PALETTE, legend_below, letter, log_axis, looks, new_figure
 
-POINTS = 60  # points a curve of panel "gradient", and the rollouts at its first
-SMALLEST = 64
-NAMED = 0.1  # families that take up less of the pool than this have no room for their name
-ACROSS = 5  # panels in a row of scatters
+POINTS = 60  # points of a curve of panel "gradient"
+SMALLEST = 64  # rollouts at the first of them
+NAMED = 0.1  # smallest share of the pool that leaves room for a family's name
+COLUMNS = 5  # panels in a row of scatters
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 
 
@@ -31,19 +31,19 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """Rows of three kinds, distinguished by `panel`.
+    """Return rows of three kinds, distinguished by `panel`.
 
-    choice: one row a group of the first seed: method, step, prompt, family, place. Places are the prompts' order by
-        family (the families by their mean reward over all runs read here, the most rewarded first), then file order.
+    choice: one row per group of the first seed: method, step, rollouts, prompt, family, place. `place` is the prompt's
+        position in the order by family (highest mean reward over these runs first), then by file order.
     gradient: method, seed, rollouts, share: the share of the steps so far whose update had a gradient.
     family: method, seed, family, share: the share of the rollouts spent on a family.
     """
     ledgers = {(method, seed): results.ledger(pool, method, seed) for method in methods for seed in seeds}
     family = {prompt.id: prompt.family for prompt in results.prompts(pool)}
     families = _by_reward(ledgers, family)
-    ordered = sorted(family, key=lambda prompt: families.index(family[prompt]))  # stable: file order within a family
-    place = {prompt: i for i, prompt in enumerate(ordered)}
-    frames = [_choices(ledgers[method, seeds[0]], method, family, place) for method in methods]
+    prompts = sorted(family, key=lambda prompt: families.index(family[prompt]))  # stable: file order within a family
+    position = {prompt: i for i, prompt in enumerate(prompts)}
+    frames = [_choices(ledgers[method, seeds[0]], method, family, position) for method in methods]
     for (method, seed), ledger in ledgers.items():
         gradient = _gradient(results.metrics(pool, method, seed))
         frames.append(gradient.assign(panel="gradient", method=method, seed=seed))
@@ -54,13 +54,13 @@ def collect(results: Results, pool: str, methods: Sequence[str], seeds: Sequence
 
 
 def _by_reward(ledgers: Mapping[Any, pd.DataFrame], family: Mapping[str, str]) -> list[str]:
-    """The families of a pool, the most rewarded first; those never tried at the end."""
+    """Return the families of a pool by falling mean reward; those never tried are last."""
     rewards = pd.concat([ledger[["prompt", "reward"]] for ledger in ledgers.values()])
     means = rewards.groupby(rewards["prompt"].map(family))["reward"].mean().to_dict()
     return sorted(set(family.values()), key=lambda name: (-means.get(name, -1.0), name))
 
 
-def _choices(ledger: pd.DataFrame, method: str, family: Mapping[str, str], place: Mapping[str, int]) -> pd.DataFrame:
+def _choices(ledger: pd.DataFrame, method: str, family: Mapping[str, str], position: Mapping[str, int]) -> pd.DataFrame:
     groups = ledger[ledger["sample"] == 0]
     return pd.DataFrame(
         {
@@ -70,7 +70,7 @@ def _choices(ledger: pd.DataFrame, method: str, family: Mapping[str, str], place
             "rollouts": (np.arange(len(groups)) + 1) * group_size(ledger),
             "prompt": groups["prompt"].to_numpy(),
             "family": groups["prompt"].map(family).to_numpy(),
-            "place": groups["prompt"].map(place).to_numpy(),
+            "place": groups["prompt"].map(position).to_numpy(),
         }
     )
 
@@ -83,14 +83,14 @@ def _gradient(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Scatters of the first seed's choices above; share of steps with a gradient and shares of families below."""
+    """Draw the first seed's choices as scatters above, the share of steps with a gradient and of families below."""
     methods = list(frame["method"].unique())
-    rows = -(-len(methods) // ACROSS)
+    rows = -(-len(methods) // COLUMNS)
     heights = (1.6 * rows, 2.6 + 0.17 * rows)
     figure = new_figure(PAGE, sum(heights))
     grid = figure.add_gridspec(2, 1, height_ratios=heights)
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    scatters = above.subplots(rows, ACROSS, sharey=True, squeeze=False).ravel()
+    scatters = above.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
     _scatter_all(list(scatters), frame, methods)
     panels = below.subplots(1, 2)
     _draw_gradient(panels[0], frame[frame["panel"] == "gradient"])
@@ -115,20 +115,20 @@ def _scatter_all(panels: Sequence[Axes], frame: pd.DataFrame, methods: Sequence[
         panel.grid(visible=False, axis="y")
         for edge in spans["min"].to_list()[1:]:
             panel.axhline(edge - 0.5, color=GREY, linewidth=0.4)
-    panels[0].invert_yaxis()  # shared: the most rewarded family is at the top of all
+    panels[0].invert_yaxis()  # the y-axis is shared: this puts the most rewarded family on top in all panels
     for panel in panels[len(methods) :]:
         panel.set_visible(False)
 
 
 def _draw_gradient(panel: Axes, frame: pd.DataFrame) -> None:
-    shown = looks(list(frame["method"].unique()))
+    styles = looks(list(frame["method"].unique()))
     for method, rows in frame.groupby("method", sort=False):
-        look = shown[str(method)]
+        style = styles[str(method)]
         runs = [run for _, run in rows.groupby("seed", sort=False)]
         for run in runs:
-            panel.plot(run["rollouts"], run["share"], color=look.colour, alpha=0.3, linewidth=0.5)
+            panel.plot(run["rollouts"], run["share"], color=style.colour, alpha=0.3, linewidth=0.5)
         mean = np.mean([run["share"] for run in runs], axis=0)
-        panel.plot(runs[0]["rollouts"], mean, zorder=3, markevery=10, **look.line)
+        panel.plot(runs[0]["rollouts"], mean, zorder=3, markevery=10, **style.line)
     panel.set_title("steps with a gradient, so far", loc="left")
     panel.set_xlabel("training rollouts")
     panel.set_xscale("log")

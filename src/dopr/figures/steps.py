@@ -1,4 +1,4 @@
-"""Numbers over training steps: a line a training set, printed numbers as markers, what has no step as a dotted line."""
+"""Figure of printed numbers over training steps: a line per training set; a number without a step is dotted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ STYLES = ("-", "--", "-.", ":")
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw rows with series, step (nan: none), value and unit in one panel."""
+    """Draw a frame with series, step (nan: none), value, unit, status, low and high in one panel."""
     figure = new_figure(COLUMN, 2.3 + 0.15 * frame["series"].nunique())
     axes = figure.subplots()
-    for place, (name, rows) in enumerate(frame.groupby("series", sort=False)):
-        _line(axes, str(name), rows[rows["status"] != "ours"], place)
+    for i, (name, rows) in enumerate(frame.groupby("series", sort=False)):
+        _line(axes, str(name), rows[rows["status"] != "ours"], i)
         ours = rows[rows["status"] == "ours"]
         if len(ours):
             axes.plot(ours["step"], ours["value"], label=f"{name}, ours", **OURS)
@@ -30,10 +30,10 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _line(axes: Axes, name: str, rows: pd.DataFrame, place: int) -> None:
-    colour = PALETTE[1:][place % (len(PALETTE) - 1)]
+def _line(axes: Axes, name: str, rows: pd.DataFrame, i: int) -> None:
+    colour = PALETTE[1:][i % (len(PALETTE) - 1)]
     if rows["step"].isna().all():
         axes.axhline(rows["value"].iloc[0], color=colour, linestyle=":", label=f"{name} (no step given)")
     else:
-        marker, style = MARKERS[place % len(MARKERS)], STYLES[place % len(STYLES)]
+        marker, style = MARKERS[i % len(MARKERS)], STYLES[i % len(STYLES)]
         axes.plot(rows["step"], rows["value"], color=colour, marker=marker, linestyle=style, markersize=4, label=name)

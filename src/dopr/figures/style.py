@@ -1,7 +1,7 @@
-"""One look for every figure, and the one way a figure is written: PDF, PNG and the CSV behind it, same bytes each time.
+"""The common style of figures, and writing a figure as PDF, PNG and CSV with the same bytes each time.
 
 Each figure module has `collect`, which makes a frame from result files, and `draw`, which makes the figure from that
-frame alone: what is drawn is what the CSV holds, and a figure can be drawn again from its CSV.
+frame alone. The CSV holds that frame, so a figure can be drawn again from its CSV.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from dopr.files import write_atomically, write_text
 COLUMN, PAGE = 3.3, 6.8  # widths of one and two columns of a paper, in inches
 GREY = "#666666"
 MEAN = "mean"  # in the seed column, where a row is the mean over seeds
-# Okabe and Ito's colours, distinguishable with any colour vision; the pale yellow is left out.
+# The colours of Okabe and Ito, which people with any colour vision can distinguish, without the pale yellow.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vPX"
-# No dates and no versions, for the same bytes each time.
+# Without dates and versions, so that the bytes are the same each time.
 METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4, "dopr_cold": 5}
 STYLE: dict[str, Any] = {
     "font.size": 8,
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine has it
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine has it
     "axes.labelsize": 8,
     "axes.titlesize": 8,
     "legend.fontsize": 7,
@@ -60,7 +60,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn: colours, markers and line styles each tell it apart, so that a grey print works too."""
+    """The style of a method. Markers and dashes distinguish methods as colours do, for prints in grey."""
 
     colour: str
     marker: str
@@ -69,37 +69,37 @@ class Look:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Keyword arguments of Axes.plot."""
+        """Return keyword arguments for Axes.plot."""
         face = "white" if self.dashed else self.colour
         style = (0, (4, 1.5)) if self.dashed else "-"
         return {"color": self.colour, "marker": self.marker, "markerfacecolor": face, "linestyle": style}
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """A look for each method; a method with reuse has its counterpart's, dashed and with hollow markers."""
-    bare = list(dict.fromkeys(counterpart(method) for method in methods))
-    unusual = [method for method in bare if method not in USUAL]
-    free = [i for i in range(len(PALETTE)) if i not in {USUAL.get(method) for method in bare}] or [len(PALETTE) - 1]
-    places = USUAL | {method: free[i % len(free)] for i, method in enumerate(unusual)}
-    found = {method: places[counterpart(method)] for method in methods}
-    return {m: Look(PALETTE[i], MARKERS[i], counterpart(m) != m, display_name(m)) for m, i in found.items()}
+    """Return a style for each method; one with reuse has that of its counterpart, dashed and with hollow markers."""
+    bases = list(dict.fromkeys(counterpart(method) for method in methods))
+    others = [method for method in bases if method not in USUAL]
+    free = [i for i in range(len(PALETTE)) if i not in {USUAL.get(method) for method in bases}] or [len(PALETTE) - 1]
+    indices = USUAL | {method: free[i % len(free)] for i, method in enumerate(others)}
+    by_method = {method: indices[counterpart(method)] for method in methods}
+    return {m: Look(PALETTE[i], MARKERS[i], counterpart(m) != m, display_name(m)) for m, i in by_method.items()}
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, in the common style (which is set for all of matplotlib)."""
+    """Return an empty figure of a size in inches, after setting the common style for all of matplotlib."""
     mpl.rcParams.update(STYLE)
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def legend_below(figure: FigureBase, methods: Sequence[str], columns: int = 4) -> None:
-    """A legend of methods under the axes, where it hides nothing."""
-    shown = looks(methods)
-    handles = [Line2D([], [], label=shown[method].name, **shown[method].line) for method in methods]
+    """Add a legend of the methods below the axes."""
+    styles = looks(methods)
+    handles = [Line2D([], [], label=styles[method].name, **styles[method].line) for method in methods]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(methods)))
 
 
 def row_of_pools(pools: Sequence[str], methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel for each pool side by side, with one y-axis, titles and a legend of the methods."""
+    """Return a figure with a panel per pool in one row, a shared y-axis, titles and a legend, and its panels."""
     width, columns = (PAGE, 4) if len(pools) > 1 else (COLUMN, 2)
     figure = new_figure(width, 2.5 + 0.17 * -(-len(methods) // columns))
     panels = list(figure.subplots(1, len(pools), sharey=True, squeeze=False)[0])
@@ -111,14 +111,14 @@ def row_of_pools(pools: Sequence[str], methods: Sequence[str]) -> tuple[Figure, 
 
 
 def log_axis(axis: Axis, each: Sequence[float] = (1, 3)) -> None:
-    """Plain numbers on a logarithmic axis, at 1 and 3 (or `each`) times the powers of ten."""
+    """Label a logarithmic axis with plain numbers, at 1 and 3 (or `each`) times the powers of ten."""
     axis.set_major_locator(LogLocator(subs=each))
     axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def letter(axes: Iterable[Axes]) -> None:
-    """Put a, b, c ... before the panels' titles, where there is more than one."""
+    """Put (a), (b), (c) ... before the panels' titles if there is more than one panel."""
     panels = list(axes)
     if len(panels) > 1:
         for axis, name in zip(panels, ascii_lowercase, strict=False):
@@ -126,13 +126,13 @@ def letter(axes: Iterable[Axes]) -> None:
 
 
 def save(figure: Figure, frame: pd.DataFrame, path: Path) -> None:
-    """Write path.pdf, path.png and, to path.csv, the numbers behind; `path` has no suffix."""
+    """Write path.pdf, path.png and the frame as path.csv; `path` has no suffix."""
     text = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_text(path.with_name(f"{path.name}.csv"), text)
-    for part in figure.findobj(Text):
-        part.set_fontfeatures(("-liga",))  # "fi" as one glyph would be a second font of the PDF, and no search finds it
+    for text_object in figure.findobj(Text):
+        text_object.set_fontfeatures(("-liga",))  # "fi" as one glyph adds a font to the PDF, and no search finds it
     if engine := figure.get_layout_engine():
-        engine.execute(figure)  # once: savefig would do it for each format, after drawing all for it
+        engine.execute(figure)  # once, as savefig would draw all again to lay out each format
         figure.set_layout_engine(None)
     for kind, metadata in METADATA.items():
         draw = partial(figure.savefig, format=kind, metadata=metadata)

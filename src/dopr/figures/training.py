@@ -1,4 +1,4 @@
-"""What training looked like from inside: reward, entropy, completion length and gradient against rollouts."""
+"""Figure of training metrics against rollouts: reward, entropy, completion length and gradient norm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 
 
 def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
-    """One row a pool, method, seed (or the mean of the seeds) and bin of consecutive steps.
+    """Return one row per pool, method, seed (or the mean of the seeds) and bin of consecutive steps.
 
     Columns: pool, method, seed (a number or `mean`), rollouts (at the end of the bin), and the means of MEASURES.
     """
@@ -38,5 +38,5 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """See draw_measures."""
+    """Draw the measures as draw_measures does."""
     return draw_measures(frame, MEASURES)
