@@ -1,4 +1,4 @@
-"""Aggregates over runs and benchmarks in the manner of rliable (dopr.analysis.aggregates), at the last checkpoints."""
+"""Table of aggregates over runs and benchmarks as in rliable (dopr.analysis.aggregates), at the last checkpoints."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def aggregate_table(comparisons: Sequence[Comparison], reference: str, replicates: int) -> Table:
-    """One row a pool and method: IQM, the chance that a run beats one of the reference, and the performance profile."""
+    """Return one row per pool and method: IQM, probability of improvement on the reference, performance profile."""
     records, rows = [], []
     for comparison in comparisons:
         against = by_benchmark(comparison.evaluations[reference])
         for method, evaluation in comparison.evaluations.items():
-            scores, drawn = by_benchmark(evaluation), derive_seed("aggregates", comparison.pool, method)
-            low, high = map(float, interval(redrawn(iqm, [scores], replicates, drawn)))
+            scores, seed = by_benchmark(evaluation), derive_seed("aggregates", comparison.pool, method)
+            low, high = map(float, interval(redrawn(iqm, [scores], replicates, seed)))
             profile = performance_profile(scores, THRESHOLDS)
-            middle = float(iqm(scores))
-            record = {"pool": comparison.pool, "method": method, "iqm": middle, "low": low, "high": high}
-            cells = [percent(middle), percent_interval(low, high), NONE, NONE]
+            mean = float(iqm(scores))
+            record = {"pool": comparison.pool, "method": method, "iqm": mean, "low": low, "high": high}
+            cells = [percent(mean), percent_interval(low, high), NONE, NONE]
             if method != reference:
-                better = redrawn(probability_of_improvement, [scores, against], replicates, drawn)
-                less, more = map(float, interval(better))
-                chance = float(probability_of_improvement(scores, against))
-                record |= {"improvement": chance, "improvement_low": less, "improvement_high": more}
-                cells[2:] = [f"{chance:.2f}", f"[{less:.2f}, {more:.2f}]"]
+                better = redrawn(probability_of_improvement, [scores, against], replicates, seed)
+                better_low, better_high = map(float, interval(better))
+                probability = float(probability_of_improvement(scores, against))
+                record |= {"improvement": probability, "improvement_low": better_low, "improvement_high": better_high}
+                cells[2:] = [f"{probability:.2f}", f"[{better_low:.2f}, {better_high:.2f}]"]
             records.append(record | {f"above_{t:g}": float(v) for t, v in zip(THRESHOLDS, profile, strict=True)})
             rows.append([comparison.pool, display_name(method), *cells, *(percent(float(value)) for value in profile)])
     header = ["pool", "method", "IQM, %", "95 % interval", f"P(better than {display_name(reference)})", "95 % interval"]

@@ -1,4 +1,4 @@
-"""Accuracy by benchmark: a table of the last checkpoints, and the scores of every checkpoint behind every curve."""
+"""Accuracy by benchmark: a table of the reported checkpoints, and the scores of all checkpoints."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from dopr.tables.typeset import Table
 def benchmark_table(
     comparisons: Sequence[Comparison], final: Sequence[Comparison], pass_at: Sequence[int], reference: str
 ) -> Table:
-    """One row a method and benchmark, at the checkpoint reported (`final`), as means over seeds; the base policy first.
+    """Return one row per method and benchmark, at the reported checkpoint (`final`), as means over seeds.
 
-    The base policy's rows are the reference method's first checkpoint. avg@n is the mean over n samples; shares of
-    faults are of the sampled completions.
+    The base policy comes first; its rows are the reference method's first checkpoint. avg@n is the mean over n samples;
+    shares of faults are those of the sampled completions.
     """
     records, rows = [], []
     for comparison, reported in zip(comparisons, final, strict=True):
@@ -55,23 +55,24 @@ def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[in
 
 
 def _measures(evaluation: Evaluation, pass_at: Sequence[int]) -> dict[str, Any]:
-    """Arrays of shape (seeds, checkpoints, questions) by column name."""
+    """Return arrays `[seeds, checkpoints, questions]` by column name."""
     passes = {}
     for k in pass_at:
         passes[f"pass_at_{k}"] = np.full(evaluation.correct.shape, np.nan)
-        enough = evaluation.samples >= min(k, int(evaluation.samples.max()))  # a k that none has is refused below
-        found = pass_at_k(evaluation.samples[enough], evaluation.correct[..., enough], k)
-        passes[f"pass_at_{k}"][..., enough] = found
+        # A k above every question's samples leaves some questions here, so that pass_at_k refuses it.
+        enough = evaluation.samples >= min(k, int(evaluation.samples.max()))
+        estimates = pass_at_k(evaluation.samples[enough], evaluation.correct[..., enough], k)
+        passes[f"pass_at_{k}"][..., enough] = estimates
     return {"greedy": evaluation.greedy, average(evaluation.samples): evaluation.sampled, **passes}
 
 
 def average(samples: IntArray) -> str:
-    """avg_at_k, where k is the same for all questions, or avg_at_k with a plain k."""
+    """Return `avg_at_N` if all questions have N samples, else `avg_at_k`."""
     return f"avg_at_{samples[0] if len(set(samples.tolist())) == 1 else 'k'}"
 
 
 def scores(comparisons: Sequence[Comparison], pass_at: Sequence[int]) -> pd.DataFrame:
-    """One row a pool, method, seed, checkpoint and benchmark: greedy, avg@n and pass@k, with what training spent."""
+    """Return one row per pool, method, seed, checkpoint and benchmark: greedy, avg@n, pass@k, rollouts and tokens."""
     return pd.concat(
         [_scores(evaluation, pass_at) for comparison in comparisons for evaluation in comparison.evaluations.values()],
         ignore_index=True,

@@ -1,4 +1,4 @@
-"""The bounds table: each bound at the constants measured in this experiment, beside what was really spent."""
+"""The bounds table: each bound at the constants measured in this experiment, beside the rollouts spent."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ EXPECTED = "expected at the start of uniform sampling"
 
 @dataclass(frozen=True)
 class _Row:
-    """What a bound counts, the constants in it, and what was spent on the same thing; `reading` is what to make of it,
-    by default from the two numbers."""
+    """A bound's rollouts, its constants, and the rollouts spent; `reading` interprets them (default: reading())."""
 
     bound: str
     constants: str
@@ -47,7 +46,7 @@ class _Row:
 
     @property
     def cells(self) -> list[str]:
-        """The row as text."""
+        """Return the row as text."""
         count, spent = self.count, NONE if math.isnan(self.spent) else decimal(self.spent)
         ends = NONE if math.isnan(count.low) else f"[{decimal(count.low)}, {decimal(count.high)}]"
         value = NONE if math.isnan(count.value) else decimal(count.value)
@@ -55,7 +54,7 @@ class _Row:
 
 
 def reading(count: float, spent: float) -> str:
-    """What a lower bound says beside what was spent."""
+    """Return what a lower bound on rollouts says, given the rollouts spent."""
     if math.isnan(count):
         return "does not apply here"
     if count == 0:
@@ -66,10 +65,11 @@ def reading(count: float, spent: float) -> str:
 
 
 def bounds_table(results: Results, comparisons: Sequence[Comparison], bounds: Sequence[Bound], delta: float) -> Table:
-    """One row a pool, method and bound; dopr.bounds says what each assumes.
+    """Return one row per pool, method and bound; the modules of dopr.bounds document the assumptions.
 
     Args:
-        bounds: lower bounds in rollouts. delta: error of a test.
+        bounds: lower bounds in rollouts.
+        delta: error probability of a test.
     """
     records, texts = [], []
     for comparison in comparisons:
@@ -90,26 +90,28 @@ def _rows(results: Results, comparison: Comparison, method: str, bounds: Sequenc
         f"C {point.coverage:.2f} ({solvable:.0f} % solvable)"
     )
     named = [_Row(bound.title, constants, measured.reached(bound), spent) for bound in bounds]
-    # Of groups: when the pool is sampled uniformly, from the profile's first visits.
-    drawn = group_size(results.profile_ledger(comparison.pool))
-    run = comparison.evaluations[method].seeds[0]
-    groups = (results, comparison, method, min(drawn, group_size(results.ledger(comparison.pool, method, run))), drawn)
-    gradient = [_gradient(*groups)] if drawn >= FEWEST else []  # smaller groups do not show how their variance varies
-    return [*named, _signal(*groups), *gradient, _budget(results, comparison, method)]
+    # The bounds on groups assume uniform sampling, with the accuracies at the profile's first visits.
+    profile_group = group_size(results.profile_ledger(comparison.pool))
+    first_seed = comparison.evaluations[method].seeds[0]
+    group = min(profile_group, group_size(results.ledger(comparison.pool, method, first_seed)))
+    arguments = (results, comparison, method, group, profile_group)
+    # Smaller groups give no estimate of the variance's parts.
+    gradient = [_gradient(*arguments)] if profile_group >= FEWEST else []
+    return [*named, _informative_group(*arguments), *gradient, _budget(results, comparison, method)]
 
 
-def _signal(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
+def _informative_group(results: Results, comparison: Comparison, method: str, group: int, profile_group: int) -> _Row:
     pool, seeds = comparison.pool, comparison.evaluations[method].seeds
-    share = pool_informative_share(results.history(pool), drawn, group, len(comparison.questions))
+    share = pool_informative_share(results.history(pool), profile_group, group, len(comparison.questions))
     counts = [rollouts_per_informative_group(each, group) for each in (share.value, share.high, share.low)]
     spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
     constants = f"q {share.value:.3f}, G {group}"
     return _Row("one informative group", constants, Measured(*counts), float(np.mean(spent)), EXPECTED)
 
 
-def _gradient(results: Results, comparison: Comparison, method: str, group: int, drawn: int) -> _Row:
+def _gradient(results: Results, comparison: Comparison, method: str, group: int, profile_group: int) -> _Row:
     pool, seeds = comparison.pool, comparison.evaluations[method].seeds
-    (mean, variance), replicates = pool_gradient(results.history(pool), drawn, len(comparison.questions))
+    (mean, variance), replicates = pool_gradient(results.history(pool), profile_group, len(comparison.questions))
     count = Measured.of(
         rollouts_for_error(variance, mean, 1.0, group),
         np.array([rollouts_for_error(each, size, 1.0, group) for size, each in replicates]),

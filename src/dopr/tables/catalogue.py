@@ -1,4 +1,4 @@
-"""Tables by name: which are written together, from an experiment's configuration and results on disk."""
+"""Catalogue of tables: the sets written together from an experiment's configuration and results on disk."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def comparison_tables(results: Results, config: Config, folder: Path) -> None:
 
 
 def bound_tables(results: Results, config: Config, folder: Path) -> None:
-    """Write the bounds beside what was measured."""
+    """Write the table of bounds."""
     bounds = [find_bound(name) for name in config.complexity.bounds.rollouts]
     table = bounds_table(results, compare_pools(results, config), bounds, 1 - config.complexity.confidence)
     table.write(folder / "bounds")
 
 
 def claim_tables(results: Results, config: Config, folder: Path) -> None:
-    """Write the papers' claims beside what was measured."""
+    """Write the table of the papers' claimed savings and those measured here."""
     table = claims_table(results, compare_pools(results, config), config.evaluate.targets, config.reference)
     table.write(folder / "claims_seconds")
 
 
 def ratio_tables(results: Results, config: Config, folder: Path) -> None:
-    """Write the tables of the comparison by reuse and selection."""
+    """Write the tables of the comparison with and without reuse and selection."""
     comparisons, targets, reference = compare_panels(results, config), config.evaluate.targets, config.reference
     controls = {method: config.control_of(method) for method in config.methods}
     tables = {
@@ -84,12 +84,12 @@ TABLES: Mapping[str, Callable[[Results, Config, Path], None]] = {
 
 
 def write_all(tables: Mapping[str, Table], folder: Path) -> None:
-    """Write each table under its name."""
+    """Write each table to the folder under its name."""
     for name, table in tables.items():
         table.write(folder / name)
 
 
 def reads_profile(config: Config, method: str) -> bool:
-    """Return whether the profile's rollouts count for a method, as its selector reads the history."""
+    """Return whether a method's selector reads the history, so that the profile's rollouts count for it."""
     recipe = config.recipes[method]
     return uses_history(recipe.selector, recipe.options)

@@ -1,4 +1,4 @@
-"""How numbers look in a table."""
+"""Numbers as the text of table cells and as CSV columns."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ NONE = "–"
 
 
 def decimal(value: float) -> str:
-    """A number with one decimal."""
+    """Return a number with one decimal."""
     return "∞" if math.isinf(value) else f"{value:.1f}"
 
 
 def percent(value: float) -> str:
-    """A share of 0..1 in percent with one decimal."""
+    """Return a share of 0..1 in percent with one decimal."""
     return NONE if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def percent_interval(low: float, high: float) -> str:
-    """An interval of shares, in percent."""
+    """Return an interval of shares, in percent."""
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def bracket(low: float, high: float, digits: int) -> str:
-    """An interval: `[low, high]`, with a round end where it is open (0 or infinity: the budgets leave it open)."""
+    """Return `[low, high]`; an end at 0 or infinity is round, as the budgets leave it open."""
     left = "(0" if low == 0 else f"[{low:.{digits}f}"
     right = "∞)" if math.isinf(high) else f"{high:.{digits}f}]"
     return f"{left}, {right}"
 
 
 def rollouts_text(at: RolloutsToTarget) -> str:
-    """Rollouts to a target, or that more than the budget are needed."""
+    """Return the rollouts to a target, or `> budget` if it was not reached."""
     return f"> {at.budget:.0f}" if math.isnan(at.rollouts) else f"{at.rollouts:.0f}"
 
 
 def seeds_text(at: RolloutsToTarget) -> str:
-    """How many of the seeds arrived: `2/3`."""
+    """Return how many of the seeds reached the target: `2/3`."""
     return f"{at.seeds_reached}/{len(at.by_seed)}"
 
 
 def reach_record(at: RolloutsToTarget) -> dict[str, Any]:
-    """The numbers of a target reached, as CSV columns."""
+    """Return the rollouts to a target and their interval as CSV columns."""
     low, high = at.interval
     return {
         "rollouts": at.rollouts,
@@ -56,20 +56,20 @@ def reach_record(at: RolloutsToTarget) -> dict[str, Any]:
     }
 
 
-def saving_text(found: SavingRatio) -> str:
-    """A saving with its interval; `>` or `<` where a budget ended first."""
-    if math.isnan(found.value):
+def saving_text(saving: SavingRatio) -> str:
+    """Return a saving with its interval, with `>` or `<` if a budget ended before the target."""
+    if math.isnan(saving.value):
         return NONE
-    value = f"{found.bound} {found.value:.2f}×".strip()
-    return f"{value} {bracket(found.low, found.high, 2)}"
+    value = f"{saving.bound} {saving.value:.2f}×".strip()
+    return f"{value} {bracket(saving.low, saving.high, 2)}"
 
 
-def saving_record(name: str, found: SavingRatio) -> dict[str, Any]:
-    """The numbers of a saving, as CSV columns called after `name`."""
+def saving_record(name: str, saving: SavingRatio) -> dict[str, Any]:
+    """Return the numbers of a saving as CSV columns with the prefix `name`."""
     return {
-        name: found.value,
-        f"{name}_bound": found.bound,
-        f"{name}_low": found.low,
-        f"{name}_high": found.high,
-        f"{name}_share_known": found.share_known,
+        name: saving.value,
+        f"{name}_bound": saving.bound,
+        f"{name}_low": saving.low,
+        f"{name}_high": saving.high,
+        f"{name}_share_known": saving.share_known,
     }

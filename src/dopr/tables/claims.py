@@ -1,4 +1,4 @@
-"""What papers claim to save against what was saved until a target here: rollouts, tokens, seconds and time."""
+"""Table of the savings that papers claim and those measured here until a target: rollouts, tokens, seconds, time."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ COSTS: dict[Spending, str] = {
 def claims_table(
     results: Results, comparisons: Sequence[Comparison], targets: Sequence[float], reference: str
 ) -> Table:
-    """One row a pool, target and method: what its paper claims, and how many times less than the reference it spent.
+    """Return one row per pool, target and method: its paper's claim, and the savings over the reference.
 
-    The profile is not counted (dopr.tables.targets does). Seconds are measured, so this table differs from one run of
-    the experiment to the next. A claim is of the paper's models and data, and says nothing of these.
+    The profile's rollouts are not counted here (dopr.tables.targets counts them). Seconds are measured, so this table
+    differs from one run of the experiment to the next. A claim holds for the paper's models and data, not for those
+    used here.
     """
     records, rows = [], []
     for comparison in comparisons:
@@ -43,37 +44,41 @@ def claims_table(
                     continue
                 claim = claimed(method)
                 names = {"pool": comparison.pool, "target": target, "method": method, "claimed": claim}
-                found = {axis: _saved(results, comparison, method, reference, target, axis) for axis in COSTS}
-                records.append(names | _numbers(found))
-                texts = [saving_text(each) for each in found.values()]
+                savings = {axis: _saved(results, comparison, method, reference, target, axis) for axis in COSTS}
+                records.append(names | _numbers(savings))
+                texts = [saving_text(each) for each in savings.values()]
                 rows.append([comparison.pool, f"{target:g}", display_name(method), claim or NONE, *texts])
     header = ["pool", "target", "method", "claimed by its paper", *COSTS.values()]
     return Table(pd.DataFrame(records), header, rows, left=4)
 
 
 def claimed(method: str) -> str:
-    """What the paper of a method, or of the one it is a variant of, claims, in words; empty if it claims no number."""
+    """Return the claim of a method's paper, or of the method it is a variant of; empty if no number is claimed."""
     claims = published("claims")
     known = [name for name in claims["method"].unique() if method == name or method.startswith(f"{name}_")]
     rows = claims[claims["method"].isin(known)]
     texts = []
     for value, cost, note in zip(rows["value"], rows["measure"], rows["note"], strict=True):
         bound, _, rest = note.partition("; ")
-        against = f", {rest.partition(';')[0]}" if rest.startswith("against") else ""
-        texts.append(f"{bound} {value:g}× {cost}{against}" if bound in ("nearly", "up to") else f"{value:g}× {cost}")
+        baseline = f", {rest.partition(';')[0]}" if rest.startswith("against") else ""
+        texts.append(f"{bound} {value:g}× {cost}{baseline}" if bound in ("nearly", "up to") else f"{value:g}× {cost}")
     return "; ".join(texts)
 
 
 def _saved(
     results: Results, comparison: Comparison, method: str, reference: str, target: float, axis: Spending
 ) -> SavingRatio:
-    """What the reference spent until the target, divided by what the method did."""
-    sides = []
-    for each in (reference, method):
-        places = cumulative_cost(results, comparison.evaluations[each], axis).mean(axis=0)
-        sides.append(rollouts_to_target(replace(comparison.curve(each), rollouts=places), target))
-    return saving_ratio(sides[0], sides[1])
+    """Return the cost of the reference until the target, divided by that of the method."""
+    reached = []
+    for name in (reference, method):
+        costs = cumulative_cost(results, comparison.evaluations[name], axis).mean(axis=0)
+        reached.append(rollouts_to_target(replace(comparison.curve(name), rollouts=costs), target))
+    return saving_ratio(reached[0], reached[1])
 
 
-def _numbers(found: dict[Spending, SavingRatio]) -> dict[str, Any]:
-    return {name: value for axis, each in found.items() for name, value in saving_record(f"{axis}_saved", each).items()}
+def _numbers(savings: dict[Spending, SavingRatio]) -> dict[str, Any]:
+    return {
+        name: value
+        for axis, saving in savings.items()
+        for name, value in saving_record(f"{axis}_saved", saving).items()
+    }
