@@ -1,4 +1,4 @@
-"""The credit table: each gain in rollouts to a target, credited to the one thing that differs between two methods."""
+"""The credit table: savings in rollouts to a target, credited to the one cause that differs between two methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dopr.analysis.saving_ratio import saving_ratio
 from dopr.tables.cells import saving_record, saving_text
 from dopr.tables.typeset import Table
 
-# What differs, the method without it, the method with it.
+# The cause, the method without it, the method with it.
 CAUSES = (
     ("small batches", "grpo", "random_one"),
     ("smaller batches alone", "grpo", "grpo_small"),
@@ -44,29 +44,38 @@ def credit_table(
     history_methods: Collection[str],
     profile_rollouts: Mapping[str, int],
 ) -> Table:
-    """One row a pool, target and cause; causes of which a method was not run are left out.
+    """Return one row per pool, target and cause; a cause is left out if one of its methods was not run.
 
-    A cause is measured by the saving of the method that has it over the method that lacks it, as in
-    dopr.analysis.saving_ratio; the last columns count the profile's rollouts for the methods in `history_methods`.
+    A cause is measured by the saving of the method with it over the method without it (dopr.analysis.saving_ratio).
+    The last columns count the profile's rollouts for the methods in `history_methods`.
     """
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
-            at = {method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations}
-            spent = {method: profile_rollouts[comparison.pool] for method in at if method in history_methods}
+            reached = {
+                method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations
+            }
+            profile_costs = {
+                method: profile_rollouts[comparison.pool] for method in reached if method in history_methods
+            }
             for cause, without, having in CAUSES:
-                if without not in at or having not in at:
+                if without not in reached or having not in reached:
                     continue
-                found = saving_ratio(at[without], at[having])
-                charged = saving_ratio(at[without].after(spent.get(without, 0)), at[having].after(spent.get(having, 0)))
+                saving = saving_ratio(reached[without], reached[having])
+                with_profile = saving_ratio(
+                    reached[without].after(profile_costs.get(without, 0)),
+                    reached[having].after(profile_costs.get(having, 0)),
+                )
                 names = {"pool": comparison.pool, "target": target, "cause": cause, "from": without, "to": having}
-                with_profile = {
-                    **saving_record("saving_with_profile", charged),
-                    "verdict_with_profile": charged.verdict,
+                profile_record = {
+                    **saving_record("saving_with_profile", with_profile),
+                    "verdict_with_profile": with_profile.verdict,
                 }
-                records.append({**names, **saving_record("saving", found), "verdict": found.verdict, **with_profile})
+                records.append(
+                    {**names, **saving_record("saving", saving), "verdict": saving.verdict, **profile_record}
+                )
                 pair = f"{display_name(without)} → {display_name(having)}"
-                texts = [found.verdict, saving_text(found), saving_text(charged)]
+                texts = [saving.verdict, saving_text(saving), saving_text(with_profile)]
                 rows.append([comparison.pool, f"{target:g}", cause, pair, *texts])
     header = ["pool", "target", "cause", "methods", "verdict", "saving", "saving, with profile"]
     return Table(pd.DataFrame(records), header, rows, left=5)

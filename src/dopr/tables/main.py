@@ -1,4 +1,4 @@
-"""The main table: accuracy at the last checkpoint, and the rollouts each method needed to reach each target."""
+"""The main table: accuracy at the reported checkpoint, and the rollouts to each target of each method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, se
 from dopr.tables.typeset import Table
 
 Groups = Mapping[str, Sequence[str]]
-ALL = 1 - 1e-9  # a share that is all, weights that do not quite add up aside
+ALL = 1 - 1e-9  # a share above this is 1; weights add up to 1 with a rounding error
 
 
 def main_table(
@@ -26,31 +26,31 @@ def main_table(
     targets: Sequence[float],
     reference: str,
 ) -> Table:
-    """One row a method, the base policy first: accuracies and rollouts to each target (seeds that arrived).
+    """Return one row per method, the base policy first: accuracies and rollouts to each target (seeds that reached it).
 
     The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.analysis.bootstrap. A
-    note says of which rows no completion could be read: their accuracy is 0 whatever the policy knows.
+    note names the rows with no answer in any completion, as their accuracy is 0 whatever the policy knows.
 
     Args:
-        final: the same with the checkpoint that is reported alone (dopr.analysis.checkpoint_selection).
-        groups: group name -> its benchmarks; accuracies are sampled ones unless called greedy.
+        final: the comparisons at the reported checkpoint only (dopr.analysis.checkpoint_selection).
+        groups: maps the name of each group to its benchmarks; accuracies are sampled unless named greedy.
     """
     records, rows = [], []
     for comparison, reported in zip(comparisons, final, strict=True):
         records.append(_record(comparison, "base", _accuracies(comparison, reference, 0, groups)))
         rows.append([*_texts(records[-1], groups), *[NONE for _ in targets]])
         for method in comparison.evaluations:
-            reaches = [rollouts_to_target(comparison.curve(method), target) for target in targets]
+            reached = [rollouts_to_target(comparison.curve(method), target) for target in targets]
             record = _record(comparison, method, _accuracies(reported, method, -1, groups))
-            records.append(record | _reached(reaches))
-            rows.append([*_texts(record, groups), *[f"{rollouts_text(at)} ({seeds_text(at)})" for at in reaches]])
+            records.append(record | _reached(reached))
+            rows.append([*_texts(record, groups), *[f"{rollouts_text(each)} ({seeds_text(each)})" for each in reached]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
-    notes = [unread(record) for record in records if record["unparsed"] > ALL]
+    notes = [unread_note(record) for record in records if record["unparsed"] > ALL]
     return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows, 2, notes)
 
 
-def unread(record: Mapping[str, Any]) -> str:
-    """What to say of a row in none of whose completions an answer was found."""
+def unread_note(record: Mapping[str, Any]) -> str:
+    """Return the note on a row with no answer in any completion."""
     return (
         f"{record['pool']}, {display_name(record['method'])}: no completion holds an answer where verify.extraction "
         "looks for one, so this 0.0 does not show what the policy knows; see docs/grading.md."
@@ -62,13 +62,13 @@ def _record(comparison: Comparison, method: str, numbers: dict[str, Any]) -> dic
 
 
 def _accuracies(comparison: Comparison, method: str, checkpoint: int, groups: Groups) -> dict[str, Any]:
-    whole = comparison.curve(method)
-    low, high = interval(whole.replicates[:, checkpoint])
+    curve = comparison.curve(method)
+    low, high = interval(curve.replicates[:, checkpoint])
     return {
-        "seeds": len(whole.by_seed),
-        "rollouts": int(whole.rollouts[checkpoint]),
+        "seeds": len(curve.by_seed),
+        "rollouts": int(curve.rollouts[checkpoint]),
         **{name: comparison.curve(method, members).mean[checkpoint] for name, members in groups.items()},
-        "all": whole.mean[checkpoint],
+        "all": curve.mean[checkpoint],
         "all_low": float(low),
         "all_high": float(high),
         "greedy": comparison.curve(method, greedy=True).mean[checkpoint],
@@ -77,7 +77,7 @@ def _accuracies(comparison: Comparison, method: str, checkpoint: int, groups: Gr
 
 
 def _unparsed(evaluation: Evaluation, checkpoint: int) -> float:
-    """Share of sampled completions without an answer, the mean over benchmarks and seeds."""
+    """Return the share of sampled completions without an answer, the mean over benchmarks and seeds."""
     return float((evaluation.faults["unparsed"][:, checkpoint] @ even_weights(evaluation.benchmark)).mean())
 
 
@@ -88,9 +88,9 @@ def _texts(record: dict[str, Any], groups: Groups) -> list[str]:
     return [*names, *accuracies, spread, percent(record["greedy"])]
 
 
-def _reached(reaches: Sequence[RolloutsToTarget]) -> dict[str, Any]:
+def _reached(reached: Sequence[RolloutsToTarget]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
-    for at in reaches:
-        numbers[f"rollouts_to_{at.target:g}"] = at.rollouts
-        numbers[f"seeds_to_{at.target:g}"] = at.seeds_reached
+    for each in reached:
+        numbers[f"rollouts_to_{each.target:g}"] = each.rollouts
+        numbers[f"seeds_to_{each.target:g}"] = each.seeds_reached
     return numbers

@@ -1,8 +1,8 @@
-r"""What completions look like, beside how many are right: by benchmark, and by category where questions have one.
+r"""Table of the quality of completions beside their accuracy: by benchmark, and by category if questions have one.
 
-maj@k is the share of questions whose most frequent answer is correct: the k samples of a run vote by their last
-\boxed{}, in one spelling (dopr.grading.tidy); of answers with as many votes the first drawn counts; completions without
-a box do not vote, and a question without votes is lost. It is the vote of all k samples, not the mean over fewer.
+maj@k is the share of questions whose most frequent answer is correct. All k samples of a run vote with the content of
+their last \boxed{}, in the spelling of dopr.grading.tidy. Of answers with equally many votes, the first sampled counts.
+Completions without a box do not vote, and a question without votes counts as wrong.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SHARES = ("truncated", "boxed", "unparsed", "timeout", "error")
 def quality_table(
     results: Results, comparisons: Sequence[Comparison], chosen: Sequence[Chosen], reference: str
 ) -> Table:
-    """One row a pool, method and benchmark or category: sampled completions of the checkpoints reported, all seeds."""
+    """Return one row per pool, method and benchmark or category: sampled completions at the reported checkpoints."""
     records, rows = [], []
-    for comparison, places in zip(comparisons, chosen, strict=True):
+    for comparison, checkpoints in zip(comparisons, chosen, strict=True):
         for method in ("base", *comparison.evaluations):
-            shown = reference if method == "base" else method
-            at = np.zeros_like(places[shown]) if method == "base" else places[shown]
-            frame = completions_at(results, comparison, shown, at)
+            evaluated = reference if method == "base" else method
+            indices = np.zeros_like(checkpoints[evaluated]) if method == "base" else checkpoints[evaluated]
+            frame = completions_at(results, comparison, evaluated, indices)
             for name, group in parts(frame):
                 record = measures(group)
                 records.append({"pool": comparison.pool, "method": method, "part": name, **record})
@@ -49,13 +49,13 @@ def quality_table(
     return Table(pd.DataFrame(records), [*header, *(f"{word}, per 100" for word in REFLECTION)], rows, left=3)
 
 
-def completions_at(results: Results, comparison: Comparison, method: str, places: IntArray) -> pd.DataFrame:
-    """Sampled completions of every run at the place of its checkpoint, with what is measured."""
+def completions_at(results: Results, comparison: Comparison, method: str, checkpoints: IntArray) -> pd.DataFrame:
+    """Return the sampled completions of every run at its checkpoint, an index `[runs]`, with the measured columns."""
     evaluation = comparison.evaluations[method]
     frame = pd.concat(
         [
-            results.texts(comparison.pool, method, seed, int(evaluation.steps[place])).assign(seed=seed)
-            for seed, place in zip(evaluation.seeds, places, strict=True)
+            results.texts(comparison.pool, method, seed, int(evaluation.steps[checkpoint])).assign(seed=seed)
+            for seed, checkpoint in zip(evaluation.seeds, checkpoints, strict=True)
         ],
         ignore_index=True,
     )
@@ -73,7 +73,7 @@ def completions_at(results: Results, comparison: Comparison, method: str, places
 
 
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The benchmarks, each followed by its categories, `math500: Algebra`."""
+    """Yield each benchmark, followed by its categories, such as `math500: Algebra`, with its rows."""
     for benchmark, group in frame.groupby("benchmark"):
         yield str(benchmark), group
         for category, members in group[group["category"] != ""].groupby("category"):
@@ -81,7 +81,7 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def measures(group: pd.DataFrame) -> dict[str, Any]:
-    """Means over a part's questions and runs."""
+    """Return the means over questions and runs of a benchmark or category."""
     return {
         "accuracy": float(group["reward"].mean()),
         "majority": float(np.mean([majority(samples) for _, samples in group.groupby(["seed", "prompt"])])),
@@ -92,9 +92,9 @@ def measures(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def majority(samples: pd.DataFrame) -> bool:
-    """Whether the answer that most samples of a question give is correct."""
+    """Return whether the most frequent answer to a question is correct."""
     votes = Counter(samples["vote"].dropna())
     if not votes:
         return False
-    winner = votes.most_common(1)[0][0]  # in the order of drawing, among equals
+    winner = votes.most_common(1)[0][0]  # of equally frequent answers, the first sampled
     return bool(samples["correct"][samples["vote"] == winner].any())

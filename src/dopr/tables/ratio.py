@@ -1,7 +1,7 @@
-"""How many times fewer rollouts: every method against GRPO, and against the random prompt with as much reuse.
+"""Tables of savings: every method against GRPO, and against random selection with the same reuse.
 
-A random prompt with small batches and reuse saves rollouts too, so the saving over GRPO is not the selector's. The
-saving over the control is: it has the same batch, the same reuse and as many trials, and draws its prompts blindly.
+Random selection with small batches and reuse saves rollouts too, so the saving over GRPO is not that of the selector.
+The saving over the control is: the control has the same batch, reuse and number of trials, and selects at random.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ DIGITS: dict[str, int] = {"tokens": 0, "updates": 0, "cpu_seconds": 1}
 def ratio_table(
     comparisons: Sequence[Comparison], targets: Sequence[float], reference: str, controls: Mapping[str, str]
 ) -> Table:
-    """One row a pool, target and method: rollouts, the saving over the reference, the saving over its control.
+    """Return one row per pool, target and method: rollouts, saving over the reference, saving over its control.
 
-    controls: method -> the method that differs from it in the selector alone.
+    controls: maps a method to the method that differs from it only in the selector.
     """
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
             at = {method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations}
-            for method, found in at.items():
-                over = _saving(at, reference, method)
-                beside = _saving(at, controls.get(method, method), method)
+            for method, reached in at.items():
+                over_reference = _saving(at, reference, method)
+                over_control = _saving(at, controls.get(method, method), method)
                 records.append(
                     {
                         **{"pool": comparison.pool, "target": target, "method": method},
-                        **reach_record(found),
-                        **(saving_record("saving", over) if over else {}),
-                        **(saving_record("over_control", beside) if beside else {}),
+                        **reach_record(reached),
+                        **(saving_record("saving", over_reference) if over_reference else {}),
+                        **(saving_record("over_control", over_control) if over_control else {}),
                     }
                 )
-                texts = [saving_text(each) if each else NONE for each in (over, beside)]
-                spread = bracket(*found.interval, 0) if found.share_reached else NONE
+                texts = [saving_text(saving) if saving else NONE for saving in (over_reference, over_control)]
+                spread = bracket(*reached.interval, 0) if reached.share_reached else NONE
                 names = [comparison.pool, f"{target:g}", display_name(method)]
-                rows.append([*names, rollouts_text(found), spread, seeds_text(found), *texts])
+                rows.append([*names, rollouts_text(reached), spread, seeds_text(reached), *texts])
     header = ["pool", "target", "method", "rollouts", "95 % interval", "runs"]
     return Table(
         pd.DataFrame(records), [*header, f"saving over {display_name(reference)}", "saving over random"], rows, left=3
@@ -71,15 +71,15 @@ def ratio_table(
 
 
 def _saving(at: Mapping[str, RolloutsToTarget], reference: str, method: str) -> SavingRatio | None:
-    """The saving of a method over another one that was run."""
+    """Return the saving of a method over the reference, or None if that was not run or is the method itself."""
     return saving_ratio(at[reference], at[method]) if method != reference and reference in at else None
 
 
 def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
-    """One row a pool and method: accuracy at the end of its budget, and how far that is from the reference's end.
+    """Return one row per pool and method: accuracy at the end of its budget, and its difference to the reference's.
 
-    The difference is resampled on the same questions for both. `best` is the highest checkpoint of the mean curve, on
-    the questions reported: it flatters, and is there to show what a run lost again by its end.
+    The difference is resampled on the same questions for both. `best` is the highest accuracy of the mean curve. It is
+    biased upwards, as it is chosen on the reported questions; it shows how much a run has lost by its end.
     """
     records, rows = [], []
     for comparison in comparisons:
@@ -87,8 +87,8 @@ def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
         for method in comparison.evaluations:
             curve = comparison.curve(method)
             low, high = interval(curve.replicates[:, -1])
-            apart = curve.replicates[:, -1] - end.replicates[:, -1]
-            less, more = interval(apart) if method != reference else (np.zeros(()), np.zeros(()))
+            differences = curve.replicates[:, -1] - end.replicates[:, -1]
+            less, more = interval(differences) if method != reference else (np.zeros(()), np.zeros(()))
             record: dict[str, Any] = {
                 **{"pool": comparison.pool, "method": method, "rollouts": int(curve.rollouts[-1])},
                 **{"accuracy": curve.mean[-1], "low": float(low), "high": float(high), "best": curve.mean.max()},
@@ -105,25 +105,25 @@ def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
 
 
 def cost_table(results: Results, comparisons: Sequence[Comparison], targets: Sequence[float]) -> Table:
-    """One row a pool, target and method: tokens, updates and CPU-seconds until the mean curve reaches the target.
+    """Return one row per pool, target and method: tokens, updates and CPU-seconds until the mean curve reaches it.
 
-    Seconds are measured, so this table alone differs from one run of the experiment to the next.
+    Seconds are measured, so this table differs from one run of the experiment to the next.
     """
     records, rows = [], []
     for comparison in comparisons:
-        places = {method: _mean_costs(results, evaluation) for method, evaluation in comparison.evaluations.items()}
-        accuracies = {method: comparison.curve(method).mean for method in places}
-        for target, method in product(targets, places):
-            found: dict[str, float] = {
-                axis: float(first_crossing(place, accuracies[method], target)) for axis, place in places[method].items()
+        costs = {method: _mean_costs(results, evaluation) for method, evaluation in comparison.evaluations.items()}
+        accuracies = {method: comparison.curve(method).mean for method in costs}
+        for target, method in product(targets, costs):
+            to_target: dict[str, float] = {
+                axis: float(first_crossing(cost, accuracies[method], target)) for axis, cost in costs[method].items()
             }
-            records.append({"pool": comparison.pool, "target": target, "method": method, **found})
-            texts = [NONE if np.isnan(value) else f"{value:.{DIGITS[axis]}f}" for axis, value in found.items()]
+            records.append({"pool": comparison.pool, "target": target, "method": method, **to_target})
+            texts = [NONE if np.isnan(value) else f"{value:.{DIGITS[axis]}f}" for axis, value in to_target.items()]
             rows.append([comparison.pool, f"{target:g}", display_name(method), *texts])
     header = ["pool", "target", "method", "tokens", "updates", "CPU-seconds"]
     return Table(pd.DataFrame(records), header, rows, left=3)
 
 
 def _mean_costs(results: Results, evaluation: Evaluation) -> dict[str, FloatArray]:
-    """What the runs had spent on average at each checkpoint."""
+    """Return the mean cost of the runs at each checkpoint."""
     return {axis: cumulative_cost(results, evaluation, axis).mean(axis=0) for axis in COSTS}

@@ -1,8 +1,8 @@
-"""Which differences are more than chance: every method against the reference, on each benchmark and on all.
+"""Table of significance tests: every method against the reference, on each benchmark and on all.
 
-Beside each difference stands the smallest one that this experiment resolves (dopr.analysis.difference): a difference
-below it that is not significant says nothing. p-values are adjusted by Holm's method across the benchmarks of a method;
-the mean over all benchmarks is one question of its own and is not among them.
+Beside each difference is the smallest one that this experiment resolves (dopr.analysis.difference); a smaller
+difference that is not significant is inconclusive. p-values are adjusted by Holm's method across the benchmarks of a
+method. The mean over all benchmarks is a test of its own and is not among them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ALL = "all"
 
 
 def significance_table(comparisons: Sequence[Comparison], reference: str) -> Table:
-    """One row a pool, method and benchmark, at the last checkpoints; differences in points of sampled accuracy."""
+    """Return one row per pool, method and benchmark: the difference in sampled accuracy at the last checkpoints."""
     records, rows = [], []
     for comparison in comparisons:
         against = comparison.evaluations[reference]
         for method, evaluation in comparison.evaluations.items():
             if method == reference:
                 continue
-            found = {name: apart(evaluation, against, name) for name in (*evaluation.benchmarks, ALL)}
-            adjusted = holm([float(found[name].p) for name in evaluation.benchmarks])
-            for (name, each), p in zip(found.items(), [*adjusted, np.nan], strict=True):
+            differences = {name: apart(evaluation, against, name) for name in (*evaluation.benchmarks, ALL)}
+            adjusted = holm([float(differences[name].p) for name in evaluation.benchmarks])
+            for (name, each), p in zip(differences.items(), [*adjusted, np.nan], strict=True):
                 low, high = map(float, each.interval)
                 numbers = [float(each.value), low, high, float(each.p), float(p), float(each.resolved)]
                 keys = ["difference", "low", "high", "p", "p_holm", "resolved"]
@@ -45,7 +45,7 @@ def significance_table(comparisons: Sequence[Comparison], reference: str) -> Tab
 
 
 def apart(method: Evaluation, reference: Evaluation, benchmark: str) -> Difference:
-    """The difference at the last checkpoints, on one benchmark or on all."""
+    """Return the difference at the last checkpoints, on one benchmark or on all."""
     chosen = np.full(len(method.questions), True)
     if benchmark != ALL:
         chosen = method.benchmark == method.benchmarks.index(benchmark)
@@ -56,12 +56,12 @@ def apart(method: Evaluation, reference: Evaluation, benchmark: str) -> Differen
 
 
 def parts(found: Difference) -> dict[str, float]:
-    """What the difference varies by, as standard deviations."""
+    """Return the standard deviations of the difference by cause."""
     return {f"by_{cause}": float(np.sqrt(getattr(found, cause))) for cause in ("questions", "seeds", "samples")}
 
 
 def texts(numbers: Sequence[float]) -> list[str]:
-    """The cells of a row."""
+    """Return the cells of a row."""
     value, low, high, p, adjusted, resolved = numbers
     spread = NONE if np.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
     shown = [NONE if np.isnan(each) else f"{each:.3f}" for each in (p, adjusted)]

@@ -1,4 +1,4 @@
-"""What an experiment came to, as text: how much each run gained."""
+"""Summaries as text: the gain of each run, and the lines of tests and source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dopr.files import DataError
 
 
 def gains(scores: Path) -> str:
-    """Sampled accuracy at the first and last checkpoint of every run, and the difference.
+    """Return the sampled accuracy at the first and last checkpoint of every run, and the difference.
 
     Raises:
         DataError: there are no scores yet.
@@ -27,7 +27,7 @@ def gains(scores: Path) -> str:
 
 
 def line_counts(root: Path) -> str:
-    """Lines of tests and of source that are not blank, and their ratio."""
+    """Return the lines of tests and of source that are not blank, and their ratio."""
     count = {
         name: sum(
             bool(line.strip()) for folder in folders for path in (root / folder).rglob("*.py") for line in path.open()

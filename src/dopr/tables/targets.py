@@ -22,20 +22,20 @@ def target_table(
     history_methods: Collection[str],
     profile_rollouts: Mapping[str, int],
 ) -> Table:
-    """One row a target and method; savings are rollouts of the reference / rollouts of the method.
+    """Return one row per target and method; a saving is rollouts of the reference / rollouts of the method.
 
     Args:
-        history_methods: the methods whose selector read the profile's history; `with profile` counts its rollouts.
+        history_methods: the methods whose selector reads the profile's history; `with profile` counts its rollouts.
         profile_rollouts: rollouts of the profiling run, by pool.
     """
     records, rows = [], []
     for comparison in comparisons:
         for target in targets:
-            reaches = {
+            reached = {
                 method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations
             }
-            against = reaches[reference]
-            for method, at in reaches.items():
+            against = reached[reference]
+            for method, at in reached.items():
                 charged = at.after(profile_rollouts[comparison.pool]) if method in history_methods else at
                 names = {"pool": comparison.pool, "target": target, "method": method}
                 records.append(names | _record(against, at, charged))
@@ -46,7 +46,7 @@ def target_table(
 
 
 def _versus(against: RolloutsToTarget, at: RolloutsToTarget) -> SavingRatio:
-    """The saving; exactly 1 for the reference itself, however many of its replicates are censored."""
+    """Return the saving; exactly 1 for the reference itself, however many of its replicates are censored."""
     if at is against:
         return SavingRatio(1.0, "", 1.0, 1.0, at.share_reached)
     return saving_ratio(against, at)

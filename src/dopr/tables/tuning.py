@@ -13,10 +13,10 @@ from dopr.analysis.rollouts_to_target import first_crossing
 
 
 def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.DataFrame:
-    """One row a method and learning rate: geometric means over pools and seeds of the rollouts to each target.
+    """Return one row per method and learning rate: geometric means over pools and seeds of the rollouts to each target.
 
-    `completions` lie in .../POOL/METHOD@RATE/SEED/. A run that misses a target counts with its whole budget, and is
-    counted in `missed`. `best` marks, for each method, the rate with the fewest rollouts over all targets together.
+    `completions` are files at .../POOL/METHOD@RATE/SEED/. A run that misses a target counts with its whole budget, and
+    is counted in `missed`. `best` marks, for each method, the rate with the fewest rollouts over all targets together.
     """
     rows = []
     for path in completions:
@@ -38,7 +38,7 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
 
 
 def accuracy_curve(path: Path) -> pd.Series[float]:
-    """Sampled accuracy by training rollouts, the mean over benchmarks of equal size."""
+    """Return the sampled accuracy by training rollouts; all questions have equal weight."""
     frame = pq.read_table(path, columns=["rollouts", "mode", "reward"]).to_pandas()
     sampled = frame[frame["mode"] == "sampled"]
     curve: pd.Series[float] = sampled["reward"].groupby(sampled["rollouts"]).mean()

@@ -1,4 +1,4 @@
-"""A table as CSV (numbers), Markdown, LaTeX (booktabs) and HTML; the same table gives the same bytes."""
+"""Tables as CSV (numbers), Markdown, LaTeX (booktabs) and HTML; the same table gives the same bytes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers` for the CSV; for readers, a header and rows of text, the first `left` columns aligned left, and notes
-    below them."""
+    """A table: `numbers` for the CSV; for readers a header, rows with `left` left-aligned columns, and notes."""
 
     numbers: pd.DataFrame
     header: list[str]
@@ -54,13 +53,13 @@ class Table:
         write_text(path.with_name(path.name + ".html"), self.html())
 
     def markdown(self) -> str:
-        """A pipe table, and a paragraph a note."""
+        """Return a pipe table, followed by a paragraph per note."""
         ends = ["---" if i < self.left else "---:" for i in range(len(self.header))]
         lines = "".join(f"| {' | '.join(row)} |\n" for row in [self.header, ends, *self.rows])
         return lines + "".join(f"\n{note}\n" for note in self.notes)
 
     def latex(self) -> str:
-        """A booktabs tabular with a rule wherever the first cell changes; a longtable when longer than a page."""
+        """Return a booktabs tabular, or a longtable if it exceeds a page, with a rule where the first cell changes."""
         environment = "longtable" if len(self.rows) > LONG else "tabular"
         columns = "l" * self.left + "r" * (len(self.header) - self.left)
         lines = [rf"\begin{{{environment}}}{{{columns}}}", r"\toprule"]
@@ -75,14 +74,14 @@ class Table:
         return "\n".join([*lines, r"\bottomrule", rf"\end{{{environment}}}", *notes, ""])
 
     def html(self) -> str:
-        """A page of its own, for the report."""
+        """Return a complete HTML page, for the report."""
         head = f'<!DOCTYPE html><meta charset="utf-8"><style>{HTML_STYLE.format(self.left)}</style>'
         lines = [head, "<table>", _html_row(self.header, "th"), *(_html_row(row, "td") for row in self.rows)]
         return "\n".join([*lines, "</table>", *(f"<p>{escape(note)}</p>" for note in self.notes), ""])
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV with six decimals; a missing number is an empty cell."""
+    """Return a frame as CSV with six decimals; a missing number is an empty cell."""
     text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     return text
 
@@ -96,4 +95,4 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return "".join(LATEX.get(character, character) for character in text)
