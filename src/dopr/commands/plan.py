@@ -19,14 +19,14 @@ from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, Work, work_of
 from dopr.workflow.rule_params import RuleParams
 
-SMALLEST = 1e8  # parameters: what is smaller runs on a CPU, and no GPU-hours are estimated
-CHARACTERS = 3.0  # of a prompt a token, where no tokenizer is at hand: an assumption
-PROMPT = 150  # tokens of a prompt, where no prompts are at hand: an assumption
+SMALLEST = 1e8  # parameters: a smaller policy runs on a CPU, and no GPU-hours are estimated
+CHARACTERS = 3.0  # characters per token, assumed if there is no tokenizer
+PROMPT = 150  # tokens of a prompt, assumed if there are no pools
 DATA = Path("results/data")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("overlays", nargs="*", type=Path, metavar="CONFIG", help="overlays on config.yaml")
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="what they are laid over")
     parser.add_argument("--gpu", default="A100-80", help="a GPU of the throughput table")
@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> None:
         UserError: the configuration cannot be run, or something it needs is unknown.
     """
     config = read_config([args.config, *args.overlays])
-    prompt, how = (args.prompt_tokens, "as given") if args.prompt_tokens else mean_prompt(config)
+    prompt, origin = (args.prompt_tokens, "as given") if args.prompt_tokens else mean_prompt(config)
     lengths = Lengths(prompt, args.mean_tokens or config.rollout.max_new_tokens)
     shape, works = shape_of(config), work_of(config, lengths)
     large = shape.parameters >= SMALLEST
     throughput = Throughput.read(args.throughput, args.gpu, shape.parameters) if large else None
     bound = "" if args.mean_tokens else ", an upper bound"
     print(f"Policy: {config.base.model or 'embedded'}, {shape.parameters / 1e6:,.1f} M parameters")
-    print(f"Prompt: {prompt:,.0f} tokens on average, {how}. Completion: {lengths.completion:,.0f} tokens{bound}.\n")
+    print(f"Prompt: {prompt:,.0f} tokens on average, {origin}. Completion: {lengths.completion:,.0f} tokens{bound}.\n")
     print(work_table(works, throughput, args.gpu))
     print("\nFigures, tables and the report take minutes on a CPU and are left out.")
     if throughput:
@@ -62,18 +62,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_config(paths: Sequence[Path]) -> Config:
-    """Files merged in order, as Snakemake merges them.
+    """Return the configuration from files merged in order, as Snakemake merges them.
 
     Raises:
-        DataError: one is missing or no mapping.
-        ConfigError: together they are no configuration.
+        DataError: a file is missing or is not a mapping.
+        ConfigError: the merged files are not a valid configuration.
     """
     files = ConfigFiles.read(paths)
     return Config.parse(files.merged(), files)
 
 
 def mean_prompt(config: Config) -> tuple[float, str]:
-    """Mean tokens of the prompts of the pools, and how it was found."""
+    """Return the mean tokens of a prompt of the pools, and whether it is measured or assumed."""
     files = [DATA / f"{pool}.jsonl" for pool in config.pools]
     if not all(path.is_file() for path in files):
         return PROMPT, "assumed, as results/data has no pools yet"
@@ -90,7 +90,7 @@ def mean_prompt(config: Config) -> tuple[float, str]:
 
 
 def work_table(works: Sequence[Work], throughput: Throughput | None, gpu: str) -> str:
-    """A row a rule, and their sum."""
+    """Return the table of work as Markdown: a row per rule, and their sum."""
     head = f"| rule | jobs | runs | rollouts | prompt tokens | completion tokens | {gpu} hours |"
     lines = [head, "|---|" + "---:|" * 6]
     total = [0.0] * 5
@@ -106,7 +106,7 @@ def work_table(works: Sequence[Work], throughput: Throughput | None, gpu: str) -
 
 
 def row(name: str, numbers: Sequence[float], hours: float | None) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     shown = f"{hours:,.1f}" if hours else "–"
     return f"| {name} | " + " | ".join(f"{number:,.0f}" for number in numbers) + f" | {shown} |"
 
@@ -114,7 +114,7 @@ def row(name: str, numbers: Sequence[float], hours: float | None) -> str:
 def print_sizes(
     config: Config, shape: Shape, works: Sequence[Work], lengths: Lengths, args: argparse.Namespace
 ) -> None:
-    """Disk, and the memory of the method that needs most."""
+    """Print the disk space, and the memory of the method that needs most."""
     jobs = RuleParams(config)
     recipes = {method: jobs.recipe(method) for method in config.methods}
     dtype = next(iter(recipes.values())).dtype
@@ -126,7 +126,7 @@ def print_sizes(
 
 
 def sizes(parts: Mapping[str, float]) -> str:
-    """Bytes by name and in all, in GB or MB."""
+    """Return the total of sizes in bytes and each by name, in GB or MB."""
     total = sum(parts.values())
     unit, name = (1e9, "GB") if total >= 1e9 else (1e6, "MB")
     named = [f"{part} {size / unit:,.1f}" for part, size in parts.items() if size]

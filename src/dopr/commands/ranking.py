@@ -20,7 +20,7 @@ PUBLIC = "acc_step_500.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("history", nargs="?", type=Path, help="the recorded history")
     parser.add_argument("--data", type=Path, help="a folder with the public files")
     parser.add_argument("--top", type=int, default=15, help="how many prompts to print")
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"| {row.rank} | {row.prompt} | {row.variance:.6f} | {row.mean:.3f} | {row.visits} |")
     print(f"\n{len(ranking)} prompts; {sum(row.variance == 0 for row in ranking)} of them with no variance at all.")
     if args.output:
-        followed = args.prompts or [ranking[place].prompt for place in (0, 1, 12) if place < len(ranking)]
+        followed = args.prompts or [ranking[i].prompt for i in (0, 1, 12) if i < len(ranking)]
         unknown = [prompt for prompt in followed if not history.get(prompt)]
         if unknown:
             raise UserError(f"--prompts: {unknown[0]!r} has no visits in {path}; it has {', '.join(list(history)[:5])}")

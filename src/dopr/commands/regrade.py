@@ -34,7 +34,7 @@ LIMITS: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 0.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("completions", nargs="+", type=Path, help="completions.parquet of one or more evaluations")
     parser.add_argument("--profile", help="grade by the rules of this profile (verify.profile)")
     parser.add_argument("--output", type=Path, help="folder to write to, each file at its own path below it")
@@ -60,28 +60,28 @@ def run(args: argparse.Namespace) -> None:
 
 
 def regrade(table: pa.Table, grader: Grader) -> tuple[pa.Table, Counter[tuple[str, str]], str]:
-    """The table with new verdicts, the changed ones counted by (before, after), and a line that counts everything."""
+    """Return the table with new verdicts, the changes counted by (before, after), and a line of all counts."""
     answers, _ = texts_of(table["answer"])
     texts, damaged = texts_of(table["text"])
-    places = graded_rows(table)
+    row_indices = graded_rows(table)
     before = [str(verdict) for verdict in table["verdict"].to_pylist()]
-    found = dict(zip(places, grader.grade([(answers[i], texts[i]) for i in places]), strict=True))
-    changes = Counter((before[i], str(verdict)) for i, verdict in found.items() if verdict != before[i])
-    graded = _replaced(table, "verdict", found)
+    verdicts = dict(zip(row_indices, grader.grade([(answers[i], texts[i]) for i in row_indices]), strict=True))
+    changes = Counter((before[i], str(verdict)) for i, verdict in verdicts.items() if verdict != before[i])
+    graded = _replaced(table, "verdict", verdicts)
     if "reward" in table.column_names:
-        graded = _replaced(graded, "reward", {i: float(verdict == "correct") for i, verdict in found.items()})
-    empty, left = sum(not text.strip() for text in texts), len(texts) - len(places)
+        graded = _replaced(graded, "reward", {i: float(verdict == "correct") for i, verdict in verdicts.items()})
+    empty, kept = sum(not text.strip() for text in texts), len(texts) - len(row_indices)
     report = f"{len(texts)} completions, {changes.total()} verdicts changed; {empty} empty, {len(damaged)} not UTF-8"
     if damaged:
         report += f", the first in row {damaged[0]} ({table['prompt'][damaged[0]].as_py()!r})"
-    return graded, changes, report + (f"; {left} judged by a reward function, left as they are" if left else "")
+    return graded, changes, report + (f"; {kept} judged by a reward function, left as they are" if kept else "")
 
 
 def _replaced(table: pa.Table, column: str, values: Mapping[int, Any]) -> pa.Table:
-    """The table with other values in some rows of a column."""
-    place, kept = table.schema.get_field_index(column), table[column].to_pylist()
-    changed = [values.get(i, value) for i, value in enumerate(kept)]
-    return table.set_column(place, table.schema.field(place), pa.array(changed, table.schema.field(place).type))
+    """Return the table with other values in some rows of a column."""
+    index, old = table.schema.get_field_index(column), table[column].to_pylist()
+    changed = [values.get(i, value) for i, value in enumerate(old)]
+    return table.set_column(index, table.schema.field(index), pa.array(changed, table.schema.field(index).type))
 
 
 def _verify(settings: dict[str, Any]) -> Verify:

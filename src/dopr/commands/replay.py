@@ -25,7 +25,7 @@ SHARES = ("informative", "regret", "updates")  # shown in percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     everything = [name for name in built_in() if name != "fixed"]
     parser.add_argument("history", type=Path, help="the recorded history")
     parser.add_argument("--selector", nargs="+", default=everything, metavar="NAME[:OPTION=VALUE,...]")
@@ -45,27 +45,27 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: the history cannot be read, or a selector or its options do not exist.
     """
-    begin = time.perf_counter()
+    start = time.perf_counter()
     history = read_history(args.history)
     record = AccuracyHistory(history, args.recorded_steps or args.steps)
     profile = read_history(args.profile) if args.profile else history
-    given = {prompt: accuracies[: args.profile_visits] for prompt, accuracies in profile.items()}
+    selector_profile = {prompt: accuracies[: args.profile_visits] for prompt, accuracies in profile.items()}
     selectors = {text: parse(text) for text in args.selector}
-    replay = SelectorSimulation(record, args.steps, given, args.count, args.group_size)
-    frame = compare(replay, selectors, args.seeds)
+    simulation = SelectorSimulation(record, args.steps, selector_profile, args.count, args.group_size)
+    frame = compare(simulation, selectors, args.seeds)
     print(table(frame))
     print(f"\n{len(record.pool)} prompts, {args.steps} steps, {args.seeds} seeds, mean and 95 % interval over seeds.")
-    print(f"The best fixed choice has {100 * replay.best:.1f} % informative groups. {CAVEAT}")
-    print(f"{time.perf_counter() - begin:.1f} seconds")
+    print(f"The best fixed choice has {100 * simulation.best:.1f} % informative groups. {CAVEAT}")
+    print(f"{time.perf_counter() - start:.1f} seconds")
     if args.output:
         write_text(args.output, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """A selector's name and checked options from NAME:OPTION=VALUE,...; values are JSON, or else plain text.
+    """Return a selector's name and checked options from NAME:OPTION=VALUE,...; values are JSON, or else plain text.
 
     Raises:
-        UserError: it does not exist, or does not take them.
+        UserError: there is no such selector, or it does not take an option.
     """
     name, _, rest = text.partition(":")
     options: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """The comparison as a Markdown table, one selector a row."""
+    """Return the comparison as a Markdown table, one row per selector."""
     measures = list(dict.fromkeys(frame["measure"]))
     heads = [f"{measure}, %" if measure in SHARES else measure for measure in measures]
     lines = ["| selector | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(measures)]
@@ -94,17 +94,17 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def cell(row: Any) -> str:
-    """`mean [low, high]`, or the mean alone where all seeds agree."""
+    """Return `mean [low, high]`, or only the mean if all seeds agree."""
     scale, digits = (100, 1) if row.measure in SHARES else (1, 0)
     mean, low, high = (f"{scale * value:.{digits}f}" for value in (row.mean, row.low, row.high))
     return mean if low == high else f"{mean} [{low}, {high}]"
 
 
 def positive(text: str) -> int:
-    """A positive integer; for argparse's type=.
+    """Parse a positive integer; for argparse's type=.
 
     Raises:
-        argparse.ArgumentTypeError: it is not.
+        argparse.ArgumentTypeError: it is not a positive integer.
     """
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")

@@ -19,7 +19,7 @@ from dopr.workflow.rule_params import RuleParams
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("overlays", nargs="*", type=Path, metavar="CONFIG", help="overlays on config.yaml")
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="what they are laid over")
     parser.add_argument("--method", required=True, help="a recipe, or RECIPE@LEARNING_RATE")
@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the data, the starting policy where it is the small one, and the run's results.
+    """Write the data, the base policy if it is the embedded one, and the results of the run.
 
     Raises:
-        UserError: The configuration cannot be run, or the method needs what the workflow alone makes.
+        UserError: The configuration cannot be run, or the method needs a file that only the workflow makes.
     """
     files = ConfigFiles.read([args.config, *args.overlays])
     config = open_config(files.merged(), files)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
-    """Refuse what cannot be trained alone.
+    """Raise an error if the run is not possible outside the workflow.
 
     Raises:
         UserError: There is no such pool or method, the method reads the profile, or the model must be fetched first.
@@ -85,7 +85,7 @@ def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
 
 
 def starting_policy(config: Config, params: RuleParams, pool: str, output: Path) -> Path:
-    """Return the folder of the given model, or make the small one, once for its settings and held-out questions."""
+    """Return the folder of the given model, or of the embedded policy, made once for its settings and questions."""
     if config.base.local:
         return Path(config.base.local)
     from dopr.training.warm_start import make_base

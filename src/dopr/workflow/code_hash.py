@@ -1,10 +1,10 @@
-"""What code a stage runs, as a hash of each module and as one hash.
+"""Hashes of the code that a stage runs: one of each module, and one of all.
 
 Snakemake sees a rule's command, not the modules behind it. So each rule depends on the hash of its script and of every
-dopr module that the script imports, directly or not. Editing one reruns the stages that use it and what follows, and
-nothing else. Comments, docstrings and layout do not count. Neither does dopr.workflow.rule_params, which imports every
-stage's modules: what it returns are parameters of the rules themselves. Selectors are imported by name, so a rule adds
-the one it uses. Of a selector from another package its own module counts, and what that imports from dopr.
+dopr module that the script imports, directly or not. A change of a module reruns the stages that use it and those
+that depend on them. Comments, docstrings and layout do not count. dopr.workflow.rule_params does not count either: it
+imports the modules of every stage, and what it returns are parameters of the rules. Selectors are imported by name, so
+a rule adds the one it uses. For a selector from another package, its own module and its imports from dopr count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def code_hashes(script: Path, *modules: str) -> dict[str, str]:
 
 
 def closure(script: Path, *modules: str) -> set[str]:
-    """Names of the dopr modules a script and some modules import, directly or not."""
+    """Return the names of the dopr modules that a script and the named modules import, directly or not."""
     found: set[str] = set()
     waiting = [*_imports(script), *modules]
     while waiting:
@@ -47,7 +47,7 @@ def closure(script: Path, *modules: str) -> set[str]:
 
 
 def _source(module: str) -> Path:
-    """The file of a module: of dopr, or of a package that an entry point names."""
+    """Return the file of a module of dopr, or of a package that an entry point names."""
     if module.split(".")[0] != "dopr":
         return _outside(module)
     path = PACKAGE.joinpath(*module.split(".")[1:])
@@ -68,7 +68,7 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _imports(path: Path) -> list[str]:
-    """dopr modules named in a file's import statements."""
+    """Return the dopr modules named in a file's import statements."""
     names = []
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dopr":

@@ -1,4 +1,4 @@
-"""Checks made before any job starts: whatever can be known to fail later, fails now, in one line."""
+"""Checks before any job starts: errors that can be found early stop the workflow with one line."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from dopr.workflow.rule_params import RuleParams
 
 
 def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: bool = True) -> Config:
-    """The configuration, checked against everything a job will need.
+    """Return the configuration, checked against everything that a job will need.
 
-    files: those it was merged from. main: see dopr.workflow.experiment.open_experiment; processes that are not the main
-    one check what is quickly checked.
+    Args:
+        raw: the merged configuration.
+        files: the files it was merged from.
+        main: see dopr.workflow.experiment.open_experiment; other processes skip the slow check.
 
     Raises:
         ConfigError: it cannot be run; names the file, the key, the value and the fix.
@@ -51,7 +53,7 @@ def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: boo
 
 
 def check_selectors(config: Config) -> None:
-    """Every recipe's selector exists and takes its options."""
+    """Check that every recipe's selector exists and takes its options."""
     for name, recipe in config.recipes.items():
         try:
             check_options(recipe.selector, recipe.options)
@@ -60,7 +62,7 @@ def check_selectors(config: Config) -> None:
 
 
 def check_rewards(config: Config) -> None:
-    """Reward functions of the user's own can be loaded."""
+    """Check that the user's reward functions can be loaded."""
     trained = [(f"recipes.{name}.reward.function", recipe.reward.function) for name, recipe in config.recipes.items()]
     evaluated = [("evaluate.reward", name) for name in config.evaluate.functions(config.evaluated).values()]
     for key, function in trained + evaluated:
@@ -72,7 +74,7 @@ def check_rewards(config: Config) -> None:
 
 
 def check_families(config: Config) -> None:
-    """Every task family named anywhere exists."""
+    """Check that every task family in the configuration exists."""
     named = {"data.benchmarks": families_of(config.data)}
     for name, pool in config.data.pools.items():
         named[f"data.pools.{name}.families"] = [*pool.families, pool.zero_signal_family]
@@ -90,7 +92,7 @@ def check_families(config: Config) -> None:
 
 
 def warm_start_families(warm_start: WarmStart) -> dict[str, list[str]]:
-    """The task families that the embedded policy's making names, by key."""
+    """Return the task families that the embedded policy is trained on, by configuration key."""
     return {
         "base.warm_start.gate_family": [warm_start.gate_family],
         "base.warm_start.skill_families": list(warm_start.skill_families),
@@ -99,7 +101,7 @@ def warm_start_families(warm_start: WarmStart) -> dict[str, list[str]]:
 
 
 def check_warm_start(config: Config) -> None:
-    """The embedded policy, where it is the one in use, can be made and can read its prompts."""
+    """Check that the embedded policy, if it is used, can be made and can read its prompts."""
     warm_start = config.base.warm_start
     if config.base.model is not None:
         return
@@ -126,7 +128,7 @@ def check_warm_start(config: Config) -> None:
 
 
 def check_data(config: Config) -> None:
-    """Sources, the template and local files exist; whether a family has enough questions, the data job says."""
+    """Check that sources, the template and local files exist; the data job checks the numbers of questions."""
     data = config.data
     try:
         if config.prompt.template != OWN:
@@ -140,8 +142,10 @@ def check_data(config: Config) -> None:
 
 
 def check_base(config: Config) -> None:
-    """A given model is a folder with a checkpoint of a supported kind, or a GGUF file; whether what is in such a file
-    is supported, the converting job says, and of a model on the hub, the fetching job."""
+    """Check that a given model is a folder with a checkpoint of a supported kind, or a GGUF file.
+
+    The converting job checks the content of such a file; the fetching job checks a model of the hub.
+    """
     base = config.base
     if base.model is None or base.fetched:
         return
@@ -165,13 +169,13 @@ def check_base(config: Config) -> None:
 
 
 def check_base_kind(config: Config) -> None:
-    """A given model is of a kind that transformers can load; of one on the hub, the fetching job says."""
+    """Check that transformers can load a given model; the fetching job checks a model of the hub."""
     if config.base.model and not config.base.fetched and not config.base.converted:
         check_config(Path(config.base.model) / "config.json", "base.model")
 
 
 def check_evaluation_tokens(config: Config) -> None:
-    """What is generated in evaluation fits the starting policy's context."""
+    """Check that the completions of evaluation fit the base policy's context."""
     context: int | None = config.base.warm_start.max_length
     if config.base.fetched or config.base.converted:
         return
@@ -185,16 +189,16 @@ def check_evaluation_tokens(config: Config) -> None:
 
 
 def check_engine(config: Config) -> None:
-    """vLLM is opened once in a process, so each run has one of its own; it alone splits layers among processes."""
-    processes, together = config.hardware.processes, config.rollout.tensor_parallel
-    if together > 1 and config.rollout.engine != "vllm":
+    """Check the engine: a process opens vLLM once, so for one run only; only vLLM has tensor parallelism."""
+    processes, tensor_parallel = config.hardware.processes, config.rollout.tensor_parallel
+    if tensor_parallel > 1 and config.rollout.engine != "vllm":
         raise ConfigError(
-            f"rollout.tensor_parallel: {together} processes share a vllm, not a torch engine; set it to "
+            f"rollout.tensor_parallel: {tensor_parallel} processes share a vllm, not a torch engine; set it to "
             "1, or rollout.engine to vllm"
         )
-    if processes % together:
+    if processes % tensor_parallel:
         raise ConfigError(
-            f"rollout.tensor_parallel: {together} does not divide the {processes} processes that train "
+            f"rollout.tensor_parallel: {tensor_parallel} does not divide the {processes} processes that train "
             "together; change it or hardware.processes"
         )
     offloading = [name for name, recipe in config.recipes.items() if recipe.offload_optimizer]
@@ -212,7 +216,7 @@ def check_engine(config: Config) -> None:
 
 
 def check_packages(config: Config) -> None:
-    """What engine and adapters need is installed, where they are asked for."""
+    """Check that the packages of the engine and of adapters are installed if they are used."""
     if config.rollout.engine == "vllm" and find_spec("vllm") is None:
         raise ConfigError(
             "rollout.engine: vllm is not installed here: pip install 'dopr[vllm]' on a GPU, or `make vllm` on a CPU "
@@ -224,7 +228,7 @@ def check_packages(config: Config) -> None:
 
 
 def check_bounds(config: Config) -> None:
-    """Every bound of the sample-complexity figure can be loaded and takes its options."""
+    """Check that every bound of the sample-complexity figure can be loaded and takes its options."""
     bounds = config.complexity.bounds
     for key, names in {"rollouts": bounds.rollouts, "prompts": bounds.prompts}.items():
         for name in names:
@@ -235,7 +239,7 @@ def check_bounds(config: Config) -> None:
 
 
 def check_methods(config: Config) -> None:
-    """Every point of the sample-complexity figure is a method, where there is one."""
+    """Check that every point of the sample-complexity figure, if it is drawn, is a method."""
     jobs = RuleParams(config)
     for count, method in config.complexity.methods.items() if config.complexity.pools else ():
         try:
@@ -245,20 +249,20 @@ def check_methods(config: Config) -> None:
 
 
 def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
-    """Unfinished runs were started with this configuration, and, where other code may not go on with them, this code.
+    """Check that unfinished runs have this configuration and, if code_policy is `stop`, this code.
 
     Raises:
-        CheckpointError: one was not; names the folder and the key or the modules.
+        CheckpointError: a run has another; names the folder and the key or the modules.
     """
-    for found in sorted(folder.glob("*/**/job.json")):
-        stage, _, *method = found.parent.relative_to(folder).parts
-        job = read_json(found)
+    for job_file in sorted(folder.glob("*/**/job.json")):
+        stage, _, *method = job_file.parent.relative_to(folder).parts
+        job = read_json(job_file)
         if stage != "profile" and not jobs.knows(method[0]):
-            continue  # of a method that was taken out of the configuration since
+            continue  # the method is no longer in the configuration
         params = jobs.profile() if stage == "profile" else jobs.train(method[0])
         settings = params.describe()
-        check_same_job(found.parent, {key: job.get(key) for key in settings}, settings)
+        check_same_job(job_file.parent, {key: job.get(key) for key in settings}, settings)
         if config.code_policy == "stop":
             script = "profile_prompts" if stage == "profile" else "train"
             code = jobs.code_hashes(script, params.recipe.selector)
-            RunState(found.parent).check_code(code)
+            RunState(job_file.parent).check_code(code)
