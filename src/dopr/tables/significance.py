@@ -31,33 +31,33 @@ def significance_table(comparisons: Sequence[Comparison], reference: str) -> Tab
         for method, evaluation in comparison.evaluations.items():
             if method == reference:
                 continue
-            differences = {name: apart(evaluation, against, name) for name in (*evaluation.benchmarks, ALL)}
+            differences = {name: last_difference(evaluation, against, name) for name in (*evaluation.benchmarks, ALL)}
             adjusted = holm([float(differences[name].p) for name in evaluation.benchmarks])
             for (name, each), p in zip(differences.items(), [*adjusted, np.nan], strict=True):
                 low, high = map(float, each.interval)
                 numbers = [float(each.value), low, high, float(each.p), float(p), float(each.resolved)]
                 keys = ["difference", "low", "high", "p", "p_holm", "resolved"]
                 names = {"pool": comparison.pool, "method": method, "benchmark": name}
-                records.append({**names, **dict(zip(keys, numbers, strict=True)), **parts(each)})
+                records.append({**names, **dict(zip(keys, numbers, strict=True)), **deviations(each)})
                 rows.append([comparison.pool, display_name(method), name, *texts(numbers)])
     header = ["pool", "method", "benchmark", f"points over {display_name(reference)}", "95 % interval", "p", "p, Holm"]
     return Table(pd.DataFrame(records), [*header, "resolved"], rows, left=3)
 
 
-def apart(method: Evaluation, reference: Evaluation, benchmark: str) -> Difference:
+def last_difference(method: Evaluation, reference: Evaluation, benchmark: str) -> Difference:
     """Return the difference at the last checkpoints, on one benchmark or on all."""
     chosen = np.full(len(method.questions), True)
     if benchmark != ALL:
         chosen = method.benchmark == method.benchmarks.index(benchmark)
-    sides = [Runs(side.sampled[:, -1][:, chosen], side.pools) for side in (method, reference)]
+    runs = [Runs(side.sampled[:, -1][:, chosen], side.pools) for side in (method, reference)]
     return difference(
-        sides[0], sides[1], method.benchmark[chosen], even_weights(method.benchmark[chosen]), method.samples[chosen]
+        runs[0], runs[1], method.benchmark[chosen], even_weights(method.benchmark[chosen]), method.samples[chosen]
     )
 
 
-def parts(found: Difference) -> dict[str, float]:
+def deviations(compared: Difference) -> dict[str, float]:
     """Return the standard deviations of the difference by cause."""
-    return {f"by_{cause}": float(np.sqrt(getattr(found, cause))) for cause in ("questions", "seeds", "samples")}
+    return {f"by_{cause}": float(np.sqrt(getattr(compared, cause))) for cause in ("questions", "seeds", "samples")}
 
 
 def texts(numbers: Sequence[float]) -> list[str]:

@@ -30,20 +30,20 @@ def code_hash(script: Path, *modules: str) -> str:
 @cache
 def code_hashes(script: Path, *modules: str) -> dict[str, str]:
     """Return the hash of a script and of each module it runs, by name; the script's name ends with .py."""
-    found = {script.name: _hash(script)}
-    return found | {module: _hash(_source(module)) for module in sorted(closure(script, *modules))}
+    hashes = {script.name: _hash(script)}
+    return hashes | {module: _hash(_source(module)) for module in sorted(closure(script, *modules))}
 
 
 def closure(script: Path, *modules: str) -> set[str]:
     """Return the names of the dopr modules that a script and the named modules import, directly or not."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [*_imports(script), *modules]
     while waiting:
         module = waiting.pop()
-        if module not in found and module not in LEFT_OUT:
-            found.add(module)
+        if module not in names and module not in LEFT_OUT:
+            names.add(module)
             waiting += _imports(_source(module))
-    return found
+    return names
 
 
 def _source(module: str) -> Path:
@@ -55,10 +55,10 @@ def _source(module: str) -> Path:
 
 
 def _outside(module: str) -> Path:
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
         raise UserError(f"module {module}, named by an entry point, has no source file; install its package again")
-    return Path(found.origin)
+    return Path(spec.origin)
 
 
 @cache
