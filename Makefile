@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-fast test-cpu test-slurm test-vllm test-environments vllm smollm2 check ui tune lock clean
+.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-environments vllm smollm2 check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -24,7 +24,14 @@ summary: $(VENV)/installed
 	@python scripts/summary.py
 
 test: $(VENV)/installed check
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow or pipeline"
+
+test-all: $(VENV)/installed check
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The slow tests of some files that `make test` leaves out.
+test-slow: $(VENV)/installed
+	python -m pytest -n 2 --dist loadfile -m "slow and not pipeline" $(SLOW_TESTS)
 
 test-fast: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -129,9 +129,12 @@ def reference(request, tiny, tmp_path_factory) -> Reference:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which everything was run once, by the first of the test processes that needs it."""
+    """A copy in which everything was run once, by the first of the test processes that needs it.
+
+    DOPR_FINISHED names a folder that several test commands share, so that it is run once for all of them.
+    """
     own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    shared = Path(os.environ.get("DOPR_FINISHED") or (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own))
     folder = shared / "finished"
     with (shared / "finished.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -14,7 +14,7 @@ import pytest
 from dopr.workflow.experiment import LOCK
 from project import SMOKE, Project, edit, kill, rules_in, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 
 def test_a_second_run_has_nothing_to_do(finished: Project) -> None:

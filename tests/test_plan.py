@@ -129,6 +129,7 @@ def test_questions_of_sources_are_counted_where_they_can_be(raw: dict, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.pipeline
 def test_the_plan_of_the_smallest_run_is_what_its_ledgers_hold(finished: Project) -> None:
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     from snakemake.utils import update_config

@@ -12,7 +12,7 @@ import browser
 from browser import Report, Result, chromium
 from project import ROOT, SMOKE, Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)]
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline, pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)]
 
 CATEGORIES = [
     "0. Main result",

@@ -28,6 +28,7 @@ def check_same_bytes(project: Project, finished: Project) -> None:
     assert ours == {path: theirs[path] for path in ours}
 
 
+@pytest.mark.pipeline
 def test_killed_again_and_again_it_ends_with_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     """Snakemake and its jobs are killed in profiling, in training, and while results are written; never unlocked."""
     project = Project.copy(tmp_path)
