@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-environments vllm smollm2 check ui tune lock clean
+.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-environments vllm policy smollm2 check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -59,6 +59,11 @@ test-vllm: .venv-vllm/installed
 # The whole pipeline through `--sdm conda`, with every package of the locks for the CPU.
 test-environments: $(VENV)/installed
 	DOPR_ENVIRONMENTS=1 python -m pytest -rs tests/test_environments.py
+
+# The starting policy that the repository ships, made anew: about two minutes.
+policy: $(VENV)/installed
+	snakemake --cores 1 --config 'base={"warm_start": {"shipped": false}}' --force results/base/0
+	rm -rf resources/toy_policy && cp -r results/base/0 resources/toy_policy
 
 # A pretrained model, for experiments/smollm2.yaml.
 smollm2: $(VENV)/installed

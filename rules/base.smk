@@ -17,7 +17,7 @@ if experiment.config.base.fetched:
         params:
             settings=experiment.rule_params.fetch(),
         shell:
-            "python scripts/fetch.py --config $DOPR_CONFIG --questions {input.questions} --output {output} 2> >(tee {log:q} >&2)"
+            "{ANALYSIS} scripts/fetch.py --config $DOPR_CONFIG --questions {input.questions} --output {output} 2> >(tee {log:q} >&2)"
 
 elif experiment.config.base.converted:
 
@@ -39,13 +39,14 @@ elif experiment.config.base.converted:
         params:
             settings=experiment.rule_params.convert(),
         shell:
-            "python scripts/convert.py --config $DOPR_CONFIG --gguf {input.gguf:q} --output {output} 2> >(tee {log:q} >&2)"
+            "{ANALYSIS} scripts/convert.py --config $DOPR_CONFIG --gguf {input.gguf:q} --output {output} 2> >(tee {log:q} >&2)"
 
 else:
 
     rule base:
         input:
-            expand("results/data/{split}.jsonl", split=["test", "validation"]),
+            held_out=expand("results/data/{split}.jsonl", split=["test", "validation"]),
+            shipped=sorted(Path("resources/toy_policy").glob("*")),
         output:
             directory("results/base/{base}"),
         log:
@@ -59,6 +60,6 @@ else:
         params:
             settings=lambda wildcards: experiment.rule_params.base(int(wildcards.base)),
         shell:
-            "python scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input} --threads {threads}"
+            "{ANALYSIS} scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base} --held-out {input.held_out} --threads {threads}"
             " --state results/state/base/{wildcards.base}"
             " --output {output} 2> >(tee {log:q} >&2)"

@@ -1,15 +1,16 @@
-# The hash of the code that jobs of a stage run, as a file: an input of theirs, so that it can be ignored (common.smk).
+# The hashes of the modules that jobs of a stage run, as a file: an input of theirs, so that it can be ignored
+# (common.smk).
 
 
 rule code:
     output:
-        "results/code/{script}/{selector}.txt",
+        "results/code/{script}/{selector}.json",
     log:
         "results/logs/code/{script}/{selector}.log",
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        code=lambda wildcards: experiment.rule_params.code(wildcards.script, wildcards.selector),
+        code=lambda wildcards: experiment.rule_params.code_as_json(wildcards.script, wildcards.selector),
     shell:
-        "echo {params.code} > {output:q} 2> {log:q}"
+        "echo {params.code:q} > {output:q} 2> {log:q}"

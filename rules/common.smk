@@ -16,6 +16,12 @@ METHODS = experiment.config.methods
 HARDWARE = experiment.config.hardware
 
 
+# The commands that start scripts: those that never import PyTorch, those that do, and those that train.
+ANALYSIS = "python -m dopr.runtime.launch analysis"
+TORCH = experiment.torch_command
+LAUNCHER = experiment.training_command
+
+
 def more(least):
     """Memory or minutes that grow each time a job is tried again."""
     return lambda wildcards, attempt: least * attempt
@@ -27,7 +33,7 @@ def counts(code):
 
 
 def training_code_of(wildcards):
-    """The file with the hash of a method's code."""
+    """The file with the hashes of a method's code."""
     return experiment.code_path("train", experiment.rule_params.recipe(wildcards.method).selector)
 
 

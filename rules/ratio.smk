@@ -23,5 +23,5 @@ rule ratio:
     params:
         settings=[experiment.rule_params.figure("ratio"), experiment.rule_params.table("ratio")],
     shell:
-        "(python scripts/table.py ratio --config $DOPR_CONFIG --output results/tables"
-        " && python scripts/figure.py ratio --config $DOPR_CONFIG --output results/figures/ratio) 2> >(tee {log:q} >&2)"
+        "({ANALYSIS} scripts/table.py ratio --config $DOPR_CONFIG --output results/tables"
+        " && {ANALYSIS} scripts/figure.py ratio --config $DOPR_CONFIG --output results/figures/ratio) 2> >(tee {log:q} >&2)"

@@ -1,13 +1,14 @@
-"""Make the starting policy: warm-start the embedded one, and refuse it if it has not learned its skill."""
+"""Make the starting policy: copy the shipped one, or warm-start it and refuse it if it has not learned its skill."""
 
 import argparse
+import shutil
+from functools import partial
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
-from dopr.files import read_prompts
+from dopr.files import read_prompts, write_atomically
 from dopr.runtime.run_state import RunState
-from dopr.runtime.threads import use_threads
-from dopr.training.warm_start import make_base
+from dopr.training.shipped_policy import SHIPPED, is_made_from, write_record
 from dopr.workflow.rule_params import RuleParams
 
 
@@ -21,12 +22,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    use_threads(args.threads)
     held_out = [prompt for path in args.held_out for prompt in read_prompts(path)]
     config = RuleParams.load(args.config).config
     shape = config.base.warm_start.model_copy(update={"seed": args.seed})
     with RunState(args.state).held():
+        if shape.shipped and is_made_from(SHIPPED, shape, held_out):
+            write_atomically(args.output, partial(shutil.copytree, SHIPPED))
+            return
+        from dopr.runtime.threads import use_threads  # imports PyTorch, which takes seconds
+        from dopr.training.warm_start import make_base
+
+        use_threads(args.threads)
         make_base(shape, config.verify, held_out, args.output)
+        write_record(args.output, shape, held_out)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,73 @@
-"""Run a command, and say at its end what it and its children took: time, processor time, and memory at most."""
+"""Run a command, and say at its end what it and its children took: time, processor time by program, and memory.
+
+A job is counted under the name of its script; what a job starts, such as the grader, under the job. The processor time
+by program is looked at twice a second, so that of a process which ends between two looks is missing in it.
+"""
 
 import argparse
 import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from pathlib import Path
 
 import psutil
 
 SECONDS = 0.5  # between two looks
 
 
-def memory(process: psutil.Process) -> int:
-    """Bytes of a process and all its descendants; shared pages count once each time they are mapped."""
-    total = 0
-    for member in [process, *process.children(recursive=True)]:
-        try:
-            total += member.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
+def program_of(process: psutil.Process) -> str:
+    """Return the name of the script that a process runs, or the process's own name, which forks set to the script's."""
+    arguments = process.cmdline()[1:3]
+    scripts = [Path(word).name for word in arguments if word.startswith("scripts/")]
+    modules = arguments[1:] if arguments[:1] == ["-m"] else []
+    if modules == ["dopr.runtime.fork_server"] and not process.name().startswith("python"):
+        return process.name()  # a fork, which is named after its script
+    return [*scripts, *modules, process.name()][0]
+
+
+class Usage:
+    """Processor seconds of every process seen, and the most memory of all at a time."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[tuple[int, float], float] = {}
+        self.programs: dict[tuple[int, float], str] = {}
+        self.memory = 0
+
+    def look(self, root: int) -> None:
+        """Look at a process and all its descendants; shared pages count once each time they are mapped."""
+        memory = 0
+        for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
+            try:
+                key = process.pid, process.create_time()
+                times = process.cpu_times()
+                memory += process.memory_info().rss
+                self.seconds[key] = times.user + times.system
+                self.programs[key] = program_of(process)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        self.memory = max(self.memory, memory)
+
+    def by_program(self) -> dict[str, float]:
+        """Return the seconds of each program, the largest first."""
+        totals: dict[str, float] = defaultdict(float)
+        for key, seconds in self.seconds.items():
+            totals[self.programs[key]] += seconds
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
 def main() -> None:
     """Pass the command's exit code on."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stages", action="store_true", help="print the processor time of each program too")
     parser.add_argument("command", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args().command
-    started, most = time.monotonic(), 0
-    with subprocess.Popen(arguments) as command:
+    args = parser.parse_args()
+    started, usage = time.monotonic(), Usage()
+    with subprocess.Popen(args.command) as command:
         try:
             while command.poll() is None:
-                most = max(most, memory(psutil.Process(command.pid)))
+                usage.look(command.pid)
                 time.sleep(SECONDS)
         except KeyboardInterrupt:  # the command got it too, and takes its time to stop
             command.wait()
@@ -40,7 +76,13 @@ def main() -> None:
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = f"{used.ru_utime + used.ru_stime:.0f} CPU-seconds"
-    print(f"{arguments[0]}: {minutes} min {seconds} s, {cpu}, at most {most / 2**30:.1f} GB of memory", flush=True)
+    if args.stages:
+        for program, spent in usage.by_program().items():
+            print(f"{spent:9.1f} s  {program}")
+    print(
+        f"{args.command[0]}: {minutes} min {seconds} s, {cpu}, at most {usage.memory / 2**30:.1f} GB of memory",
+        flush=True,
+    )
     sys.exit(command.returncode)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from dopr.errors import exit_with_one_line
-from dopr.files import read_prompts, write_json
+from dopr.files import read_json, read_prompts, write_json
 from dopr.profiling.profile import history_of, write_ranking
 from dopr.runtime.gpus import use_gpus
 from dopr.runtime.threads import use_threads
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
     parser.add_argument("--pool", type=Path, required=True, help="prompts, as JSON lines")
     parser.add_argument("--base", type=Path, required=True, help="folder of the starting policy")
+    parser.add_argument("--code", type=Path, required=True, help="hash of each module of the run, as JSON")
     parser.add_argument("--state", type=Path, required=True, help="folder for checkpoints of unfinished work")
     parser.add_argument("--tracking", type=Path, required=True, help="marker of the tracking store")
     parser.add_argument("--threads", type=int, default=1)
@@ -33,7 +34,7 @@ def main() -> None:
     job = TrainingJob(
         phase="profile",
         params=params,
-        code=rule_params.code_hashes("profile_prompts", params.recipe.selector),
+        code=read_json(args.pop("code")),
         on_code_change=rule_params.config.code_policy,
         history=None,
         **args,

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
+from dopr.files import read_json
 from dopr.runtime.gpus import use_gpus
 from dopr.runtime.threads import use_threads
 from dopr.training.job import TrainingJob, run_all
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True, help="prompts, as JSON lines")
     parser.add_argument("--base", type=Path, required=True, help="folder of the starting policy")
     parser.add_argument("--history", type=Path, help="accuracy of each visit during profiling, as JSON")
+    parser.add_argument("--code", type=Path, required=True, help="hash of each module of the run, as JSON")
     parser.add_argument("--state", type=Path, required=True, help="folder for unfinished work, one in it for each seed")
     parser.add_argument("--tracking", type=Path, required=True, help="marker of the tracking store")
     parser.add_argument("--threads", type=int, default=1)
@@ -34,7 +36,7 @@ def main() -> None:
             phase="train",
             seed=seed,
             params=params,
-            code=rule_params.code_hashes("train", params.recipe.selector),
+            code=read_json(args.code),
             on_code_change=rule_params.config.code_policy,
             pool=args.pool,
             base=args.base,

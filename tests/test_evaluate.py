@@ -101,14 +101,23 @@ def test_each_verdict_is_that_of_its_own_question_and_sample(tiny, grader, known
     assert grader.grade(pairs) == [row["verdict"] for row in rows]
 
 
-def test_accuracy_is_the_share_of_correct_rows_of_a_mode(tiny, grader, known):
+def test_accuracy_is_the_share_of_correct_sampled_rows(tiny, grader, known):
     engine, asked = known
     alike = [replace(question, family="one") for question in asked]
     table = run(tiny, grader, alike, 0, engine)
-    assert accuracy(table, "greedy") == pytest.approx(2 / 5)
-    assert accuracy(table, "sampled") == pytest.approx(4 / 15)
+    assert accuracy(table) == pytest.approx(4 / 15)
     uneven = [replace(question, family="first" if i == 0 else "others") for i, question in enumerate(asked)]
-    assert accuracy(run(tiny, grader, uneven, 0, engine), "greedy") == pytest.approx((1 + 1 / 4) / 2)
+    assert accuracy(run(tiny, grader, uneven, 0, engine)) == pytest.approx((1 / 3 + 3 / 12) / 2)
+
+
+def test_between_the_first_and_the_last_checkpoint_there_may_be_fewer_samples_and_no_greedy_one(tiny, grader, known):
+    engine, asked = known
+    settings = protocol(asked, 3, 0.8)
+    assert settings.between(None) is settings
+    table = evaluate(engine, engine.tokenizer, grader, asked, settings.between(2), 0, SPENT).to_pandas()
+    assert engine.asked == [(2, 0.8, 20)]
+    assert table.groupby(["prompt", "mode"]).size().to_dict() == {(question.id, "sampled"): 2 for question in asked}
+    assert protocol(asked, 1, 0.0).between(1).greedy  # the greedy completion is the sample
 
 
 def test_benchmarks_have_their_own_samples_and_temperatures_and_greedy_ones_are_not_drawn_twice(tiny, grader, known):
@@ -154,7 +163,7 @@ def test_a_benchmark_with_a_reward_function_is_judged_by_it_alone(tiny, grader, 
         assert row["verdict"] == ("correct" if correct else "wrong")
         assert row["reward"] == (1 if correct else 0.5 if row["benchmark"] == "own" else 0)
     # Of 9 sampled completions 3 are right and 6 earn a half; of the other benchmark's 6, one is right.
-    assert accuracy(table, "sampled") == pytest.approx(((3 + 6 / 2) / 9 + 1 / 6) / 2)
+    assert accuracy(table) == pytest.approx(((3 + 6 / 2) / 9 + 1 / 6) / 2)
 
 
 def test_a_reward_that_is_none_is_named_with_its_question(tiny, grader, known):

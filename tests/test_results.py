@@ -12,6 +12,7 @@ from dopr.analysis.comparison import Comparison, compare
 from dopr.analysis.results import Results
 from dopr.analysis.scores import load_evaluation
 from dopr.errors import UserError
+from dopr.tables.benchmarks import scores
 from fixture_results import BENCHMARKS, make_results
 
 METHODS = ["grpo", "random_one", "dopr"]
@@ -52,7 +53,7 @@ def test_an_evaluation_holds_every_completion_of_the_files(results):
     evaluation = load_evaluation(results, "easy", "grpo", [0, 1, 2])
     assert evaluation.correct.shape == evaluation.greedy.shape == (3, len(evaluation.steps), 18)
     assert evaluation.benchmarks == ("chain3", "chain5", "word2")
-    np.testing.assert_array_equal(evaluation.samples, np.full(18, 4))
+    np.testing.assert_array_equal(evaluation.samples, np.full((len(evaluation.steps), 18), 4))
     assert evaluation.rollouts[0] == evaluation.steps[0] == 0
     assert evaluation.rollouts[-1] == 7680
     frame = results.completions("easy", "grpo", 1)
@@ -92,6 +93,27 @@ def test_a_missing_run_is_named(results):
         load_evaluation(results, "easy", "grpo", [0, 7])
 
 
+def test_checkpoints_between_the_first_and_the_last_may_have_fewer_samples_and_no_greedy_one(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0, 1, 2))
+    for seed in (0, 1, 2):
+        path = root / f"evaluate/easy/grpo/{seed}/completions.parquet"
+        rows = pd.read_parquet(path)
+        ends = rows["step"].isin([rows["step"].min(), rows["step"].max()])
+        rows[ends | ((rows["mode"] == "sampled") & (rows["sample"] < 1))].to_parquet(path)
+    comparison = compare(Results(root), "easy", ["grpo"], [0, 1, 2], 10)
+    evaluation = comparison.evaluations["grpo"]
+    assert evaluation.samples[:, 0].tolist() == [4, *[1] * (len(evaluation.steps) - 2), 4]
+    for checkpoint in (0, 3, -1):
+        step = int(evaluation.steps[checkpoint])
+        counted_from_files = counted(Results(root), "grpo", step, "sampled")
+        assert comparison.curve("grpo").mean[checkpoint] == pytest.approx(counted_from_files)
+    assert np.isnan(evaluation.greedy[:, 1:-1]).all()
+    assert np.isfinite(evaluation.greedy[:, [0, -1]]).all()
+    shown = scores([comparison], [1, 4])
+    assert shown.loc[shown["step"] == evaluation.steps[3], "pass_at_4"].isna().all()
+    assert shown.loc[shown["step"] == evaluation.steps[-1], "pass_at_4"].between(0, 1).all()
+
+
 def test_a_damaged_file_is_named(tmp_path):
     root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
     path = root / "evaluate/easy/grpo/0/completions.parquet"
@@ -114,7 +136,7 @@ def test_an_evaluation_with_holes_is_refused(tmp_path):
     path = root / "evaluate/easy/grpo/0/completions.parquet"
     whole = pd.read_parquet(path)
     whole.drop(index=whole.index[-1]).to_parquet(path)
-    with pytest.raises(UserError, match="not every checkpoint has the same number of completions"):
+    with pytest.raises(UserError, match="not every question of a benchmark has the same number of completions"):
         load_evaluation(Results(root), "easy", "grpo", [0, 1])
     whole[whole["step"] < whole["step"].max()].to_parquet(path)
     with pytest.raises(UserError, match="seeds 0 and 1 differ"):

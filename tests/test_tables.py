@@ -405,7 +405,7 @@ def test_quality_by_benchmark_and_category(results, comparison):
 
 def test_the_majority_is_the_most_frequent_answer_and_the_first_of_equals():
     def vote(votes, correct):
-        return majority(pd.DataFrame({"vote": votes, "correct": correct}))
+        return majority(pd.DataFrame({"seed": 0, "prompt": "a", "vote": votes, "correct": correct})) == 1
 
     assert vote(["1", "2", "2"], [False, True, True])
     assert not vote(["1", "1", "2"], [False, False, True])

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import FloatArray, IntArray
 from dopr.files import DataError
 
 FAULTS = ("truncated", "unparsed", "timeout", "error")
+SEPARATOR = "\0"  # sorts before every letter, so that joined names sort as pairs do
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ class Evaluation:
         benchmarks: Sorted names of the benchmarks.
         benchmark: Index into `benchmarks` of each question, `[questions]`.
         questions: Ids of the questions.
-        samples: Number of sampled completions of each question, `[questions]`.
+        samples: Number of sampled completions of each question, `[checkpoints, questions]`.
         correct: Number of correct sampled completions, `[runs, checkpoints, questions]`.
         earned: Sum of their rewards, of the same shape.
-        greedy: Reward of the greedy completion, of the same shape.
+        greedy: Reward of the greedy completion, of the same shape; nan at checkpoints without one.
         faults: For each of FAULTS, the share of sampled completions with it, of the same shape.
     """
 
@@ -67,8 +70,8 @@ class Evaluation:
         return self.earned / self.samples
 
     def same_questions(self, other: Evaluation) -> bool:
-        """Return whether both have the same questions with equal numbers of samples."""
-        return self.questions == other.questions and np.array_equal(self.samples, other.samples)
+        """Return whether both have the same questions, with equal numbers of samples at the last checkpoint."""
+        return self.questions == other.questions and np.array_equal(self.samples[-1], other.samples[-1])
 
     def at(self, chosen: IntArray) -> Evaluation:
         """Return the evaluation with one checkpoint of each run. `chosen` has its index, `[runs]`.
@@ -81,6 +84,7 @@ class Evaluation:
             steps=np.rint(self.steps[chosen].mean(keepdims=True)).astype(np.int64),
             rollouts=self.rollouts[chosen].mean(keepdims=True),
             tokens=self.tokens[runs, chosen][:, None],
+            samples=self.samples[chosen[:1]],
             correct=self.correct[runs, chosen][:, None],
             earned=self.earned[runs, chosen][:, None],
             greedy=self.greedy[runs, chosen][:, None],
@@ -103,7 +107,7 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
                 f"evaluate/{pool}/{method}: seeds {seeds[0]} and {seed} differ in checkpoints, questions or samples; "
                 "evaluate both again with one configuration"
             )
-    benchmarks, benchmark = np.unique(first.correct.columns.get_level_values(0), return_inverse=True)
+    benchmarks, benchmark = np.unique([name for name, _ in first.questions], return_inverse=True)
     return Evaluation(
         pool,
         method,
@@ -114,11 +118,11 @@ def load_evaluation(results: Results, pool: str, method: str, seeds: Sequence[in
         np.stack([run.tokens for run in runs]),
         tuple(map(str, benchmarks)),
         benchmark.astype(np.int64),
-        tuple(map(str, first.correct.columns.get_level_values(1))),
+        tuple(question for _, question in first.questions),
         first.samples,
-        np.stack([run.correct.to_numpy(dtype=np.int64) for run in runs]),
-        np.stack([run.earned.to_numpy(dtype=np.float64) for run in runs]),
-        np.stack([run.greedy.to_numpy(dtype=np.float64) for run in runs]),
+        np.stack([run.correct for run in runs]),
+        np.stack([run.earned for run in runs]),
+        np.stack([run.greedy for run in runs]),
         {name: np.stack([run.faults[name] for run in runs]) for name in FAULTS},
     )
 
@@ -151,62 +155,75 @@ def pooled(name: str, evaluations: Sequence[Evaluation]) -> Evaluation:
 
 @dataclass(frozen=True)
 class _Run:
-    """One seed's checkpoints. Frames have checkpoints as rows and (benchmark, question) as columns."""
+    """One seed's checkpoints. Arrays are `[checkpoints, questions]`."""
 
     steps: IntArray
     rollouts: FloatArray
     tokens: FloatArray
+    questions: tuple[tuple[str, str], ...]  # (benchmark, id), sorted
     samples: IntArray
-    correct: pd.DataFrame
-    earned: pd.DataFrame
-    greedy: pd.DataFrame
+    correct: IntArray
+    earned: FloatArray
+    greedy: FloatArray
     faults: dict[str, FloatArray]
 
     @classmethod
     def read(cls, results: Results, pool: str, method: str, seed: int) -> _Run:
         frame = results.completions(pool, method, seed)
-        name = f"evaluate/{pool}/{method}/{seed}/completions.parquet"
-        frame["correct"] = (frame["verdict"] == "correct").astype(np.int64)
-        frame["truncated"] = (frame["finish"] == "length").astype(np.int64)
-        for fault in FAULTS[1:]:
-            frame[fault] = (frame["verdict"] == fault).astype(np.int64)
-        greedy, _ = _sums(frame[frame["mode"] == "greedy"], ["reward"], name)
-        sampled, samples = _sums(frame[frame["mode"] == "sampled"], ["correct", "reward", *FAULTS], name)
-        if not greedy["reward"].columns.equals(sampled["reward"].columns):
-            raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")
-        costs = frame.groupby("step")[["rollouts", "tokens"]].first()
+        name = f"{results.evaluations}/{pool}/{method}/{seed}/completions.parquet"
+        steps, first, checkpoint = np.unique(frame["step"], return_index=True, return_inverse=True)
+        question, names = pd.factorize(frame["benchmark"] + SEPARATOR + frame["prompt"], sort=True)
+        questions = tuple(tuple(text.split(SEPARATOR)) for text in names)
+        cells = _Cells((len(steps), len(names)), checkpoint * len(names) + question)
+        sampled, greedy = (frame["mode"] == mode for mode in ("sampled", "greedy"))
+        verdict = frame["verdict"]
+        faults = {"truncated": frame["finish"] == "length", **{fault: verdict == fault for fault in FAULTS[1:]}}
+        samples = cells.sums(sampled).astype(np.int64)
+        _check_counts(samples, cells.sums(greedy), np.array([benchmark for benchmark, _ in questions]), name)
+        has_greedy = np.where(cells.sums(greedy) > 0, 0.0, np.nan)
         return cls(
-            costs.index.to_numpy(dtype=np.int64),
-            costs["rollouts"].to_numpy(dtype=np.float64),
-            costs["tokens"].to_numpy(dtype=np.float64),
+            steps.astype(np.int64),
+            frame["rollouts"].to_numpy(dtype=np.float64)[first],
+            frame["tokens"].to_numpy(dtype=np.float64)[first],
+            questions,
             samples,
-            sampled["correct"],
-            sampled["reward"],
-            greedy["reward"],
-            {fault: sampled[fault].to_numpy(dtype=np.float64) / samples for fault in FAULTS},
+            cells.sums(sampled & (verdict == "correct")).astype(np.int64),
+            cells.sums(sampled * frame["reward"]),
+            cells.sums(greedy * frame["reward"]) + has_greedy,
+            {fault: cells.sums(sampled & found) / samples for fault, found in faults.items()},
         )
 
     def matches(self, other: _Run) -> bool:
         """Return whether two runs have the same checkpoints, questions and numbers of samples."""
         return (
-            np.array_equal(self.samples, other.samples)
+            self.questions == other.questions
+            and np.array_equal(self.samples, other.samples)
             and np.array_equal(self.steps, other.steps)
             and np.array_equal(self.rollouts, other.rollouts)
-            and self.correct.columns.equals(other.correct.columns)
         )
 
 
-def _sums(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[dict[str, pd.DataFrame], IntArray]:
-    """Return sums of columns by checkpoint and question, and the number of completions of each question."""
-    groups = frame.groupby(["step", "benchmark", "prompt"])[columns]
-    sizes = groups.size().unstack("step")
-    by_benchmark = sizes.groupby(level="benchmark")
-    if (
-        sizes.empty
-        or sizes.isna().to_numpy().any()
-        or (by_benchmark.min().min(axis=1) < by_benchmark.max().max(axis=1)).any()
-    ):
-        raise DataError(f"{name}: not every checkpoint has the same number of completions a question; evaluate again")
-    sums = groups.sum()
-    counts = sizes.iloc[:, 0].to_numpy(dtype=np.int64)
-    return {column: sums[column].unstack("step").T for column in columns}, counts
+@dataclass(frozen=True)
+class _Cells:
+    """The checkpoint and question of each row, as an index into an array of `shape`; groupby is ten times slower."""
+
+    shape: tuple[int, int]
+    index: IntArray
+
+    def sums(self, values: pd.Series[Any]) -> FloatArray:
+        """Return the sum of a column in each cell."""
+        cells = self.shape[0] * self.shape[1]
+        sums = np.bincount(self.index, values.to_numpy(dtype=np.float64), cells)
+        return np.asarray(sums, dtype=np.float64).reshape(self.shape)
+
+
+def _check_counts(samples: IntArray, greedy: FloatArray, benchmark: NDArray[np.str_], name: str) -> None:
+    """Check that the questions of a benchmark have equally many samples, and all or none a greedy completion."""
+    for members in (benchmark == each for each in np.unique(benchmark)):
+        fewest, most = samples[:, members].min(axis=1), samples[:, members].max(axis=1)
+        if not len(samples) or (fewest < most).any() or (most == 0).any():
+            raise DataError(
+                f"{name}: not every question of a benchmark has the same number of completions; evaluate again"
+            )
+    if (greedy != greedy[:, :1]).any():
+        raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")

@@ -99,7 +99,7 @@ def base_coverage(comparison: Comparison, method: str) -> Measured:
 
 def _coverage(comparison: Comparison, method: str, weights: FloatArray) -> FloatArray:
     evaluation = comparison.evaluations[method]
-    return coverage(evaluation.correct[:, 0].sum(axis=0), evaluation.samples * len(evaluation.seeds), weights)
+    return coverage(evaluation.correct[:, 0].sum(axis=0), evaluation.samples[0] * len(evaluation.seeds), weights)
 
 
 def solvable_share(comparison: Comparison, method: str) -> float:
@@ -120,7 +120,7 @@ def base_budget(results: Results, comparison: Comparison, method: str) -> Measur
     runs = zip(evaluation.pools, evaluation.seeds, strict=True)
     frames = [results.texts(pool, method, seed, 0) for pool, seed in runs]
     tokens = pd.concat(frames).groupby(["benchmark", "prompt"])["completion_tokens"].mean().to_numpy(dtype=np.float64)
-    rates = (evaluation.correct[:, 0] / evaluation.samples).mean(axis=0)
+    rates = (evaluation.correct[:, 0] / evaluation.samples[0]).mean(axis=0)
     settings = results.settings(evaluation.pools[0], method, evaluation.seeds[0])
     horizon = settings["rollout"]["max_new_tokens"]
 

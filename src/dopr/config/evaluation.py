@@ -57,6 +57,11 @@ class Evaluate(Section):
     """Sampling temperature, or a mapping from benchmarks to it. At 0 there is one sample, the greedy completion."""
     max_new_tokens: PositiveInt | None = None
     """Token limit of a completion. null is rollout.max_new_tokens."""
+    between: PositiveInt | None = None
+    """Samples of each question at checkpoints between the first and the last, which then have no greedy completion.
+
+    They are for curves alone. null gives all checkpoints the same.
+    """
     pass_at: list[PositiveInt]
     """Values of k in pass@k. A benchmark needs k samples to show it."""
     reward: str | dict[str, str | None] | None = None
@@ -79,6 +84,12 @@ class Evaluate(Section):
         """Fill keys that are null or not given from the profile; pydantic rejects an unknown profile later."""
         given = {key: value for key, value in raw.items() if value is not None}
         return merge(PROFILES.get(given.get("profile", "embedded"), {}), given)
+
+    @model_validator(mode="after")
+    def _check_between(self) -> Evaluate:
+        if self.between and self.checkpoint != "last":
+            raise ValueError(f"between: {self.between} goes with checkpoint: last, as any other may be reported")
+        return self
 
     def by_benchmark(self, benchmarks: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:
         """Return the number of samples and the temperature of each benchmark.

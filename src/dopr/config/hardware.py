@@ -48,13 +48,6 @@ class Hardware(Section):
         return 0.0 if device == "cpu" else self.gpus / self.share
 
     @property
-    def launcher(self) -> str:
-        """The command that starts a training script."""
-        if self.processes == 1:
-            return "python"
-        return f"torchrun --standalone --nproc-per-node {self.processes}"
-
-    @property
     def variant(self) -> str:
         """The suffix of the names of the environments in envs/ that jobs run in."""
         return "-cuda" if self.gpus else ""

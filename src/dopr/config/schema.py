@@ -67,6 +67,8 @@ class WarmStart(Section):
     """The benchmark that the policy is checked on after the first phase."""
     gate_accuracy: Share
     """The least sampled accuracy there. A policy below it has nothing that RL could elicit."""
+    shipped: bool = True
+    """Take resources/toy_policy where it was made by these settings and from none of the held-out questions."""
 
 
 class Base(Section):

@@ -1,4 +1,4 @@
-"""Evaluation of one checkpoint: greedy and sampled completions of every benchmark question, with their grades.
+"""Evaluation of one checkpoint: sampled and greedy completions of every benchmark question, with their grades.
 
 At temperature 0 a benchmark has one sample, which is the greedy completion. It is stored under both modes, so that
 `sampled` is always what the protocol measures.
@@ -10,7 +10,7 @@ the grader. Then a completion is correct if its reward is 1, else wrong. Accurac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -48,19 +48,28 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How completions are sampled and graded, besides one greedy completion of each question.
+    """How completions are sampled and graded.
 
     Attributes:
         samples: Benchmark -> sampled completions of each question.
         temperature: Benchmark -> sampling temperature.
         max_new_tokens: Token limit of every completion.
         rewards: Benchmark -> reward function. The grader grades benchmarks that are not in it.
+        greedy: Whether each question has a greedy completion too.
     """
 
     samples: Mapping[str, int]
     temperature: Mapping[str, float]
     max_new_tokens: int
     rewards: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    greedy: bool = True
+
+    def between(self, samples: int | None) -> EvaluationSettings:
+        """Return the settings of checkpoints between the first and the last; None changes nothing."""
+        if samples is None:
+            return self
+        greedy = 0 in self.temperature.values()  # it is the sample there
+        return replace(self, samples=dict.fromkeys(self.samples, samples), greedy=greedy)
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,15 @@ def evaluate(
     `seed` is the training run's, so that runs also differ in their evaluation noise.
     """
     prompts = [encode_prompt(tokenizer, question.text) for question in questions]
-    greedy_seed = derive_seed(seed, "evaluate", "greedy", cost.step)
-    greedy = engine.generate(prompts, 1, 0.0, settings.max_new_tokens, greedy_seed)
+    greedy: list[list[Sample]] = []
+    if settings.greedy:
+        greedy_seed = derive_seed(seed, "evaluate", "greedy", cost.step)
+        greedy = engine.generate(prompts, 1, 0.0, settings.max_new_tokens, greedy_seed)
     sampled_seed = derive_seed(seed, "evaluate", "sampled", cost.step)
     benchmarks = [question.family for question in questions]
     sampled = _sample(engine, prompts, greedy, benchmarks, settings, sampled_seed)
     rows: list[dict[str, Any]] = []
-    for mode, groups in (("greedy", greedy), ("sampled", sampled)):
+    for mode, groups in (("greedy", greedy), ("sampled", sampled)) if greedy else (("sampled", sampled),):
         texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in groups]
         pairs = [(question, text) for question, group in zip(questions, texts, strict=True) for text in group]
         grades = iter(grade_completions(grader, settings.rewards, pairs))
@@ -153,7 +164,7 @@ def _sample(
 ) -> list[list[Sample]]:
     """Sample each prompt with its benchmark's settings. Prompts with equal settings are sampled in one call."""
     by_prompt = [(settings.samples[name], settings.temperature[name]) for name in benchmarks]
-    groups = list(greedy)
+    groups = list(greedy) or [[]] * len(prompts)
     for n, temperature in dict.fromkeys(setting for setting in by_prompt if setting[1] > 0):
         indices = [index for index, setting in enumerate(by_prompt) if setting == (n, temperature)]
         # The index of the first prompt gives each call random numbers of its own.
@@ -187,9 +198,9 @@ def check_questions(questions: Sequence[Prompt], settings: EvaluationSettings, s
         )
 
 
-def accuracy(table: pa.Table, mode: str) -> float:
-    """Return the mean reward of a mode's completions, averaged over benchmarks, for progress lines."""
-    rows = table.filter(pc.equal(table["mode"], mode))
+def accuracy(table: pa.Table) -> float:
+    """Return the mean reward of sampled completions, averaged over benchmarks, for progress lines."""
+    rows = table.filter(pc.equal(table["mode"], "sampled"))
     return float(pc.mean(rows.group_by("benchmark").aggregate([("reward", "mean")])["reward_mean"]).as_py())
 
 

@@ -92,10 +92,11 @@ class EvaluationJob:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
         for count, (folder, cost) in enumerate(models, 1):
             tokenizer, engine = read_tokenizer(folder), self._engine_with(folder)
-            tables.append(evaluate(engine, tokenizer, self.grader, self.questions, self.settings, seed, cost))
+            settings = self.settings if count == len(models) else self.settings.between(self.params.between)
+            tables.append(evaluate(engine, tokenizer, self.grader, self.questions, settings, seed, cost))
             watch.lap(count)
-            numbers = ", ".join(f"{mode} {accuracy(tables[-1], mode):.3f}" for mode in ("greedy", "sampled"))
-            progress.report(count, f"{cost.rollouts} rollouts, {numbers}", watch.seconds_left(len(models)))
+            numbers = f"{cost.rollouts} rollouts, accuracy {accuracy(tables[-1]):.3f}"
+            progress.report(count, numbers, watch.seconds_left(len(models)))
         return pa.concat_tables(tables)
 
     def _engine_with(self, folder: Path) -> Engine:

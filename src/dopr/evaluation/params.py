@@ -16,6 +16,8 @@ class EvaluationParams(Section):
     """Benchmark -> sampled completions of each question."""
     temperature: dict[str, float]
     """Benchmark -> sampling temperature."""
+    between: PositiveInt | None = None
+    """Samples of each question at checkpoints between the first and the last, without a greedy completion."""
     max_new_tokens: PositiveInt
     """Token limit of a completion."""
     rollout: SamplingParams

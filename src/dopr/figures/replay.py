@@ -22,7 +22,7 @@ from dopr.selection import dapo, dopr, greso, lim, max_variance, mopps, one_shot
 SELECTORS = (uniform, random_one, dapo, greso, speed, mopps, ucb, max_variance, lim, one_shot, dopr)
 BEST = "best fixed choice"
 STEPS = 256  # steps of a simulation
-SEEDS = 20
+SEEDS = 10
 
 
 def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:

@@ -49,30 +49,26 @@ class Worker:
 class Pool:
     """A server process and `limits.workers` workers.
 
-    The server starts at once. The first comparison waits until it is ready.
+    The first comparison starts the server, which imports math-verify, and waits until it is ready. Integers alone need
+    no comparison.
     """
 
     def __init__(self, limits: Verify) -> None:
         self.limits = limits
         self.notes: dict[str, None] = {}  # messages of errors, each once
-        self._control, server_end = socket.socketpair()
+        self._control, self._server_end = socket.socketpair()
         self._control.settimeout(START_SECONDS)
-        arguments = (server_end.fileno(), limits.profile, limits.seconds, limits.memory_mb)
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "dopr.grading.worker", *map(str, arguments)],
-            pass_fds=[server_end.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a process group of its own, so that it can kill all workers
-        )
-        server_end.close()
+        self._server: subprocess.Popen[bytes] | None = None
         self._workers: list[Worker] = []
 
     def close(self) -> None:
         """End all processes."""
         self._control.close()
+        self._server_end.close()
         for worker in self._workers:
             worker.connection.close()
-        self._server.wait()
+        if self._server:
+            self._server.wait()
 
     def compare(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Return the verdict of each (reference, answer) pair. The number of workers does not change it.
@@ -141,6 +137,7 @@ class Pool:
 
     def _start(self, replaced: int = 0) -> tuple[Worker, int]:
         """Ask the server for a worker. Also return the signal that ended process `replaced`; 0 is no process."""
+        self._server = self._server or self._start_server()
         connection, worker_end = Pipe()
         try:
             socket.send_fds(self._control, [str(replaced).ljust(MESSAGE).encode()], [worker_end.fileno()])
@@ -152,3 +149,15 @@ class Pool:
             raise GraderError("the grading process does not answer; is math-verify installed in this environment?")
         ended_by, process = map(int, reply.split())
         return Worker(connection, process), ended_by
+
+    def _start_server(self) -> subprocess.Popen[bytes]:
+        limits, descriptor = self.limits, self._server_end.fileno()
+        arguments = (descriptor, limits.profile, limits.seconds, limits.memory_mb)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "dopr.grading.worker", *map(str, arguments)],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a process group of its own, so that it can kill all workers
+        )
+        self._server_end.close()
+        return server

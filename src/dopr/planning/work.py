@@ -148,6 +148,8 @@ def evaluation_work(
 ) -> Work:
     """Return the work of evaluating policies: a greedy completion and the sampled ones of every question.
 
+    Of each run, all but the last policy have the samples of `evaluate.between`, if that is given.
+
     Args:
         rule: The name of the rule.
         jobs: Jobs of the rule.
@@ -159,7 +161,10 @@ def evaluation_work(
     """
     samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
     sampled = sum(samples[name] * size for name, size in sizes.items() if temperature[name] > 0)
-    rollouts, concurrent = policies * (sum(sizes.values()) + sampled), max(sampled, sum(sizes.values()))
+    greedy, between = sum(sizes.values()), config.evaluate.between
+    at_last = greedy + sampled
+    before = at_last if between is None else sum(between * size for name, size in sizes.items() if temperature[name])
+    rollouts, concurrent = runs * at_last + (policies - runs) * before, max(sampled, greedy)
     return Work(rule, jobs, "", runs, rollouts, concurrent, rollouts * lengths.prompt, rollouts * lengths.completion)
 
 

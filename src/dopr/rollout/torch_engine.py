@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from dopr.models.attention import NO_MASK
 from dopr.models.kinds import check_samples
-from dopr.models.loading import load_network
+from dopr.models.loading import load_network, reload_weights
 from dopr.models.model_folder import context_of, end_tokens
 from dopr.models.network import takes_packed
 from dopr.rollout.cache import new_cache
@@ -74,8 +74,9 @@ class TorchEngine:
 
     def load_folder(self, folder: Path) -> None:
         """Sample from a model folder of the same shape from now on (see Engine)."""
-        dtype, device = str(self.network.dtype).removeprefix("torch."), self.network.device.type
-        self.network = load_network(folder, dtype, device, self.attention)
+        if not reload_weights(self.network, folder):
+            dtype, device = str(self.network.dtype).removeprefix("torch."), self.network.device.type
+            self.network = load_network(folder, dtype, device, self.attention)
 
     def sleep(self) -> None:
         """Return cached GPU memory to the device; nothing but the weights is kept between calls."""

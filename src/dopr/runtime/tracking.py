@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - here for forks (dopr.runtime.fork_server)
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.tracking import MlflowClient
 

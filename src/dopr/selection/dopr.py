@@ -9,7 +9,9 @@ ours, and each term is an option. For prompt i with n_i visits in this run, at s
     V_i, volatility   sqrt(p_i (1 - p_i)), the standard deviation of its 0/1 rewards. p_i is the mean of the rewards of
                       its last `window` visits and of `prior_rollouts` pseudo-rewards, which have its mean accuracy in
                       the profiling run. With neither, V_i = 1/2, the maximum. `volatility` selects another estimate
-                      (parts/volatility.py), and `similarity` one that similar prompts share (parts/similarity.py)
+                      (parts/volatility.py), and `similarity` one that similar prompts share (parts/similarity.py).
+                      With a `cap`, V_i = min(V_i, cap): prompts that are volatile enough tie, and exploration decides
+                      between them, so that the choice does not narrow to the most volatile kind
     E_i, exploration  ucb: exploration * sqrt(ln(t + 1) / (n_i + 1)), multiplied by the entropy factor if `entropy` is
                       given (parts/entropy.py)
                       epsilon: E_i = 0, and with probability `exploration` the choice is random
@@ -73,6 +75,7 @@ class Selector(BaseSelector):
         forgetting: Weight that earlier visits keep at each visit (`beta`) or at each step (`similarity`).
         similarity: Features whose similarity decides how far prompts share their volatility.
         bandwidth: Bandwidth of the kernel of `similarity`.
+        cap: The volatility above which all prompts count alike; 1 is no cap.
         explore: The kind of exploration.
         entropy: Lower and upper limit of the entropy factor of `ucb`.
         temperature: Temperature of the choice; 0 takes the highest scores.
@@ -93,6 +96,7 @@ class Selector(BaseSelector):
     forgetting: Annotated[float, Field(gt=0, le=1)] = 1.0
     similarity: Literal["none", "text", "hidden", "label"] = "none"
     bandwidth: Annotated[float, Field(gt=0)] = 0.1
+    cap: Annotated[float, Field(gt=0, le=1)] = 1.0
     explore: Literal["ucb", "epsilon", "thompson", "none"] = "ucb"
     entropy: tuple[float, float] | None = None
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -158,8 +162,8 @@ class Selector(BaseSelector):
     def scores(self, step: int, candidates: Indices, rng: np.random.Generator) -> Floats:
         """Return the score of each candidate, before epsilon and temperature."""
         if self.explore == "thompson":
-            return self.estimate.sample_volatility(candidates, step, rng)
-        volatility = self.estimate.volatility(candidates, step)
+            return np.minimum(self.estimate.sample_volatility(candidates, step, rng), self.cap)
+        volatility = np.minimum(self.estimate.volatility(candidates, step), self.cap)
         return volatility + self.exploration_bonus(step, candidates) if self.explore == "ucb" else volatility
 
     def exploration_bonus(self, step: int, indices: Indices) -> Floats:

@@ -28,19 +28,23 @@ def benchmark_table(
     records, rows = [], []
     for comparison, reported in zip(comparisons, final, strict=True):
         for method in ("base", *comparison.evaluations):
-            evaluation = (comparison if method == "base" else reported).evaluations[
-                reference if method == "base" else method
-            ]
-            for record in _at_checkpoint(evaluation, 0 if method == "base" else -1, pass_at):
+            evaluation = starting_policy(comparison, reference) if method == "base" else reported.evaluations[method]
+            for record in _at_last_checkpoint(evaluation, pass_at):
                 records.append({"pool": comparison.pool, "method": method, **record})
                 numbers = [percent(value) for name, value in record.items() if name != "benchmark"]
                 rows.append([comparison.pool, display_name(method), record["benchmark"], *numbers])
-    samples = next(iter(comparisons[0].evaluations.values())).samples
+    samples = next(iter(final[0].evaluations.values())).samples
     shown = ["greedy", average(samples).replace("_at_", "@"), *(f"pass@{k}" for k in pass_at), *FAULTS]
     return Table(pd.DataFrame(records), ["pool", "method", "benchmark", *shown], rows, left=3)
 
 
-def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[int]) -> list[dict[str, Any]]:
+def starting_policy(comparison: Comparison, method: str) -> Evaluation:
+    """Return the first checkpoint of a method's runs."""
+    evaluation = comparison.evaluations[method]
+    return evaluation.at(np.zeros(len(evaluation.seeds), dtype=np.int64))
+
+
+def _at_last_checkpoint(evaluation: Evaluation, pass_at: Sequence[int]) -> list[dict[str, Any]]:
     measures = {
         **_measures(evaluation, pass_at),
         **{f"{name}_share": values for name, values in evaluation.faults.items()},
@@ -48,7 +52,7 @@ def _at_checkpoint(evaluation: Evaluation, checkpoint: int, pass_at: Sequence[in
     return [
         {
             "benchmark": benchmark,
-            **{name: values[:, checkpoint, evaluation.benchmark == b].mean() for name, values in measures.items()},
+            **{name: values[:, -1, evaluation.benchmark == b].mean() for name, values in measures.items()},
         }
         for b, benchmark in enumerate(evaluation.benchmarks)
     ]
@@ -61,14 +65,15 @@ def _measures(evaluation: Evaluation, pass_at: Sequence[int]) -> dict[str, Any]:
         passes[f"pass_at_{k}"] = np.full(evaluation.correct.shape, np.nan)
         # A k above every question's samples leaves some questions here, so that pass_at_k refuses it.
         enough = evaluation.samples >= min(k, int(evaluation.samples.max()))
-        estimates = pass_at_k(evaluation.samples[enough], evaluation.correct[..., enough], k)
-        passes[f"pass_at_{k}"][..., enough] = estimates
+        estimates = pass_at_k(evaluation.samples[enough], evaluation.correct[:, enough], k)
+        passes[f"pass_at_{k}"][:, enough] = estimates
     return {"greedy": evaluation.greedy, average(evaluation.samples): evaluation.sampled, **passes}
 
 
 def average(samples: IntArray) -> str:
-    """Return `avg_at_N` if all questions have N samples, else `avg_at_k`."""
-    return f"avg_at_{samples[0] if len(set(samples.tolist())) == 1 else 'k'}"
+    """Return `avg_at_N` if all questions have N samples at all checkpoints, else `avg_at_k`."""
+    numbers = np.unique(samples).tolist()
+    return f"avg_at_{numbers[0] if len(numbers) == 1 else 'k'}"
 
 
 def scores(comparisons: Sequence[Comparison], pass_at: Sequence[int]) -> pd.DataFrame:

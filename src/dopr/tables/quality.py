@@ -8,7 +8,6 @@ Completions without a box do not vote, and a question without votes counts as wr
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -59,13 +58,14 @@ def completions_at(results: Results, comparison: Comparison, method: str, checkp
         ],
         ignore_index=True,
     )
-    boxes = [last_boxed(text) for text in frame["text"]]
+    boxes = {text: last_boxed(text) for text in frame["text"].unique()}
+    votes = {text: None if box is None else squeezed(tidy(box)) for text, box in boxes.items()}
     counted = {word: frame["text"].str.lower().str.count(re.escape(word)) for word in REFLECTION}
     measured: pd.DataFrame = frame.assign(
         correct=frame["verdict"] == "correct",
         truncated=frame["finish"] == "length",
-        boxed=[box is not None for box in boxes],
-        vote=pd.Series([None if box is None else squeezed(tidy(box)) for box in boxes], dtype=object),
+        boxed=[boxes[text] is not None for text in frame["text"]],
+        vote=pd.Series([votes[text] for text in frame["text"]], dtype=object),
         **{verdict: frame["verdict"] == verdict for verdict in SHARES[2:]},
         **counted,
     )
@@ -84,17 +84,20 @@ def measures(group: pd.DataFrame) -> dict[str, Any]:
     """Return the means over questions and runs of a benchmark or category."""
     return {
         "accuracy": float(group["reward"].mean()),
-        "majority": float(np.mean([majority(samples) for _, samples in group.groupby(["seed", "prompt"])])),
+        "majority": majority(group),
         **{share: float(group[share].mean()) for share in SHARES},
         "tokens": float(group["completion_tokens"].mean()),
         **{word: 100 * float(group[word].mean()) for word in REFLECTION},
     }
 
 
-def majority(samples: pd.DataFrame) -> bool:
-    """Return whether the most frequent answer to a question is correct."""
-    votes = Counter(samples["vote"].dropna())
-    if not votes:
-        return False
-    winner = votes.most_common(1)[0][0]  # of equally frequent answers, the first sampled
-    return bool(samples["correct"][samples["vote"] == winner].any())
+def majority(samples: pd.DataFrame) -> float:
+    """Return the share of a run's questions whose most frequent answer, of equally frequent ones the first, is correct.
+
+    Args:
+        samples: Columns seed, prompt, vote (None without an answer) and correct.
+    """
+    by_vote = samples.dropna(subset="vote").groupby(["seed", "prompt", "vote"], sort=False)["correct"]
+    votes = by_vote.agg(["size", "any"]).reset_index()
+    winners = votes.loc[votes.groupby(["seed", "prompt"], sort=False)["size"].idxmax()]
+    return float(winners["any"].sum() / samples.groupby(["seed", "prompt"]).ngroups)

@@ -51,7 +51,7 @@ def last_difference(method: Evaluation, reference: Evaluation, benchmark: str) -
         chosen = method.benchmark == method.benchmarks.index(benchmark)
     runs = [Runs(side.sampled[:, -1][:, chosen], side.pools) for side in (method, reference)]
     return difference(
-        runs[0], runs[1], method.benchmark[chosen], even_weights(method.benchmark[chosen]), method.samples[chosen]
+        runs[0], runs[1], method.benchmark[chosen], even_weights(method.benchmark[chosen]), method.samples[-1, chosen]
     )
 
 

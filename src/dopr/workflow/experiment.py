@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dopr.data.sources import mirror_of, source_named, used_sources
 from dopr.errors import UserError
 from dopr.files import digest, read_json, write_text
 from dopr.models.gguf.place import locate
+from dopr.runtime.fork_server import ForkServers
 from dopr.workflow.preflight import check_packages, check_states, open_config
 from dopr.workflow.rule_params import NO_SELECTOR, RuleParams
 
@@ -39,6 +40,19 @@ class Experiment:
     config: Config
     rule_params: RuleParams
     config_path: Path
+    servers: ForkServers = field(default_factory=ForkServers)
+
+    @property
+    def torch_command(self) -> str:
+        """The command that starts a script that imports PyTorch."""
+        forks = not self.config.hardware.gpus and self.config.rollout.engine == "torch"
+        return "python -m dopr.runtime.launch torch" if forks else "python"
+
+    @property
+    def training_command(self) -> str:
+        """The command that starts a script that trains, in as many processes as train one policy."""
+        processes = self.config.hardware.processes
+        return f"torchrun --standalone --nproc-per-node {processes}" if processes > 1 else self.torch_command
 
     @property
     def complexity_pools(self) -> list[str]:
@@ -87,8 +101,8 @@ class Experiment:
         return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
 
     def code_path(self, script: str, selector: str = NO_SELECTOR) -> str:
-        """Return the file with the hash of the code of a script's jobs."""
-        return f"results/code/{script}/{selector}.txt"
+        """Return the file with the hashes of the modules that a script's jobs run."""
+        return f"results/code/{script}/{selector}.json"
 
     def warn_of_older_code(self) -> None:
         """Print to stderr how many finished runs are kept although other code made them."""
@@ -173,26 +187,28 @@ class Experiment:
         for pool, method, rate, seed in product(pools, tune.methods, tune.learning_rates, tune.seeds):
             yield f"{pool}/{method}@{rate}/{seed}"
 
-    def start(self, jobs_run_here: bool) -> None:
+    def start(self, in_this_environment: bool, on_this_machine: bool) -> None:
         """Prepare for the first job: write the configuration for the jobs and lock this folder against another run.
 
         A dry run does not come here, so it writes nothing and may plan for another machine.
 
         Args:
-            jobs_run_here: Jobs run in this environment, and not in one of envs/, whose packages cannot be looked for
-                from here.
+            in_this_environment: Jobs run in it, and not in one of envs/, whose packages cannot be looked for from here.
+            on_this_machine: Jobs run on it, and not on nodes of a cluster.
 
         Raises:
             SystemExit: After one line, if a package is missing or another Snakemake runs in this folder.
         """
         try:
-            if jobs_run_here:
+            if in_this_environment:
                 check_packages(self.config)
             take_lock()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         write_text(self.config_path, self.config.model_dump_json(indent=1))
+        if in_this_environment and on_this_machine:
+            self.servers.start()
 
     def sweep(self) -> None:
         """Delete other configurations, and the working state of runs whose outputs are complete."""

@@ -7,6 +7,7 @@ prompts, and `NAME@RATE`, a recipe with another learning rate (for tuning).
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ class RuleParams:
         return EvaluationParams(
             samples=samples,
             temperature=temperature,
+            between=config.evaluate.between,
             max_new_tokens=config.evaluation_tokens,
             rollout=config.rollout,
             verify=config.verify,
@@ -126,6 +128,10 @@ class RuleParams:
         """Return the hash of each module that a job runs, the selector's included, by name."""
         modules = [] if selector == NO_SELECTOR else [module_of(selector)]
         return code_hashes(self.scripts / f"{script}.py", *modules)
+
+    def code_as_json(self, script: str, selector: str = NO_SELECTOR) -> str:
+        """Return the hash of each module that a job runs as text, for a file that the job reads."""
+        return json.dumps(self.code_hashes(script, selector), sort_keys=True)
 
     def code(self, script: str, selector: str = NO_SELECTOR) -> str:
         """Return one hash of the code that a job runs."""
