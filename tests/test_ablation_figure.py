@@ -124,7 +124,7 @@ def test_the_same_frame_gives_the_same_bytes(frame: pd.DataFrame, figure: Figure
     ("method", "shown"),
     [
         ("grpo_random", "GRPO, random"),
-        ("dopr_cold_noise_30", "DoPR, no profile, noise 30"),
+        ("dopr_cold_noise_30", "DoPR, own visits, noise 30"),
         ("dopr_coldly", "DoPR, coldly"),
         ("one_shot_PG-WD-KL", "1-shot, PG-WD-KL"),
         ("dopr_exploration_0.25", "DoPR, exploration 0.25"),

@@ -1,6 +1,7 @@
 """How checkpoints are evaluated: the `evaluate` section of the configuration, and its named profiles.
 
-    embedded  4 samples at temperature 1: the small policy saturates when decoded greedily
+    embedded  2 samples at temperature 1, and 1 between the first and the last checkpoint: the small policy saturates
+              when decoded greedily
     paper     the protocol of 1-shot RLVR (arXiv 2504.20571, and its code): 8 samples at temperature 0.6 on AIME and
               AMC, one greedy completion on every other benchmark, 3072 new tokens. Its top_p is 1, so there is no such
               setting. Its pass@8 is the mean over these 8 samples, which is avg@8 here. The grader is set by `verify`
@@ -26,7 +27,7 @@ Value = TypeVar("Value", int, float, str | None)
 
 COMPETITIONS = ("aime24", "aime25", "amc23")
 PROFILES: dict[str, dict[str, Any]] = {
-    "embedded": {"samples": 4, "temperature": 1.0, "pass_at": [1, 4]},
+    "embedded": {"samples": 2, "between": 1, "temperature": 1.0, "pass_at": [1, 2]},
     "paper": {
         "samples": {"default": 1, **dict.fromkeys(COMPETITIONS, 8)},
         "temperature": {"default": 0.0, **dict.fromkeys(COMPETITIONS, 0.6)},
@@ -60,7 +61,7 @@ class Evaluate(Section):
     between: PositiveInt | None = None
     """Samples of each question at checkpoints between the first and the last, which then have no greedy completion.
 
-    They are for curves alone. null gives all checkpoints the same.
+    They are for curves alone. null is the profile's, and where it has none all checkpoints have the same.
     """
     pass_at: list[PositiveInt]
     """Values of k in pass@k. A benchmark needs k samples to show it."""

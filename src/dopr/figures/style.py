@@ -34,7 +34,7 @@ PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E
 MARKERS = "osD^vPX"
 # Without dates and versions, so that the bytes are the same each time.
 METADATA = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
-USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4, "dopr_cold": 5}
+USUAL = {"grpo": 0, "random_one": 1, "dopr": 2, "max_variance_one": 3, "one_shot": 4, "dopr_profile": 5, "dopr_cold": 6}
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine has it

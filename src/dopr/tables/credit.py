@@ -17,14 +17,15 @@ from dopr.tables.typeset import Table
 CAUSES = (
     ("small batches", "grpo", "random_one"),
     ("smaller batches alone", "grpo", "grpo_small"),
-    ("selection without a profile", "random_one", "dopr_cold"),
-    ("selection with a profile", "random_one", "dopr"),
+    ("selection", "random_one", "dopr"),
+    ("selection from a profile", "random_one", "dopr_profile"),
+    ("selection by each prompt's own visits", "random_one", "dopr_cold"),
     ("selection by similar prompts (text)", "random_one", "dopr_text"),
     ("selection by similar prompts (hidden states)", "random_one", "dopr_hidden"),
     ("reuse, one prompt a step", "random_one", "random_one_reuse"),
     ("reuse, GRPO", "grpo", "grpo_reuse"),
-    ("selection without a profile, under reuse", "random_one_reuse", "dopr_cold_reuse"),
-    ("selection with a profile, under reuse", "random_one_reuse", "dopr_reuse"),
+    ("selection, under reuse", "random_one_reuse", "dopr_reuse"),
+    ("selection by each prompt's own visits, under reuse", "random_one_reuse", "dopr_cold_reuse"),
     ("selection by similar prompts (text), under reuse", "random_one_reuse", "dopr_text_reuse"),
     ("selection by similar prompts (hidden states), under reuse", "random_one_reuse", "dopr_hidden_reuse"),
     ("selection by the generator's labels (bound), under reuse", "random_one_reuse", "dopr_label_reuse"),
@@ -34,7 +35,8 @@ CAUSES = (
     ("all together, similar prompts (text)", "grpo", "dopr_text_reuse"),
     ("all together, similar prompts (hidden states)", "grpo", "dopr_hidden_reuse"),
     ("all together, with rejection sampling", "grpo", "dopr_text_rft_reuse"),
-    ("all together, against GRPO with reuse", "grpo_reuse", "dopr_text_reuse"),
+    ("all together, against GRPO with reuse", "grpo_reuse", "dopr_reuse"),
+    ("all together, similar prompts (text), against GRPO with reuse", "grpo_reuse", "dopr_text_reuse"),
 )
 
 
