@@ -35,6 +35,7 @@ LABELS = {"prompts": "training prompts", "rollouts": "training rollouts"}
 TITLES = {"prompts": "at the end of training", "rollouts": "during training"}
 BACKGROUND = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.8}
 LINE = 0.062  # height of a line of text, as a share of a panel
+ROOM = 0.1  # accuracy above which a line of text fits below it
 EXCLUDED, CROSSED = "excluded", "crossed by the runs"
 
 
@@ -192,8 +193,9 @@ def _draw_rollouts(panel: Axes, curve: pd.DataFrame) -> None:
 def _draw_base(panel: Axes, rows: pd.DataFrame) -> None:
     base = rows[(rows["kind"] == "final") & (rows["prompts"] == 0) & (rows["seed"] == MEAN)]["share"].iloc[0]
     panel.axhline(base, color=GREY, linewidth=0.8, linestyle=":")
-    at = ("axes fraction", "data")
-    panel.annotate("base policy", (1, base), (-2, 2), at, "offset points", ha="right", fontsize=7)
+    at, below = ("axes fraction", "data"), base > ROOM  # trained policies are above
+    offset, side = ((-2, -2), "top") if below else ((-2, 2), "bottom")
+    panel.annotate("base policy", (1, base), offset, at, "offset points", ha="right", va=side, fontsize=7)
 
 
 def _draw_bounds(panel: Axes, rows: pd.DataFrame) -> None:
