@@ -11,9 +11,9 @@ interval.
 
 A module of bounds declares what they count, as `KIND: Kind`. Without it they count as needed to learn:
 
-    needed to learn         no learner reaches the accuracy with less; it rises with the accuracy
-    needed to detect        no test tells the accuracy from the starting policy's with less; it falls with the accuracy
-    enough for another learner   some learner, not necessarily this one, reaches the accuracy with as much
+    needed to learn: no learner reaches the accuracy with less. It rises with the accuracy.
+    needed to detect: no test distinguishes it from the starting policy's with less. It falls with the accuracy.
+    enough for another learner: some learner, not necessarily the one that was run, reaches the accuracy with as much.
 
 The figure of sample complexity draws the first kind only. The table of bounds has all of them.
 
@@ -42,7 +42,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Constants:
-    """The constants of bounds in one experiment, measured (dopr.bounds.measured_constants) or published.
+    """The constants of bounds in one experiment, measured by dopr.bounds.measured_constants.
 
     A constant that is not known is nan.
 
@@ -65,7 +65,7 @@ class Constants:
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound with its options set. `name` is as in the configuration."""
+    """A bound with its options set. `name` is as in the configuration, `kind` is what it counts."""
 
     name: str
     function: Callable[..., FloatArray]
