@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dopr.bounds.bound import Constants, built_in, find_bound
-from dopr.bounds.published import published_constants, published_points
+from dopr.bounds.bound import KINDS, Constants, built_in, find_bound
 from dopr.config.schema import Config, ConfigError
 from dopr.errors import UserError
 from dopr.workflow.preflight import check_bounds
@@ -41,10 +40,44 @@ def test_the_package_s_bounds_are_found_and_what_is_none_is_left_out():
     assert built_in() == ["best_of_n_suffices", "change_of_measure", "regularised_bandit", "sharpening"]
 
 
+def test_each_bound_of_the_package_declares_what_it_counts():
+    assert {name: find_bound(name).kind for name in built_in()} == {
+        "best_of_n_suffices": "enough for another learner",
+        "change_of_measure": "needed to detect",
+        "regularised_bandit": "needed to learn",
+        "sharpening": "needed to learn",
+    }
+
+
+def test_what_is_needed_to_learn_rises_with_the_accuracy_and_what_is_needed_to_detect_falls():
+    accuracies = np.linspace(0.51, 0.9999, 500)
+    for name in built_in():
+        bound = find_bound(name)
+        changes = np.diff(bound(CONSTANTS, accuracies))
+        changes = changes[~np.isnan(changes)]
+        assert ((changes < 0) if bound.kind == "needed to detect" else (changes > 0)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bound_of_one_s_own_declares_its_kind(kind, tmp_path):
+    (tmp_path / "theorem.py").write_text(f"KIND = {kind!r}\n\n\ndef least(c, a):\n    return a\n")
+    assert find_bound(f"{tmp_path}/theorem.py:least").kind == kind
+
+
+def test_without_a_kind_a_bound_counts_as_needed_to_learn_and_an_unknown_one_is_refused(tmp_path):
+    assert find_bound(MINE).kind == "needed to learn"
+    (tmp_path / "theorem.py").write_text("KIND = 'need to learn'\n\n\ndef least(c, a):\n    return a\n")
+    with pytest.raises(UserError, match="KIND is 'need to learn'; did you mean 'needed to learn'"):
+        find_bound(f"{tmp_path}/theorem.py:least")
+
+
 def test_options_follow_the_name():
     one, many = find_bound("sharpening"), find_bound("sharpening?dimension=50")
     np.testing.assert_allclose(many(CONSTANTS, ACCURACIES), 50 * one(CONSTANTS, ACCURACIES))
     assert (one.title, many.title) == ("sharpening", "sharpening, dimension 50")
+    np.testing.assert_allclose(
+        find_bound("sharpening?constant=0.5")(CONSTANTS, ACCURACIES), one(CONSTANTS, ACCURACIES) / 2
+    )
     assert find_bound(f"{MINE}?scale=3").title == "my theorem, scale 3"
     assert find_bound("dopr.bounds.sharpening:bound").title == "bound"
 
@@ -112,52 +145,3 @@ def test_a_bound_in_the_configuration_that_cannot_be_found_costs_one_line(raw):
     message = "^complexity.bounds.rollouts: 'sharpenin' is no bound; did you mean 'sharpening'?"
     with pytest.raises(ConfigError, match=message):
         check_bounds(Config.parse(raw))
-
-
-def test_published_points_are_those_of_the_paper():
-    points = published_points()
-    small = points[points["model"] == "Qwen2.5-Math-1.5B"]
-    shares = {
-        "base": 0.176,
-        "pi1": 0.35,
-        "pi2": 0.335,
-        "pi13": 0.357,
-        "pi1201": 0.337,
-        "pi1209": 0.335,
-        "pi1_pi13": 0.366,
-        "pi1_pi2_pi13_pi1209": 0.36,
-        "dsr_sub": 0.359,
-        "math": 0.367,
-    }
-    assert dict(zip(small["training"], small["share"], strict=True)) == pytest.approx(shares)
-    assert list(small["examples"]) == [0, 1, 1, 1, 1, 1, 2, 4, 1209, 7500]
-    large = points[points["model"] == "Qwen2.5-Math-7B"]
-    assert list(large["examples"]) == [0, 1, 1, 1, 2, 4, 16, 16, 1209]
-    assert list(large["share"]) == pytest.approx([0.224, 0.402, 0.385, 0.375, 0.413, 0.425, 0.402, 0.425, 0.428])
-
-
-def test_published_rollouts_are_steps_of_1024():
-    points = published_points()
-    assert points.loc[points["training"] == "math", "rollouts"].item() == 2000 * 1024
-    assert points.loc[points["training"] == "random16", "rollouts"].isna().all()
-    assert points.loc[points["training"] == "base", "rollouts"].isna().all()
-
-
-def test_without_any_run_the_program_draws_what_was_published(tmp_path):
-    complexity = {"pools": [], "bounds": {"rollouts": ["change_of_measure"], "prompts": []}}
-    config = config_file(tmp_path / "config.json", complexity=complexity)
-    command = [sys.executable, SCRIPTS / "figure.py", "complexity", "--config", config, "--output", tmp_path / "figure"]
-    subprocess.run(command, check=True)
-    frame = pd.read_csv(tmp_path / "figure.csv")
-    assert set(frame["source"]) == {"published"}
-    assert len(frame[frame["kind"] == "final"]) == len(published_points())
-
-
-def test_what_was_not_published_is_not_known():
-    points = published_points()
-    found = published_constants(points[points["model"] == "Qwen2.5-Math-1.5B"], 0.05)
-    assert (found.base, found.inverse_kl) == (pytest.approx(0.176), pytest.approx(1000))
-    assert np.isnan(find_bound("sharpening")(found, ACCURACIES)).all()
-    told = find_bound("change_of_measure")(found, np.array([0.36]))
-    # kl(.36, .176) = .36 ln(.36/.176) + .64 ln(.64/.824) = .25762 - .16173; ln(1/.12) / that
-    assert told[0] == pytest.approx(2.12026 / 0.09589, rel=1e-3)

@@ -12,14 +12,10 @@ from matplotlib.axes import Axes
 from dopr.analysis.comparison import compare
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import interval
-from dopr.bounds.bound import find_bound
-from dopr.bounds.measured_constants import base_coverage
-from dopr.bounds.published import published_points
 from dopr.bounds.signal_share import informative_share
 from dopr.errors import UserError
 from dopr.figures import (
     acquisition,
-    complexity,
     curves,
     informative,
     performance_profile,
@@ -184,9 +180,16 @@ def test_words_of_reflection_and_boxes_by_hand():
 
 
 def test_shares_near_nothing_have_an_axis_from_nothing_on(results):
-    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1]).assign(truncated=0.0)
+    frame = responses.collect(results, ["easy"], ["dopr"], [0, 1]).assign(truncated=0.001)
     panel = responses.draw(frame).axes[3]
     assert panel.get_ylim() == (0, 0.05)
+
+
+def test_measures_that_are_zero_throughout_have_no_panel(results):
+    frame = responses.collect(results, ["easy", "hard"], ["dopr"], [0, 1]).assign(truncated=0.0)
+    frame.loc[frame["pool"] == "easy", "reflection"] = 0.0
+    names = [panel.get_ylabel() for panel in responses.draw(frame).axes]
+    assert names == 2 * ["length (tokens)", "with a box", "with reflection"]
 
 
 def test_acquisition_is_what_the_selector_logged(results):
@@ -263,85 +266,6 @@ def test_the_share_of_steps_with_a_gradient_is_cumulative(results):
     figure = selection.draw(frame)
     by_seed = frame[frame["panel"] == "gradient"].groupby("rollouts")["share"].mean()
     assert any(drawn(panel, by_seed.index.to_series(), by_seed) for panel in figure.axes)
-
-
-# --- complexity ---
-
-SHARPENING = find_bound("sharpening?dimension=100")
-BOUNDS = {
-    "prompts": [find_bound("best_of_n_suffices")],
-    "rollouts": [find_bound("change_of_measure"), SHARPENING, find_bound("regularised_bandit")],
-}
-
-
-@pytest.fixture(scope="module")
-def ladder(results) -> tuple[pd.DataFrame, object]:
-    comparison = compare(results, "easy", [method for _, method in LADDER], SEEDS, 100)
-    return complexity.collect(results, [comparison], LADDER, BOUNDS, 0.05, published_points()), comparison
-
-
-def test_complexity_holds_every_seed_and_the_base(ladder):
-    frame, comparison = ladder
-    rows = frame[(frame["kind"] == "final") & (frame["source"] == "easy")]
-    assert list(rows.loc[rows["seed"] == "mean", "prompts"]) == [0, 1, 4, 24]  # all of a pool of 24
-    curve = comparison.curve("top_4")
-    seeds = rows[(rows["prompts"] == 4) & (rows["seed"] != "mean")]
-    np.testing.assert_allclose(seeds["share"], curve.by_seed[:, -1])
-    assert rows.loc[(rows["prompts"] == 0) & (rows["seed"] == "mean"), "share"].item() == pytest.approx(
-        comparison.curve("grpo").mean[0]
-    )
-    assert (rows.loc[rows["prompts"] > 0, "rollouts"] == 7680).all()
-
-
-def test_complexity_draws_every_curve_and_every_bound_with_the_measured_constants(ladder, results):
-    frame, comparison = ladder
-    bound = frame[(frame["kind"] == "bound") & (frame["source"] == "easy") & (frame["series"] == SHARPENING.title)]
-    cover = base_coverage(comparison, "grpo").value
-    high = bound[bound["share"] > 0.51]
-    np.testing.assert_allclose(high["count"], 100 * cover / (2 * (1 - high["share"])) ** 2)
-    assert (bound.loc[bound["share"] < 0.49, "count"] == 0).all()
-    panel = complexity.draw(frame).axes[1]
-    counted = bound[bound["count"] > 0]
-    assert drawn(panel, counted["count"], counted["share"])
-    curve = frame[(frame["kind"] == "curve") & (frame["prompts"] == 4) & (frame["rollouts"] > 0)]
-    for seed in ("mean", "0", "1", "2"):
-        assert drawn(panel, *(curve.loc[curve["seed"] == seed, name] for name in ("rollouts", "share")))
-
-
-def test_complexity_draws_the_published_points_by_prompts_and_where_known_by_rollouts(ladder):
-    by_prompts, by_rollouts = complexity.draw(ladder[0]).axes[2:]
-    points = published_points()
-    for model in points["model"].unique():
-        trained = points[(points["model"] == model) & (points["examples"] > 0)]
-        assert drawn(by_prompts, trained["examples"], trained["share"])
-    known = points[points["rollouts"] > 0]
-    assert set(known["model"]) == {"Qwen2.5-Math-1.5B"}
-    assert drawn(by_rollouts, known["rollouts"], known["share"])
-
-
-def test_the_panels_say_which_bounds_say_nothing(ladder):
-    frame, _ = ladder
-    texts = ["\n".join(text.get_text() for text in panel.texts) for panel in complexity.draw(frame).axes]
-    assert "regularised bandit: does not apply" in texts[1]
-    assert "sharpening" not in texts[1]
-    assert "best of n suffices: constants not known" in texts[2]
-    assert "sharpening, dimension 100: constants not known" in texts[3]
-    assert "change of measure" not in texts[3]
-
-
-def test_a_bound_is_called_vacuous_where_it_counts_nothing_at_the_best_accuracy():
-    counts = np.array([0.0, 0.0, 3.0])
-    assert complexity.status_of(counts, 0.0) == "vacuous"
-    assert complexity.status_of(counts, 3.0) == ""
-    assert complexity.status_of(np.array([np.nan, 5.0]), np.nan) == "does not apply"
-    assert complexity.status_of(np.full(3, np.nan), np.nan) == "constants not known"
-
-
-def test_without_a_pool_the_published_points_are_drawn_alone(results):
-    frame = complexity.collect(results, [], [], BOUNDS, 0.05, published_points())
-    figure = complexity.draw(frame)
-    assert len(figure.axes) == 2
-    assert next(text.get_text() for text in figure.legends[0].get_texts()) == "Qwen2.5-Math-1.5B, published"
 
 
 # --- informative groups ---

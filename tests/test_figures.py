@@ -19,7 +19,6 @@ import dopr
 from dopr.analysis.comparison import compare
 from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
-from dopr.bounds.published import published_points
 from dopr.figures import (
     acquisition,
     complexity,
@@ -96,7 +95,7 @@ def made(results: Results, comparisons) -> dict[str, tuple[Figure, pd.DataFrame]
         "profile": profile.collect(results, "easy"),
         "performance_profile": performance_profile.collect(comparisons, 100),
         "selection": selection.collect(results, "easy", METHODS, SEEDS),
-        "complexity": complexity.collect(results, ladder, LADDER, BOUNDS, 0.05, published_points()),
+        "complexity": complexity.collect(results, ladder, LADDER, BOUNDS, 0.05),
         "informative": informative.collect(results, ["easy", "hard"], METHODS, SEEDS, 100),
         "ranking": ranking.collect(results.history("easy"), list(results.history("easy"))[:3], 1),
         "replay": replay.collect(results, "easy", 4, 30, 3),

@@ -20,12 +20,10 @@ from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
 from dopr.analysis.rollouts_to_target import rollouts_to_target
 from dopr.analysis.saving_ratio import saving_ratio
-from dopr.bounds.bound import find_bound
 from dopr.errors import UserError
 from dopr.files import DataError
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
-from dopr.tables.bounds import bounds_table, reading
 from dopr.tables.cells import bracket, percent, saving_text
 from dopr.tables.checkpoints import checkpoint_table, inflation
 from dopr.tables.credit import credit_table
@@ -180,43 +178,6 @@ def test_scores_hold_every_checkpoint_and_lead_back_to_the_curve(comparison):
     assert not any("seconds" in column for column in frame.columns)
 
 
-BOUND_NAMES = ["change_of_measure", "sharpening?dimension=1", "sharpening?dimension=100", "regularised_bandit"]
-
-
-def test_bounds_table_puts_the_bounds_below_what_was_spent_where_they_must_be(results, comparison):
-    bounds = [find_bound(name) for name in BOUND_NAMES]
-    numbers = bounds_table(results, [comparison], bounds, 0.05).numbers
-    grpo = numbers[numbers["method"] == "grpo"].set_index("bound")
-    assert len(grpo) == len(bounds) + 3
-    told = grpo.loc["change of measure"]
-    assert 0 < told["low"] <= told["count"] <= told["high"] < told["spent"] == 7680
-    one, many = grpo.loc["sharpening, dimension 1"], grpo.loc["sharpening, dimension 100"]
-    for column in ("count", "low", "high"):
-        assert many[column] == pytest.approx(100 * one[column])
-    assert grpo.loc["regularised bandit", "reading"] == "does not apply here"
-    informative = grpo.loc["one informative group"]
-    assert informative["low"] < informative["count"] < informative["high"]
-    assert informative["count"] > 8
-
-
-def test_bounds_table_has_the_cost_of_a_gradient_and_the_relative_budget(results, comparison):
-    table = bounds_table(results, [comparison], [], 0.05)
-    grpo = table.numbers[table.numbers["method"] == "grpo"].set_index("bound")
-    step = grpo.loc["a step's gradient, error 100 %"]
-    assert 8 <= step["low"] <= step["count"] <= step["high"]
-    assert step["spent"] == 128
-    assert grpo.loc["relative budget", "reading"] == "deficient; no count follows"
-    assert np.isnan(grpo.loc["relative budget", "count"])
-    assert next(row[4:7] for row in table.rows if row[2] == "relative budget") == ["–", "–", "–"]
-
-
-def test_what_a_bound_says_beside_what_was_spent():
-    assert reading(10, 2000) == "holds, 200.0 times below what was spent"
-    assert reading(3000, 2000) == "above what was spent"
-    assert reading(0, 2000) == "vacuous: excludes nothing"
-    assert reading(np.nan, 2000) == "does not apply here"
-
-
 TABLES = ("main", "targets", "credit", "benchmarks", "significance", "aggregates", "checkpoints", "quality")
 
 
@@ -321,13 +282,6 @@ def test_missing_input_is_one_line(root, options, tmp_path):
     assert "evaluate/easy/dopr/2/completions.parquet: no such file" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "tables").exists()
-
-
-def test_the_bounds_program(root, options, tmp_path):
-    output = tmp_path / "tables"
-    done = run("table.py", "bounds", *options, "--results", str(root), "--output", str(output))
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in output.iterdir()} == {"bounds.csv", "bounds.md", "bounds.tex", "bounds.html"}
 
 
 # --- differences, aggregates, checkpoints, completions ---

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from dopr.analysis.statistics import FloatArray, Numbers
-from dopr.bounds.bound import Constants
+from dopr.bounds.bound import Constants, Kind
 from dopr.bounds.sharpening import class_size
 from dopr.errors import UserError
+
+KIND: Kind = "enough for another learner"
 
 
 def enough_prompts(

@@ -9,6 +9,14 @@ it as a number of prompts instead. The number is 0 where the theorem excludes no
 The function is called for the measured constants and for each bootstrap replicate of them, so the curve has their
 interval.
 
+A module of bounds declares what they count, as `KIND: Kind`. Without it they count as needed to learn:
+
+    needed to learn: no learner reaches the accuracy with less. It rises with the accuracy.
+    needed to detect: no test distinguishes it from the starting policy's with less. It falls with the accuracy.
+    enough for another learner: some learner, not necessarily the one that was run, reaches the accuracy with as much.
+
+The figure of sample complexity draws the first kind only. The table of bounds has all of them.
+
 A name is a module of this package with a function `bound`, or `FILE.py:NAME` or `MODULE:NAME`. Options follow as in
 `sharpening?dimension=100`. They are the numbers that cannot be measured.
 """
@@ -19,6 +27,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -27,10 +36,13 @@ from dopr.analysis.statistics import FloatArray
 from dopr.errors import UserError, suggestion
 from dopr.plugins import load_function
 
+Kind = Literal["needed to learn", "needed to detect", "enough for another learner"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 
 @dataclass(frozen=True)
 class Constants:
-    """The constants of bounds in one experiment, measured (dopr.bounds.measured_constants) or published.
+    """The constants of bounds in one experiment, measured by dopr.bounds.measured_constants.
 
     A constant that is not known is nan.
 
@@ -53,11 +65,12 @@ class Constants:
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound with its options set. `name` is as in the configuration."""
+    """A bound with its options set. `name` is as in the configuration, `kind` is what it counts."""
 
     name: str
     function: Callable[..., FloatArray]
     options: dict[str, float]
+    kind: Kind
 
     def __call__(self, constants: Constants, accuracy: FloatArray) -> FloatArray:
         """Return the number of rollouts (or prompts) for each accuracy, `[points]`.
@@ -104,7 +117,7 @@ def find_bound(name: str) -> Bound:
     """Load the bound with a name and set its options.
 
     Raises:
-        UserError: There is no such bound, it cannot be loaded, or it has no such option.
+        UserError: There is no such bound, it cannot be loaded, it has no such option, or its KIND is unknown.
     """
     query = name.partition("?")[2]
     function = load_function(place_of(name))
@@ -117,4 +130,7 @@ def find_bound(name: str) -> Bound:
             options[key] = float(value)
         except ValueError:
             raise UserError(f"bound {name}: {key}={value} is no number; give one") from None
-    return Bound(name, function, options)
+    kind = getattr(function, "__globals__", {}).get("KIND", KINDS[0])
+    if kind not in KINDS:
+        raise UserError(f"bound {name}: KIND is {kind!r}{suggestion(str(kind), list(KINDS))}")
+    return Bound(name, function, options, kind)

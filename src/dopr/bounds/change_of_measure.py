@@ -8,8 +8,10 @@ import numpy as np
 from scipy.special import rel_entr
 
 from dopr.analysis.statistics import FloatArray, Numbers
-from dopr.bounds.bound import Constants
+from dopr.bounds.bound import Constants, Kind
 from dopr.errors import UserError
+
+KIND: Kind = "needed to detect"
 
 
 def binary_kl(p: Numbers, q: Numbers) -> FloatArray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dopr.analysis.statistics import FloatArray, Numbers
-from dopr.bounds.bound import Constants
+from dopr.bounds.bound import Constants, Kind
 from dopr.errors import UserError
 
+KIND: Kind = "needed to learn"
 WEAKEST = 4.0  # eta must be larger
 LARGEST = 1 / 256  # the gap must be smaller
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dopr.analysis.statistics import FloatArray, Numbers
-from dopr.bounds.bound import Constants
+from dopr.bounds.bound import Constants, Kind
 from dopr.errors import UserError
+
+KIND: Kind = "needed to learn"
 
 
 def class_size(dimension: float, coverage: Numbers, epsilon: Numbers) -> FloatArray:
@@ -52,7 +54,7 @@ def sharpening_rollouts(coverage: Numbers, log_class: Numbers, epsilon: Numbers,
     return np.asarray(constant * np.asarray(coverage) * log_class / (np.asarray(epsilon) ** 2 * per_dimension))
 
 
-def bound(constants: Constants, accuracy: FloatArray, dimension: float = 1.0) -> FloatArray:
+def bound(constants: Constants, accuracy: FloatArray, dimension: float = 1.0, constant: float = 1.0) -> FloatArray:
     """Return the rollouts for an accuracy: sharpening_rollouts at eps = 2 (1 - accuracy).
 
     This step is ours: a question that is not sharpened is answered correctly at most half of the time, so
@@ -62,5 +64,5 @@ def bound(constants: Constants, accuracy: FloatArray, dimension: float = 1.0) ->
     epsilon = 2 * (1 - accuracy)
     valid_epsilon = np.where(epsilon > 0, np.minimum(epsilon, 1), 1.0)
     log_class = class_size(dimension, constants.coverage, valid_epsilon)
-    rollouts = sharpening_rollouts(constants.coverage, log_class, valid_epsilon)
+    rollouts = sharpening_rollouts(constants.coverage, log_class, valid_epsilon, constant)
     return np.select([epsilon > 1, epsilon > 0], [0 * rollouts, rollouts], np.inf * rollouts)

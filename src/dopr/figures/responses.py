@@ -62,8 +62,9 @@ def shares(responses: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Draw the measures as draw_measures does, with axes in percent for shares."""
-    figure = draw_measures(frame, MEASURES)
+    """Draw the measures that are not 0 throughout, as draw_measures does, with axes in percent for shares."""
+    measures = {measure: name for measure, name in MEASURES.items() if (frame[measure] != 0).any()}
+    figure = draw_measures(frame, measures)
     for axes in figure.axes:
         if axes.get_ylabel() != MEASURES["length"]:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -51,7 +51,7 @@ def comparison_tables(results: Results, config: Config, folder: Path) -> None:
 
 def bound_tables(results: Results, config: Config, folder: Path) -> None:
     """Write the table of bounds."""
-    bounds = [find_bound(name) for name in config.complexity.bounds.rollouts]
+    bounds = {unit: [find_bound(name) for name in names] for unit, names in config.complexity.bounds}
     table = bounds_table(results, compare_pools(results, config), bounds, 1 - config.complexity.confidence)
     table.write(folder / "bounds")
 
