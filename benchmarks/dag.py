@@ -31,7 +31,7 @@ def overlay(seeds: int) -> dict[str, object]:
         "seeds": list(range(seeds)),
         "seeds_per_job": 1,
         "pools": list(pools),
-        "methods": [*config["methods"], "tenth"],
+        "methods": [*config["methods"], "dopr_cold", "tenth"],
         "recipes": {"tenth": {"like": "grpo"}},
         "data": {"pools": pools, "benchmarks": {"cross-domain": None}},
         "complexity": {"pools": ["model0"]},

@@ -24,7 +24,7 @@ def test_runs_go_through_methods_first_and_seeds_next(config: Config, tmp_path: 
     assert names == ["random_one/0", "dopr_cold/0", "random_one/1", "dopr_cold/1"]
 
 
-@pytest.mark.parametrize("method", ["grpo", "dopr"])
+@pytest.mark.parametrize("method", ["grpo", "dopr_profile"])
 def test_only_methods_with_one_prompt_and_no_profile_are_measured(config: Config, method: str) -> None:
     with pytest.raises(FleetError, match=f"--methods: {method} takes several prompts a step or needs a profile"):
         check_methods(config, ["random_one", method])

@@ -19,7 +19,7 @@ from project import ROOT
 @pytest.fixture
 def files(shipped: dict) -> ConfigFiles:
     """The shipped configuration under two overlays."""
-    first = {"evaluate": {"samples": 2}, "recipes": {"mine_0.1": {"like": "dopr", "steps": 3}}}
+    first = {"evaluate": {"samples": 2}, "recipes": {"mine_0.1": {"like": "dopr_profile", "steps": 3}}}
     return ConfigFiles({"config.yaml": shipped, "first.yaml": first, "second.yaml": {"evaluate": {"samples": 3}}})
 
 
@@ -41,7 +41,7 @@ def refusal(shipped: dict, overlay: dict) -> str:
         ("evaluate.targets.0: x", "config.yaml: evaluate.targets.0: x"),  # a list lies where its beginning does
         ("complexity.methods.4: x", "config.yaml: complexity.methods.4: x"),  # its keys are numbers
         ("recipes.mine_0.1.steps: x", "first.yaml: recipes.mine_0.1.steps: x"),  # its name has a dot
-        ("recipes.mine_0.1.options.window: x", "config.yaml: recipes.dopr.options.window: x"),
+        ("recipes.mine_0.1.options.window: x", "config.yaml: recipes.dopr_profile.options.window: x"),
         ("recipes.mine_0.1.loss.kl: x: y", "config.yaml: train.loss.kl: x: y"),
         ("recipes.mine_0.1.selectr: x", "first.yaml: recipes.mine_0.1.selectr: x"),  # missing: where it should be
         ("evaluate.nothing: x", "second.yaml: evaluate.nothing: x"),

@@ -23,7 +23,7 @@ from dopr.workflow.code_hash import closure
 from project import ROOT, SMOKE, Project
 
 RULES = re.compile(
-    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:python|{params\.launcher}) '
+    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:{(?:ANALYSIS|TORCH|LAUNCHER)}|python) '
     r"(?:scripts/(\w+\.py)|-m dopr\.cli (\w+))",
     re.DOTALL,
 )

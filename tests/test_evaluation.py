@@ -36,7 +36,7 @@ def test_what_is_given_overrides_the_profile_benchmark_by_benchmark():
         ({"samples": 4, "pass_at": [8]}, "evaluate.pass_at: 8 needs as many samples, but there are 4"),
         ({"samples": {"chain3": 2}}, "evaluate.samples: has no value for chain5; name it, or give a default"),
         ({"samples": {"default": 4, "chian3": 2}}, "evaluate.samples.chian3: is no benchmark; did you mean 'chain3'?"),
-        ({"temperature": 0}, "evaluate.samples: 4 samples of chain3 at temperature 0 would all be equal"),
+        ({"temperature": 0}, "evaluate.samples: 2 samples of chain3 at temperature 0 would all be equal"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(raw, changes, problem):
@@ -69,7 +69,7 @@ def test_a_reward_of_what_is_no_benchmark_is_refused(raw):
 def test_validation_questions_have_settings_of_their_own(raw):
     raw["data"]["validation"] = {"source": "dsr_sub", "size": 20}
     params = RuleParams(Config.parse(raw)).evaluate()
-    assert params.samples["dsr_sub"] == 4
+    assert params.samples["dsr_sub"] == 2
     raw["evaluate"]["samples"] = dict.fromkeys(
         (name for group in raw["data"]["benchmarks"].values() for name in group), 4
     )

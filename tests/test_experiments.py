@@ -110,7 +110,7 @@ def test_without_volatility_rewards_do_not_matter_and_all_prompts_get_their_turn
     found = configs["dopr_parts"]
     assert choices(found, "dopr_no_volatility", (1.0, 1.0)) == choices(found, "dopr_no_volatility", (0.0, 1.0))
     assert len(set(choices(found, "dopr_no_volatility", (1.0, 1.0)))) == 32
-    assert choices(found, "dopr", (1.0, 1.0)) != choices(found, "dopr", (0.0, 1.0))
+    assert choices(found, "dopr_profile", (1.0, 1.0)) != choices(found, "dopr_profile", (0.0, 1.0))
 
 
 def test_without_exploration_a_prompt_with_less_volatility_is_not_tried_again(configs: dict[str, Config]) -> None:
@@ -120,13 +120,13 @@ def test_without_exploration_a_prompt_with_less_volatility_is_not_tried_again(co
         chosen = choices(configs["dopr_parts"], method, (1.0, 1.0))
         return max(chosen.count(prompt) for prompt in chosen if int(prompt[1:]) < 16)
 
-    assert most("dopr_no_exploration") == 1 < most("dopr")
+    assert most("dopr_no_exploration") == 1 < most("dopr_profile")
 
 
 def test_only_the_variants_with_a_prior_need_the_profile(configs: dict[str, Config]) -> None:
     jobs = RuleParams(configs["dopr_parts"])
     needed = {method for method in jobs.config.methods if jobs.needs_history(method)}
-    assert needed == {"dopr", "dopr_no_exploration"}
+    assert needed == {"dopr_profile", "dopr_no_exploration"}
 
 
 # --- documentation ---

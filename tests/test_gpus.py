@@ -12,6 +12,8 @@ import pytest
 from dopr.config.hardware import Hardware
 from dopr.config.schema import Config, ConfigError
 from dopr.runtime.gpus import VISIBLE, NoDeviceError, choose_device, claim_gpus, use_gpus, visible_gpus
+from dopr.workflow.experiment import Experiment
+from dopr.workflow.rule_params import RuleParams
 
 
 def test_jobs_get_different_gpus_until_none_is_left(tmp_path: Path) -> None:
@@ -123,9 +125,20 @@ def test_each_process_gets_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monke
     assert seen == ["4", "6"]
 
 
-def test_torchrun_starts_several_processes_and_python_one() -> None:
-    assert Hardware().launcher == "python"
-    assert Hardware(processes=2).launcher == "torchrun --standalone --nproc-per-node 2"
+@pytest.mark.parametrize(
+    ("hardware", "engine", "command"),
+    [
+        ({}, "torch", "python -m dopr.runtime.launch torch"),
+        ({"gpus": 1}, "torch", "python"),  # a job on a GPU takes long, and CUDA and vLLM do not survive a fork
+        ({}, "vllm", "python"),
+        ({"processes": 2}, "torch", "torchrun --standalone --nproc-per-node 2"),
+    ],
+)
+def test_torchrun_starts_several_processes_and_a_fork_or_python_one(raw, hardware, engine, command) -> None:
+    raw["hardware"] |= hardware
+    raw["rollout"]["engine"] = engine
+    config = Config.parse(raw)
+    assert Experiment(config, RuleParams(config), Path()).training_command == command
 
 
 @pytest.mark.parametrize(

@@ -84,17 +84,21 @@ def test_rollouts_and_tokens_by_hand(raw: dict) -> None:
     raw["complexity"] = {**raw["complexity"], "methods": {1: "one_shot", "all": "grpo"}}
     found = rows_of(work_of(Config.parse(raw), LENGTHS))
     grpo = found["train", "grpo"]
-    assert (grpo.jobs, grpo.runs, grpo.rollouts) == (2, 2, 2 * 40 * 16 * 8)
+    assert (grpo.jobs, grpo.runs, grpo.rollouts) == (2, 2, 2 * 16 * 16 * 8)
     assert (grpo.prompt_tokens, grpo.completion_tokens) == (10 * grpo.rollouts, 20 * grpo.rollouts)
     assert grpo.trained_tokens == 30 * grpo.rollouts
     assert found["train", "one_shot"].runs == 2  # for the sample-complexity figure
     assert found["profile", "profile"].rollouts == 96 * 16 * 8
-    # Evaluated after 32 to 5120 rollouts, 11 points, of which GRPO with 128 a step has 128 and more, and 32 and 64 in
-    # its first step too: 128, 192 -> 256, 256, 384, 512, 768, 1024, 2048, 5120.
-    assert grpo.snapshots == 2 * 8
-    policies = sum(work.snapshots for work in found.values())
-    assert found["evaluate", ""].rollouts == policies * 8 * 32 * (1 + 4)
-    assert found["evaluate_base", ""].rollouts == 8 * 32 * 5
+    # Evaluated after 32 to 1024 rollouts, 6 points, of which GRPO with 128 a step has 32 and 64 in its first step too:
+    # 128, 256, 512, 1024; and at its end, 2048.
+    assert grpo.snapshots == 2 * 5
+    policies, runs = sum(work.snapshots for work in found.values()), found["evaluate", ""].runs
+    last, between = 8 * 24 * (1 + 2), 8 * 24 * 1
+    assert found["evaluate", ""].rollouts == runs * last + (policies - runs) * between
+    assert found["evaluate_base", ""].rollouts == last
+    raw["evaluate"]["profile"] = "rigorous"  # every checkpoint alike
+    found = rows_of(work_of(Config.parse(raw), LENGTHS))
+    assert found["evaluate", ""].rollouts == policies * 8 * 24 * (1 + 8)
 
 
 def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(config: Config) -> None:
@@ -106,7 +110,7 @@ def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(config: Co
 def test_in_an_overlay_only_methods_that_read_it_cost_a_profile(raw: dict) -> None:
     raw |= {"ablation": "mine", "methods": ["grpo", "dopr_cold"]}
     assert ("profile", "profile") not in rows_of(work_of(Config.parse(raw), LENGTHS))
-    raw["methods"] = ["grpo", "dopr"]
+    raw["methods"] = ["grpo", "dopr_profile"]
     assert rows_of(work_of(Config.parse(raw), LENGTHS))["profile", "profile"].runs == 2
 
 
@@ -122,7 +126,7 @@ def test_questions_of_sources_are_counted_where_they_can_be(raw: dict, tmp_path:
     raw["data"]["sources"]["mine"] = {"file": str(tmp_path / "a.jsonl")}
     raw["data"]["sources"]["far"] = {"url": "https://example.org/a.jsonl", "sha256": "0" * 64}
     raw["data"]["benchmarks"] = {"a": ["chain3", "math500"], "b": ["mine"]}
-    assert questions_of_benchmarks(Config.parse(raw)) == {"chain3": 32, "math500": 500, "mine": 2}
+    assert questions_of_benchmarks(Config.parse(raw)) == {"chain3": 24, "math500": 500, "mine": 2}
     raw["data"]["benchmarks"]["b"].append("far")
     with pytest.raises(UserError, match=r"data.sources.far.prompts: missing; say how many"):
         questions_of_benchmarks(Config.parse(raw))

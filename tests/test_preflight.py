@@ -211,7 +211,7 @@ def test_a_gguf_file_that_is_not_there_is_refused(raw):
 
 def test_vllm_needs_a_process_for_each_run(raw):
     raw["rollout"]["engine"] = "vllm"
-    assert "seeds_per_job: 3 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
+    assert "seeds_per_job: 5 runs in one process cannot each open vllm; set it to 1" in refusal(raw)
     raw["seeds_per_job"] = 1
     assert open_config(raw).rollout.engine == "vllm"
 

@@ -72,7 +72,7 @@ def test_an_experiment_is_finished_when_every_run_was_evaluated(shipped: dict, f
 
 
 def test_methods_that_log_their_choice_are_those_of_the_selector_dopr(shipped: dict) -> None:
-    assert experiment(shipped).acquiring() == ["dopr", "dopr_cold", "dopr_reuse"]
+    assert experiment(shipped).acquiring() == ["dopr", "dopr_profile", "dopr_reuse"]
 
 
 @pytest.mark.parametrize(("gpus", "seconds"), [(0, "cpu_seconds"), (1, "gpu_seconds")])

@@ -78,7 +78,7 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
             -0.1,
             "rollout.temperature: -0.1 is refused: input should be greater than or equal to 0",
         ),
-        ("evaluate.temperature", 0, "evaluate.samples: 4 samples of chain3 at temperature 0 would all be equal"),
+        ("evaluate.temperature", 0, "evaluate.samples: 2 samples of chain3 at temperature 0 would all be equal"),
         ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),
         ("recipes.grpo.loss", {"clip_low": 1.0}, "recipes.grpo.loss.clip_low: 1.0 is refused: input should be less"),
         (
@@ -187,12 +187,12 @@ def test_only_recipes_in_use_are_held_against_the_pools(raw):
 
 
 def test_checkpoints_are_evaluated_at_the_largest_budget_and_its_halves_where_none_are_named(raw):
-    place(raw, "methods", ["grpo", "dopr", "grpo_reuse"])  # 5120, 2048 and 512 rollouts
+    place(raw, "methods", ["grpo", "dopr", "grpo_reuse"])  # 2048, 768 and 256 rollouts
     place(raw, "evaluate.rollouts", None)
     config = Config.parse(raw)
-    assert config.evaluated_rollouts == [320, 640, 1280, 2560, 5120]
+    assert config.evaluated_rollouts == [128, 256, 512, 1024, 2048]
     steps = {method: list(RuleParams(config).train(method).snapshot_steps) for method in config.methods}
-    assert steps == {"grpo": [3, 5, 10, 20, 40], "dopr": [40, 80, 160, 256], "grpo_reuse": [20, 32]}
+    assert steps == {"grpo": [1, 2, 4, 8, 16], "dopr": [16, 32, 64, 96], "grpo_reuse": [8, 16]}
     place(raw, "evaluate.rollouts", [64])
     assert Config.parse(raw).evaluated_rollouts == [64]
 

@@ -40,7 +40,10 @@ def test_a_run_has_its_files_and_the_same_command_again_keeps_them(command: list
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "dopr"], "--method dopr: its selector reads the profile; run the workflow, which makes it"),
+        (
+            ["--method", "dopr_profile"],
+            "--method dopr_profile: its selector reads the profile; run the workflow, which makes it",
+        ),
         (["--method", "grpo", "--pool", "esay"], "--pool esay: data.pools has easy, hard"),
         (["--method", "gpro"], "method 'gpro' has no recipe; did you mean 'grpo'?"),
     ],

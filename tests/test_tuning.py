@@ -16,7 +16,13 @@ from dopr.config.schema import Config
 from dopr.tables.tuning import accuracy_curve, tuning_table
 from project import ROOT
 
-SIBLINGS = {"dopr_cold": "dopr", "max_variance_one": "random_one", "one_shot": "grpo", "profile": "grpo"}
+SIBLINGS = {
+    "dopr_profile": "dopr",
+    "dopr_cold": "dopr",
+    "max_variance_one": "random_one",
+    "one_shot": "grpo",
+    "profile": "grpo",
+}
 
 
 def write(path: Path, curve: dict[int, float]) -> Path:
