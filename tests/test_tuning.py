@@ -52,7 +52,11 @@ def test_rollouts_are_interpolated_averaged_over_pools_and_missed_targets_counte
     assert table.loc[0.2, "to 0.75"] == pytest.approx((300 * 150) ** 0.5)
     assert table["missed"].to_dict() == {0.1: 0, 0.2: 1}
     assert table["final"].to_dict() == {0.1: 1.0, 0.2: 0.75}
-    assert table["best"].to_dict() == {0.1: False, 0.2: True}
+    assert table["best"].to_dict() == {0.1: True, 0.2: False}  # a run that misses a target weighs more than speed
+    reached = tuning_table(paths, [0.5]).set_index("rate")
+    assert reached["missed"].to_dict() == {0.1: 0, 0.2: 0}
+    assert reached.loc[0.1, "to 0.50"] > reached.loc[0.2, "to 0.50"]
+    assert reached["best"].to_dict() == {0.1: False, 0.2: True}
 
 
 def test_greedy_completions_do_not_count(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
     """Return one row per method and learning rate: geometric means over pools and seeds of the rollouts to each target.
 
     `completions` are files at .../POOL/METHOD@RATE/SEED/. A run that misses a target counts with its whole budget, and
-    is counted in `missed`. `best` marks, for each method, the rate with the fewest rollouts over all targets together.
+    is counted in `missed`. `best` marks, for each method, the rate that misses the fewest targets, and of these the one
+    with the fewest rollouts over all targets together: a faster rate that loses runs for good is not taken.
     """
     rows = []
     for path in completions:
@@ -31,9 +32,10 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
     frame[names] = np.log(frame[names].clip(lower=1.0))
     table = frame.groupby(["method", "rate"], sort=False).mean()
     table["missed"] = frame.groupby(["method", "rate"], sort=False)["missed"].sum()
-    total = table[names].mean(axis=1)
+    ranks = pd.DataFrame({"missed": table["missed"], "rollouts": table[names].mean(axis=1)})
     table[names] = np.exp(table[names])
-    table["best"] = total == total.groupby("method").transform("min")
+    best = {rows.sort_values(["missed", "rollouts"]).index[0] for _, rows in ranks.groupby("method")}
+    table["best"] = [row in best for row in table.index]
     return table.reset_index()
 
 
