@@ -10,7 +10,7 @@ from dopr.commands import forms
 from dopr.config.grading import Verify
 from dopr.grading import deepscaler, mathematics, qwen_eval
 from dopr.grading.grader import Grader
-from dopr.grading.guards import TooLargeError, check_size, is_no_answer
+from dopr.grading.guards import is_no_answer
 
 needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
 SAME = [
@@ -213,30 +213,17 @@ def test_an_empty_reference_is_no_reference_and_an_empty_answer_no_answer(profil
 
 
 @pytest.mark.parametrize(
-    "text", ["import os", "os.system('x')", "lambda x: 1", r"\input{a}", "{" * 41, "\x00", "1" * 2001]
+    "text", ["import os", "os.system('x')", "lambda x: 1", r"\input{a}", "{" * 41, "\x00", "1" * 2001, "9^{9^{9^9}}"]
 )
 def test_what_is_no_answer(text):
     assert is_no_answer(text)
 
 
 @pytest.mark.parametrize(
-    "text", [r"\text{open interval}", r"e^{h c /(\lambda k T)}", r"\text{print}", "{" * 30, "open"]
+    "text", [r"\text{open interval}", r"e^{h c /(\lambda k T)}", r"\text{print}", "{" * 30, "open", "2^{3^2}"]
 )
 def test_what_may_be_one(text):
     assert not is_no_answer(text)
-
-
-def test_sizes_are_bounded_before_anything_is_evaluated():
-    from sympy import Integer, Pow, factorial, symbols
-
-    check_size(Pow(Integer(2), Integer(1000), evaluate=False))
-    check_size(Pow(symbols("x"), Integer(10**9)))  # nothing to evaluate
-    for large in (
-        Pow(Integer(9), Pow(Integer(9), Integer(9), evaluate=False), evaluate=False),
-        factorial(10**9, evaluate=False),
-    ):
-        with pytest.raises(TooLargeError):
-            check_size(large)
 
 
 # --- the public benchmarks ---

@@ -12,7 +12,7 @@ from dopr.config.grading import Extraction, ProfileName
 if TYPE_CHECKING:  # so that their code counts in the code hash; only workers import them, with math-verify
     from dopr.grading import deepscaler, mathematics, qwen_eval  # noqa: F401
 
-RULES_VERSION = 4  # raise it whenever a verdict may change
+RULES_VERSION = 5  # raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 MODULES: dict[ProfileName, str] = {
     "math_verify": "dopr.grading.mathematics",

@@ -21,9 +21,13 @@ CHARACTERS = str.maketrans(
     }
 )  # fmt: skip
 DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z]))")
+BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 GREEK = "alpha|beta|gamma|delta|epsilon|zeta|theta|kappa|lambda|mu|rho|sigma|tau|phi|psi|omega"
 RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
-    (r"\\\\(?=[a-zA-Z])(?<!\\\\\\)", r"\\"),  # \\frac, escaped twice, but not the row break of \\\frac
+    (r"(?<!\\)\\\\(?=[a-zA-Z]{2,}(?![a-zA-Z]|\s*[=<>&]))", r"\\"),  # \\frac, escaped twice, not a row that begins x = 1
+    (r"(=[^\n]*)\n+(?=\s*[^\s=][^\n]*=)", r"\1 \\\\ "),  # equations on lines
+    (r"\\(?:begin|end)\s*\{(?:cases|(?:align|aligned|gather|gathered|split|equation)\*?)\}", ""),
+    (r"&\s*(?=[=<>]|\\[lg]e)|\\\\\s*&?\s*(?==)", ""),
     (r"\\boxed\s*|\\fbox\s*|\\framebox\s*", ""),
     (r"\.\.\.|…|\\[cd]?dots[cb]?(?![a-zA-Z])", r"\\ldots "),
     (r"(\d+)\.(\d*?)(\d+?)\3{2,}\\ldots ", lambda m: repeating(*m.groups())),  # 0.1666...
@@ -36,7 +40,8 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(?:\\\\)+$", ""),
     (r"\s*(?:\\pmod\s*\{[^{}]*\}|\\(?:b?mod|pmod)\s*\d+|\\text\s*\{\s*\(?mod(?:ulo)?[\s\d)]*\}\s*\d*\)?)\s*$", ""),
     (r"(?:\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))$", ""),
-    (r"(?<=\d)(?:\^\s*\{?\s*(?:\\text\s*\{\s*)?|\\text\s*\{\s*)(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
+    (r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\(?:text|mathrm|rm)\s*\{?\s*)?(?:st|nd|rd|th)[}\s]*$", ""),  # an ordinal's end
+    (r",?\s*(?:\\q?quad\s*)?(?:(?:\\text\s*\{[\s,]*)?for (?:all|every|any|each)\b|\\forall(?![a-zA-Z])).*$", ""),
     (r"\\(?:displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])", ""),
     (r"\\(?:left|right|[bB]igg?[lrm]?|m?left|m?right)(?![a-zA-Z])\s*\.?", ""),
     (r"(?<=\d)\s*(?:\{,\}|\\,|,\s*\\!|\\!,|,\\,|\\ )\s*(?=\d{3}(?!\d))", ""),  # between thousands
@@ -44,6 +49,9 @@ RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\{,\}", ","),
     (r"\\(?:quad|qquad|enspace|thinspace|hspace\*?\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;: >]|~", " "),
     (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+    (r"\\frac\s*(\\[a-zA-Z]+|[a-zA-Z\d])", r"\\frac{\1}"),
+    (rf"(\\frac\s*{BRACED})\s*(\\[a-zA-Z]+|[a-zA-Z\d])", r"\1{\2}"),
+    (r"(?<=\d)\((?=[\d.]+\))", r" \\cdot ("),
     (r"√\s*(\w+|\{[^{}]*\}|\([^()]*\))", lambda m: rf"\sqrt{{{m[1].strip('(){}')}}}"),
     (r"\\langle(?![a-zA-Z])", "("),
     (r"\\rangle(?![a-zA-Z])", ")"),
