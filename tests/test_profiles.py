@@ -8,7 +8,7 @@ import pytest
 
 from dopr.commands import forms
 from dopr.config.grading import Verify
-from dopr.grading import deepscaler, mathematics, qwen_eval
+from dopr.grading import deepscaler, mathematics, plain, qwen_eval
 from dopr.grading.grader import Grader
 from dopr.grading.guards import is_no_answer
 
@@ -205,7 +205,7 @@ def test_published_profiles(profile, reference, answer, verdict):
     assert profile.grade(reference, answer) == verdict
 
 
-@pytest.mark.parametrize("profile", [mathematics, qwen_eval, deepscaler])
+@pytest.mark.parametrize("profile", [mathematics, plain, qwen_eval, deepscaler])
 def test_an_empty_reference_is_no_reference_and_an_empty_answer_no_answer(profile):
     with pytest.raises(ValueError, match="is empty"):
         profile.grade("", "1")
@@ -229,7 +229,7 @@ def test_what_may_be_one(text):
 # --- the public benchmarks ---
 
 
-def graded(rows, profile="math_verify"):
+def graded(rows, profile="dopr"):
     tried = forms.cases(iter(rows))
     limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=profile, workers=2)
     with Grader(limits) as grader:
