@@ -237,6 +237,13 @@ def test_leaving_the_grader_ends_its_processes():
             time.sleep(0.01)
 
 
+def test_the_small_policy_needs_a_box_and_an_overlay_for_another_model_has_the_default(shipped):
+    assert Verify(**shipped["verify"]).extraction == "boxed"
+    assert Verify(**shipped["verify"] | {"extraction": None}).extraction is None
+    with Grader(Verify(**shipped["verify"] | {"extraction": None})) as grader:
+        assert grader.extraction == "any"
+
+
 def test_the_version_names_profile_rules_and_packages(grader):
     assert grader.version.startswith("dopr/boxed, rules ")
     assert "math-verify 0.9.0" in grader.version

@@ -2,8 +2,8 @@ r"""Extraction of the final answer from a completion.
 
 boxed    the last complete \boxed{}, \fbox{} or \framebox{} that is not empty. Braces are matched; escaped braces are
          text. \boxed 5 without braces has the text after it, if that begins like mathematics
-stated   without a box, what follows the last "answer is" or "answer:": the first formula of the sentence, a number
-         before words, or the sentence
+stated   without a box, what follows the last "answer is" or "answer:": the formula of the sentence, a number before
+         words, or the sentence
 any      without either, the last formula or number
 qwen     as Qwen2.5-Math's evaluation code (parser.py, extract_answer): Minerva's "final answer is $5$. I hope"; else
          the content of the last box, closed or not; else all text after "he answer is" or "final answer is"; else the
@@ -81,9 +81,14 @@ def stated(text: str) -> str | None:
     sentence = SENTENCE.match(text, marks[-1].end()) if marks else None
     if sentence is None:
         return None
-    formula = FORMULA.search(text, marks[-1].end())
-    if formula and formula.start() < sentence.end():
-        return content(formula)
+    formulas = [f for f in FORMULA.finditer(text, marks[-1].end()) if f.start() < sentence.end()]
+    row = formulas[:1]
+    for formula in formulas[1:]:
+        if not BETWEEN.fullmatch(text, row[-1].end(), formula.start()):
+            break
+        row.append(formula)
+    if row:
+        return ", ".join(map(content, row))
     counted = COUNTED.fullmatch(sentence[1].strip(" *"))
     return counted[1] if counted else sentence[1].strip(" *") or None
 

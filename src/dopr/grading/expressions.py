@@ -13,7 +13,6 @@ Departures from math-verify, each with its reason:
 
 from __future__ import annotations
 
-import math
 import re
 from functools import lru_cache
 from typing import Any
@@ -190,7 +189,7 @@ def value(expression: Any, names: list[str]) -> complex | None:
 
 
 def equal_numbers(one: Any, other: Any, rounded: bool) -> bool | None:
-    """Return whether two numbers are equal; None if either is no number or in percent.
+    """Return whether two numbers are equal; None if either is no finite number, or in percent.
 
     `rounded` is whether math-verify finds them equal after rounding.
     """
@@ -198,26 +197,16 @@ def equal_numbers(one: Any, other: Any, rounded: bool) -> bool | None:
         return None
     if one.is_Rational and other.is_Rational:
         return bool(one == other)
-    relative = relative_difference(one, other)
-    if relative is None:
-        return None
-    if one.has(Float) or other.has(Float):
-        return relative <= (TOLERANCE if rounded else EXACT)
-    return rounded and relative <= EXACT
-
-
-def relative_difference(one: Any, other: Any) -> float | None:
-    """Return the relative difference of two numbers; None if one is not finite."""
     try:
         first, second = one.evalf(DIGITS), other.evalf(DIGITS)
     except ZeroDivisionError:  # 5 / 0.0 equals nothing
-        return math.inf
-    largest = max(abs(first), abs(second)) if first.is_finite and second.is_finite else None
-    if largest is None:
+        return False
+    if not (first.is_finite and second.is_finite):
         return None
-    if largest < TINY and not (one.has(Float) or other.has(Float)):
-        return 0.0 if one.equals(other) else math.inf
-    return float(abs(first - second) / largest) if largest > 0 else 0.0
+    largest, decimal = max(abs(first), abs(second)), one.has(Float) or other.has(Float)
+    if largest < TINY and not decimal:
+        return bool(one.equals(other))
+    return bool(abs(first - second) <= (TOLERANCE if decimal and rounded else EXACT) * largest) and (decimal or rounded)
 
 
 def equal_for_positive(one: Any, other: Any) -> bool:

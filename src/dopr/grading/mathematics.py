@@ -149,8 +149,6 @@ def same(gold: str, found: str) -> bool:
         choice = CHOICE.match(found) if len(gold_words) == 1 else None
         if gold_words == words(found) or (choice and choice[1].lower() == gold_words):
             return True
-        if r"\text" in gold:
-            return False
     named, answered = "=" in gold, any(sign in found for sign in ("=", r"\approx", r"\sim", r"\in "))
     if named and "=" in found:
         return same_equation(gold, found)
