@@ -13,6 +13,8 @@ PAID = {  # wrong answers
     "equations without real solutions": ("x^2-4x+13=0", "x^2+4x+13=0"),
     "no real solution and no solution": ("x^2+1=0", "1=2"),
     "always true and always false": ("2+2=4", "1=2"),
+    "a false equation that ends in the reference": ("2", "1=2"),
+    "wrong arithmetic": ("5", r"3+\frac{2}{2}=5"),
     "unequal solutions": ("x^2=4", "x^2=9"),
     "inequalities without solutions": ("x^2<-1", "x^2<-2"),
     "inequalities without a variable": ("1<2", "3<5"),

@@ -98,6 +98,8 @@ ANSWERS = [  # that say more than the reference, which says only what they end i
     ("12", r"\text{The answer is 12}"),
     ("5", r"\textbf{(C)}\ 5"),
     ("5", "(C) 5"),
+    ("4", r"3+\frac{2}{2}=4"),
+    ("0.5", r"\frac{1}{2} = 0.5 = 50\%"),
     ("5", r"5\\"),
     (r"\frac{2}{3}", r"\frac{2}{3} \approx 0.667"),
 ]

@@ -100,6 +100,13 @@ def same_expression(gold: str, found: str) -> bool:
     return not isinstance(one, BooleanAtom) and not isinstance(other, BooleanAtom) and equal_values(one, other)
 
 
+def contradictory(texts: list[str]) -> bool:
+    """Return whether two of the texts, which are said to be equal, are unequal rational numbers."""
+    sides = [side for text in texts for side in understood(text) if isinstance(side, Expr) and side.is_number]
+    numbers = [side.doit() for side in sides if not side.has(UnevaluatedExpr, Float)]
+    return len({number for number in numbers if number.is_Rational}) > 1
+
+
 def in_one_case(one: Any, other: Any) -> tuple[Any, Any]:
     """Make all letters small, unless a side has a letter in both cases."""
     if any(len({symbol.name.lower() for symbol in s.free_symbols}) < len(s.free_symbols) for s in (one, other)):

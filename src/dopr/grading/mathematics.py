@@ -19,7 +19,7 @@ from typing import Any
 from sympy import Union
 from sympy.logic.boolalg import Boolean
 
-from dopr.grading.expressions import equal_values, same_expression, understood
+from dopr.grading.expressions import contradictory, equal_values, same_expression, understood
 from dopr.grading.structure import Shape, shape, split
 from dopr.grading.tidy import in_radians, squeezed, unmarked, words
 from dopr.grading.units import is_name, without_name, without_units
@@ -149,6 +149,8 @@ def same(gold: str, found: str) -> bool:
         choice = CHOICE.match(found) if len(gold_words) == 1 else None
         if gold_words == words(found) or (choice and choice[1].lower() == gold_words):
             return True
+    if "=" in found and contradictory(split(found, ("=",))):  # 1 = 2 does not say 2
+        return False
     named, answered = "=" in gold, any(sign in found for sign in ("=", r"\approx", r"\sim", r"\in "))
     if named and "=" in found:
         return same_equation(gold, found)
