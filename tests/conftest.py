@@ -76,7 +76,7 @@ def pool() -> list:
 
 @pytest.fixture(scope="session")
 def limits() -> Verify:
-    return Verify(seconds=1, memory_mb=1024, max_error_share=0.05)
+    return Verify(seconds=1, memory_mb=1024, max_error_share=0.05, extraction="boxed")  # as in config.yaml
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,9 @@ def test_a_report_on_parquet_and_json_lines(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "4 completions" in printed
     assert "| stored | 3 | 1 | 0 | 0 | 0 |" in printed
-    assert "| math_verify | 2 | 1 | 1 | 0 | 0 |" in printed
+    assert "| dopr | 3 | 1 | 0 | 0 | 0 |" in printed
     assert "| qwen_eval | 4 | 0 | 0 | 0 | 0 |" in printed
-    assert "| math_verify, qwen_eval | 50.00 | 0 | 2 |" in printed
+    assert "| dopr, qwen_eval | 75.00 | 0 | 1 |" in printed
     assert len(pd.read_csv(output)) == 3  # all but the last
 
 
@@ -45,17 +45,17 @@ def test_files_of_other_codes_have_other_columns_and_lists_of_samples(tmp_path, 
         {"gt": "18", "code": [r"so \boxed{18}", r"so \boxed{19}"], "score": [True, False]},
         {"gt": 3, "code": [r"\boxed{3}", r"\boxed{3.5}"], "score": [True, True]},  # the second is a wrong score
     ]
-    names = ["--columns", "reference=gt", "text=code", "correct=score", "--profiles", "math_verify"]
+    names = ["--columns", "reference=gt", "text=code", "correct=score", "--profiles", "dopr"]
     main(["agreement", str(write(tmp_path / "a.jsonl", rows)), *names])
     printed = capsys.readouterr().out
     assert "4 completions" in printed
-    assert "| stored, math_verify | 75.00 | 1 | 0 |" in printed
+    assert "| stored, dopr | 75.00 | 1 | 0 |" in printed
     plain = str(write(tmp_path / "b.jsonl", [{"gt": "1", "code": ["it is 1", "it is 2"]}]))
     main(["agreement", plain, *names, "--extraction", "any"])
-    assert "| math_verify | 1 | 1 | 0 | 0 | 0 |" in capsys.readouterr().out
+    assert "| dopr | 1 | 1 | 0 | 0 | 0 |" in capsys.readouterr().out
     (tmp_path / "c.csv").write_text("reference,text,correct\n5,\\boxed{5},True\n5,\\boxed{6},1\n")
-    main(["agreement", str(tmp_path / "c.csv"), "--profiles", "math_verify"])
-    assert "| stored, math_verify | 50.00 | 1 | 0 |" in capsys.readouterr().out
+    main(["agreement", str(tmp_path / "c.csv"), "--profiles", "dopr"])
+    assert "| stored, dopr | 50.00 | 1 | 0 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,12 @@ def test_a_policy_none_of_whose_completions_can_be_read_is_told_of(tiny, grader,
     silent = table.set_column(place, table.schema.field(place), pa.array(["unparsed"] * table.num_rows))
     told = unparsed_warning(silent, settings, "boxed")
     assert told.startswith("none of 20 completions holds an answer where verify.extraction 'boxed' looks for one")
-    assert "verify.extraction, or ask for that form by prompt.template or prompt.suffix" in told
+    assert "set verify.extraction to any, which reads others too, or ask for that form by prompt.template or" in told
+    assert "look at some, and ask for that form" in unparsed_warning(silent, settings, "any")
+    for count, warned in ((10, ""), (11, "only 9 of 20 completions holds an answer where")):
+        verdicts = pa.array(["unparsed"] * count + ["wrong"] * (20 - count))
+        some = table.set_column(place, table.schema.field(place), verdicts)
+        assert unparsed_warning(some, settings, "boxed")[:46] == warned
     # What a function judged is never unparsed, and says nothing of the others.
     half = replace(settings, rewards={"own": half_for_trying})
     assert unparsed_warning(silent, half, "boxed").startswith("none of 8 completions")

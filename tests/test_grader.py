@@ -49,7 +49,15 @@ def box(answer: object) -> str:
         ("28", "\\boxed{27} no, " + box(28), "correct"),
         ("28", "\\boxed{28} no, " + box(27), "wrong"),
         ("28", "\\boxed{28", "unparsed"),
+        ("28", box(28) + box(""), "correct"),
         ("1,2", r"\boxed{1} and \boxed{2}", "correct"),
+        ("1,-2", r"\boxed{1}\quad\boxed{-2}", "correct"),
+        ("1,-2", r"\boxed{1} \text{and} \boxed{-2}", "correct"),
+        ("1,-2", r"\(\boxed{1}\) and \(\boxed{-2}\)", "correct"),
+        ("1,-2", r"x = \boxed{1}, y_2 = \boxed{-2}", "correct"),
+        ("1,-2", r"x = \boxed{1}, y_2 = \boxed{2}", "wrong"),
+        ("(1,2),(2,1)", r"\boxed{(1,2)}, \boxed{(2,1)}", "correct"),
+        ("(1,2),(2,1)", r"\boxed{(1,2)}, \boxed{(2,2)}", "wrong"),
         ("1,2", r"first \boxed{1}, which gives us then \boxed{2}", "wrong"),
     ],
 )
@@ -73,6 +81,53 @@ def test_verdicts(grader, reference, text, verdict):
 def test_verdicts_on_answers_without_a_box(extraction, reference, text, verdict):
     with Grader(LENIENT.model_copy(update={"extraction": extraction})) as grader:
         assert grader.grade([(reference, text)]) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "verdict"),
+    [
+        ("28", box(28), "correct"),
+        ("28", "so it is 28 apples", "correct"),
+        ("28", "it is 28, not 27", "wrong"),
+        ("28", r"28 \boxed{27}", "wrong"),
+        ("10", r"The final answer is $\$10$.", "correct"),
+        ("12", "The answer is 12 apples. The other 5 are eaten.", "correct"),
+        (r"\frac{1}{2}", r"Therefore $x = \frac{2}{4}$ of the 3.", "wrong"),
+        (r"\frac{1}{2}", r"Of the 3, therefore, $x = \frac{2}{4}$.", "correct"),
+        ("28", "I do not know", "unparsed"),
+    ],
+)
+def test_the_default_is_the_last_box_else_a_statement_else_the_last_formula_or_number(reference, text, verdict):
+    with Grader(LENIENT) as grader:
+        assert grader.version.startswith("dopr/any, ")
+        assert grader.grade([(reference, text)]) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("extraction", "reference", "text", "verdict"),
+    [
+        (None, "0.5", r"so $x = \frac{1}{2}$", "correct"),  # it looks for the answer itself
+        (None, "28", "28" + " and so on" * 1000, "correct"),  # of any length
+        (None, "28", "so it is 27", "wrong"),
+        (None, "28", "I do not know", "unparsed"),
+        (None, "28", "", "unparsed"),
+        (None, "", "28", "error"),
+        (None, "2^{-99}", r"\boxed{2^{-98}}", "correct"),  # its rounding, which the profile dopr does not have
+        ("boxed", "28", "so it is 28", "unparsed"),
+        ("boxed", "28", box("28.0"), "correct"),
+    ],
+)
+def test_the_profile_math_verify_is_math_verify_alone(extraction, reference, text, verdict):
+    with Grader(LENIENT.model_copy(update={"profile": "math_verify", "extraction": extraction})) as grader:
+        assert grader.grade([(reference, text)]) == [verdict]
+
+
+def test_math_verify_alone_survives_hostile_answers_too():
+    with Grader(LENIENT.model_copy(update={"profile": "math_verify"})) as grader:
+        texts = [box(13), box("9^{9^{9^9}}"), "7" * 1_000_000, "\ud800", box(14), box("13.0")]
+        verdicts = grader.grade([("13", text) for text in texts])
+    assert verdicts[:1] + verdicts[-2:] == ["correct", "wrong", "correct"]
+    assert "correct" not in verdicts[1:-2]
 
 
 def test_nothing_to_grade(grader):
@@ -182,8 +237,15 @@ def test_leaving_the_grader_ends_its_processes():
             time.sleep(0.01)
 
 
+def test_the_small_policy_needs_a_box_and_an_overlay_for_another_model_has_the_default(shipped):
+    assert Verify(**shipped["verify"]).extraction == "boxed"
+    assert Verify(**shipped["verify"] | {"extraction": None}).extraction is None
+    with Grader(Verify(**shipped["verify"] | {"extraction": None})) as grader:
+        assert grader.extraction == "any"
+
+
 def test_the_version_names_profile_rules_and_packages(grader):
-    assert grader.version.startswith("math_verify/boxed, rules ")
+    assert grader.version.startswith("dopr/boxed, rules ")
     assert "math-verify 0.9.0" in grader.version
     with Grader(LENIENT.model_copy(update={"profile": "qwen_eval"})) as other:
         assert other.version != grader.version

@@ -8,9 +8,9 @@ import pytest
 
 from dopr.commands import forms
 from dopr.config.grading import Verify
-from dopr.grading import deepscaler, mathematics, qwen_eval
+from dopr.grading import deepscaler, mathematics, plain, qwen_eval
 from dopr.grading.grader import Grader
-from dopr.grading.guards import TooLargeError, check_size, is_no_answer
+from dopr.grading.guards import is_no_answer
 
 needs_data = pytest.mark.skipif("DOPR_DATA" not in os.environ, reason="DOPR_DATA names no folder with the public files")
 SAME = [
@@ -98,6 +98,8 @@ ANSWERS = [  # that say more than the reference, which says only what they end i
     ("12", r"\text{The answer is 12}"),
     ("5", r"\textbf{(C)}\ 5"),
     ("5", "(C) 5"),
+    ("4", r"3+\frac{2}{2}=4"),
+    ("0.5", r"\frac{1}{2} = 0.5 = 50\%"),
     ("5", r"5\\"),
     (r"\frac{2}{3}", r"\frac{2}{3} \approx 0.667"),
 ]
@@ -205,7 +207,7 @@ def test_published_profiles(profile, reference, answer, verdict):
     assert profile.grade(reference, answer) == verdict
 
 
-@pytest.mark.parametrize("profile", [mathematics, qwen_eval, deepscaler])
+@pytest.mark.parametrize("profile", [mathematics, plain, qwen_eval, deepscaler])
 def test_an_empty_reference_is_no_reference_and_an_empty_answer_no_answer(profile):
     with pytest.raises(ValueError, match="is empty"):
         profile.grade("", "1")
@@ -213,36 +215,23 @@ def test_an_empty_reference_is_no_reference_and_an_empty_answer_no_answer(profil
 
 
 @pytest.mark.parametrize(
-    "text", ["import os", "os.system('x')", "lambda x: 1", r"\input{a}", "{" * 41, "\x00", "1" * 2001]
+    "text", ["import os", "os.system('x')", "lambda x: 1", r"\input{a}", "{" * 41, "\x00", "1" * 2001, "9^{9^{9^9}}"]
 )
 def test_what_is_no_answer(text):
     assert is_no_answer(text)
 
 
 @pytest.mark.parametrize(
-    "text", [r"\text{open interval}", r"e^{h c /(\lambda k T)}", r"\text{print}", "{" * 30, "open"]
+    "text", [r"\text{open interval}", r"e^{h c /(\lambda k T)}", r"\text{print}", "{" * 30, "open", "2^{3^2}"]
 )
 def test_what_may_be_one(text):
     assert not is_no_answer(text)
 
 
-def test_sizes_are_bounded_before_anything_is_evaluated():
-    from sympy import Integer, Pow, factorial, symbols
-
-    check_size(Pow(Integer(2), Integer(1000), evaluate=False))
-    check_size(Pow(symbols("x"), Integer(10**9)))  # nothing to evaluate
-    for large in (
-        Pow(Integer(9), Pow(Integer(9), Integer(9), evaluate=False), evaluate=False),
-        factorial(10**9, evaluate=False),
-    ):
-        with pytest.raises(TooLargeError):
-            check_size(large)
-
-
 # --- the public benchmarks ---
 
 
-def graded(rows, profile="math_verify"):
+def graded(rows, profile="dopr"):
     tried = forms.cases(iter(rows))
     limits = Verify(seconds=5, memory_mb=2048, max_error_share=1, profile=profile, workers=2)
     with Grader(limits) as grader:

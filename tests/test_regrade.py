@@ -49,8 +49,18 @@ def test_another_profile_changes_verdicts_which_are_counted_and_the_first_brings
     assert pq.read_table(stored)["verdict"].to_pylist() == ["correct", "correct", "unparsed", "wrong"]
     assert prompt_settings(pq.read_table(stored)) == PROMPT
     assert b"qwen_eval" in pq.read_schema(stored).metadata[GRADER]
-    main(["regrade", str(stored), "--profile", "math_verify"])
+    main(["regrade", str(stored), "--profile", "dopr"])
     assert stored.read_bytes() == before
+
+
+def test_answers_can_be_looked_for_elsewhere(tmp_path, grader, capsys):
+    path = tmp_path / "completions.parquet"
+    table = pa.table(COLUMNS | {"text": ["so 0.5", "the answer is 3", "", "4"]})
+    write_completions([table], grader, path, PROMPT, {})
+    main(["regrade", str(path), "--extraction", "any"])
+    assert pq.read_table(path)["verdict"].to_pylist() == ["correct", "correct", "unparsed", "wrong"]
+    with pytest.raises(SystemExit, match=r"verify.extraction: 'nowhere' is refused"):
+        main(["regrade", str(path), "--extraction", "nowhere"])
 
 
 def test_files_can_be_left_alone(stored, tmp_path):

@@ -347,7 +347,9 @@ def test_choosing_among_equal_checkpoints_inflates_as_much_as_noise_does(compari
 
 
 def test_quality_by_benchmark_and_category(results, comparison):
-    numbers = quality_table(results, [comparison], [last(comparison)], "grpo").numbers
+    table = quality_table(results, [comparison], [last(comparison)], "grpo")
+    numbers = table.numbers
+    assert table.header[3:6] == ["avg@k, %", "unparsed, %", "maj@k, %"]
     assert set(numbers["part"]) == {
         *("chain3", "chain5", "word2"),
         *(f"{name}: {part}" for name in ("chain3", "chain5", "word2") for part in ("even", "odd")),

@@ -188,7 +188,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", type=Path, help="folder with the public files (default: DOPR_DATA, or downloads)")
     parser.add_argument("--sources", nargs="+", choices=list(known_sources()), default=BENCHMARKS)
-    parser.add_argument("--profile", choices=list(MODULES), default="math_verify")
+    parser.add_argument("--profile", choices=list(MODULES), default="dopr")
     parser.add_argument("--workers", type=positive, default=2)
 
 

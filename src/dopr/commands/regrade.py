@@ -1,9 +1,9 @@
 """Grade stored completions again: no model, no GPU. The same grader gives the same file, byte for byte.
 
-The grader's settings are those in the file, or, for a file from elsewhere, the defaults of config.yaml; --profile takes
-other rules. A completion that is not UTF-8 is graded by what can be read of it; it and empty ones are counted. Without
---output a file whose verdicts change is replaced. What a reward function of one's own judged (evaluate.reward) is left
-as it is, and counted: the function is not called again.
+The grader's settings are those in the file, or, for a file from elsewhere, the grader's defaults; --profile takes other
+rules, and --extraction looks for answers elsewhere. A completion that is not UTF-8 is graded by what can be read of it;
+it and empty ones are counted. Without --output a file whose verdicts change is replaced. What a reward function of
+one's own judged (evaluate.reward) is left as it is, and counted: the function is not called again.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("completions", nargs="+", type=Path, help="completions.parquet of one or more evaluations")
     parser.add_argument("--profile", help="grade by the rules of this profile (verify.profile)")
+    parser.add_argument("--extraction", help="where answers are looked for (verify.extraction)")
     parser.add_argument("--output", type=Path, help="folder to write to, each file at its own path below it")
 
 
@@ -48,8 +49,8 @@ def run(args: argparse.Namespace) -> None:
     """
     for path in args.completions:
         table = read_completions(path)
-        settings = grader_settings(table) or LIMITS
-        with Grader(_verify(settings | ({"profile": args.profile} if args.profile else {}))) as grader:
+        given = {key: value for key in ("profile", "extraction") if (value := getattr(args, key))}
+        with Grader(_verify((grader_settings(table) or LIMITS) | given)) as grader:
             graded, changes, report = regrade(table, grader)
             print(f"{path}: {report}")
             for (before, after), count in sorted(changes.items()):

@@ -10,7 +10,7 @@ from dopr.config.section import PositiveInt, Section, Share
 
 # For commands that show every error and must not stop at a share of them.
 OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}
-ProfileName = Literal["math_verify", "qwen_eval", "deepscaler"]
+ProfileName = Literal["dopr", "math_verify", "qwen_eval", "deepscaler"]
 Extraction = Literal["boxed", "stated", "any", "qwen", "exact", "gsm8k"]
 
 
@@ -23,14 +23,14 @@ class Verify(Section):
     """Memory of one worker, in MiB."""
     max_error_share: Share
     """A run stops when a larger share of its verdicts is `error`."""
-    profile: ProfileName = "math_verify"
+    profile: ProfileName = "dopr"
     """The rules of comparison. dopr.grading.grader lists them."""
     extraction: Extraction | None = None
     r"""Where the answer of a completion is.
 
-    `boxed` is the last \boxed{}. `stated` adds the text after "answer is". `any` adds the last number. `qwen` does as
-    Qwen's public code. `exact` takes the whole completion. `gsm8k` takes the text after the last ####. null is the
-    profile's own: `qwen` for qwen_eval, `boxed` for the others.
+    `boxed` is the last \boxed{}. `stated` adds what follows "answer is". `any` adds the last formula or number. `qwen`
+    does as Qwen's public code. `exact` takes the whole completion. `gsm8k` takes the text after the last ####. null is
+    the profile's own: `any` for dopr, `exact` for math_verify, `qwen` for qwen_eval, `boxed` for deepscaler.
     """
     workers: PositiveInt = 1
     """Processes that compare answers. The verdicts do not depend on it."""

@@ -205,13 +205,18 @@ def accuracy(table: pa.Table) -> float:
 
 
 def unparsed_warning(table: pa.Table, settings: EvaluationSettings, extraction: str) -> str:
-    """Return a warning if the grader found an answer in no completion; else empty text."""
+    """Return a warning if the grader found no answer in more than half of the completions; else empty text."""
     by_function = pc.is_in(table["benchmark"], pa.array(list(settings.rewards), pa.string()))
     graded = table.filter(pc.invert(by_function))
-    if pc.any(pc.not_equal(graded["verdict"], "unparsed")).as_py() or not graded.num_rows:
+    unparsed = pc.sum(pc.equal(graded["verdict"], "unparsed")).as_py() or 0
+    if unparsed <= graded.num_rows / 2:
         return ""
+    count = "none" if unparsed == graded.num_rows else f"only {graded.num_rows - unparsed}"
+    remedy = (
+        "look at some, and " if extraction == "any" else "set verify.extraction to any, which reads others too, or "
+    )
     return (
-        f"none of {graded.num_rows} completions holds an answer where verify.extraction {extraction!r} looks for one, "
-        "so their accuracy of 0 does not show what the policy knows; look at some, then change verify.extraction, or "
-        "ask for that form by prompt.template or prompt.suffix (docs/grading.md)"
+        f"{count} of {graded.num_rows} completions holds an answer where verify.extraction {extraction!r} looks for "
+        f"one, so their accuracy does not show what the policy knows; {remedy}ask for that form by prompt.template or "
+        "prompt.suffix (docs/grading.md)"
     )

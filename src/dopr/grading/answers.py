@@ -1,9 +1,10 @@
 r"""Extraction of the final answer from a completion.
 
-boxed    the last complete \boxed{}, \fbox{} or \framebox{}. Braces are matched; escaped braces are text. \boxed 5
-         without braces has the text after it, if that begins like mathematics
-stated   without a box, the text after the last "answer is" or "answer:", to the end of the sentence or formula
-any      without either, the last number
+boxed    the last complete \boxed{}, \fbox{} or \framebox{} that is not empty. Braces are matched; escaped braces are
+         text. \boxed 5 without braces has the text after it, if that begins like mathematics
+stated   without a box, what follows the last "answer is" or "answer:": the formula of the sentence, a number before
+         words, or the sentence
+any      without either, the last formula or number
 qwen     as Qwen2.5-Math's evaluation code (parser.py, extract_answer): Minerva's "final answer is $5$. I hope"; else
          the content of the last box, closed or not; else all text after "he answer is" or "final answer is"; else the
          last number, which for a fraction is its denominator
@@ -20,28 +21,32 @@ from dopr.config.grading import Extraction
 TOKEN = re.compile(r"\\+(?P<box>boxed|fbox|framebox)(?![a-zA-Z])\s*(?P<open>\{)?|\\.|[{}]", re.DOTALL)
 BARE = re.compile(r"\$?\s*(?P<answer>(?=[-+\d.\\(])[^\s{}$;]*(?:\{[^{}\s]*\}[^\s{}$;]*)*)")
 STATED = re.compile(r"\banswer\s*(?:is|:|=)\s*:?", re.IGNORECASE)
-FORMULA = re.compile(r"\s*(?:\*\*)?\s*(?:\$\$?(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
-SENTENCE = re.compile(r"\s*(.*?)(?:\.?\s*(?:\n|$)|\.\s)", re.DOTALL)
+FORMULA = re.compile(r"\$\$?((?:\\.|[^$\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+SENTENCE = re.compile(r"[\s*]*(.*?)(?:\.?\s*(?:\n|$)|\.\s)", re.DOTALL)
 NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+COUNTED = re.compile(rf"(?:[a-z]+ )*\\?\$?({NUMBER.pattern}) [a-z ]+", re.IGNORECASE)  # 12 apples
 MARK = "####"
 AMOUNT = re.compile(r"-?\s*(?:\\?\$)?\s*-?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)\.?")
 QWEN_MINERVA = re.compile(r"final answer is \$(.*?)\$\. I hope", re.DOTALL)
 QWEN_NUMBER = re.compile(r"-?\d*\.?\d+")
-BETWEEN = re.compile(r"[\s$,;.]*(?:\b(?:and|or)\b)?[\s$,;]*")
+BETWEEN = re.compile(
+    r"(?:[\s$,;.&*]|\\[()\[\],;: \\]|\\q?quad(?![a-z])|\\text\s*\{[\s,]*(?:and|or)\s*\}|\b(?:and|or)\b"
+    r"|(?<![a-zA-Z\\])[a-zA-Z](?:_\{?\w\}?)?\s*=)*"
+)
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return the stripped content of the last complete \boxed{...}, or None. Takes time linear in the length."""
-    found = boxes(text)
-    return found[-1][1] if found else None
+    r"""Return the content of the last complete \boxed{...}, or None. An empty one counts only if all are empty."""
+    contents = [content for _, content, _ in boxes(text)]
+    return next(filter(None, reversed(contents)), contents[-1] if contents else None)
 
 
 def joined_boxes(text: str) -> str | None:
-    r"""Join the contents of the last boxes if only `,`, `and` or `or` is between them; None for fewer than two.
+    r"""Join the contents of the last boxes if only `,`, `and` or names are between them; None for fewer than two.
 
-    A solution with several answers may end so: `so \boxed{1} or \boxed{2}`.
+    A solution with several answers may end so: `so x=\boxed{1} or x=\boxed{2}`.
     """
-    found = boxes(text)
+    found = [box for box in boxes(text) if box[1]]
     chain = found[-1:]
     for box in reversed(found[:-1]):
         if box[2] > chain[0][0] or not BETWEEN.fullmatch(text, box[2], chain[0][0]):
@@ -73,20 +78,32 @@ def boxes(text: str) -> list[tuple[int, str, int]]:
 def stated(text: str) -> str | None:
     """Return the text after the last "answer is" or "answer:", or None."""
     marks = list(STATED.finditer(text))
-    if not marks:
+    sentence = SENTENCE.match(text, marks[-1].end()) if marks else None
+    if sentence is None:
         return None
-    start = marks[-1].end()
-    formula = FORMULA.match(text, start)
-    if formula:
-        return next(group for group in formula.groups() if group is not None).strip()
-    sentence = SENTENCE.match(text, start)
-    return sentence[1].strip(" *") or None if sentence else None
+    formulas = [f for f in FORMULA.finditer(text, marks[-1].end()) if f.start() < sentence.end()]
+    row = formulas[:1]
+    for formula in formulas[1:]:
+        if not BETWEEN.fullmatch(text, row[-1].end(), formula.start()):
+            break
+        row.append(formula)
+    if row:
+        return ", ".join(map(content, row))
+    counted = COUNTED.fullmatch(sentence[1].strip(" *"))
+    return counted[1] if counted else sentence[1].strip(" *") or None
 
 
-def last_number(text: str) -> str | None:
-    """Return the last number in the text, or None."""
-    found = NUMBER.findall(text)
-    return found[-1] if found else None
+def last_expression(text: str) -> str | None:
+    """Return the last formula or number in the text, or None."""
+    formulas, numbers = list(FORMULA.finditer(text)), list(NUMBER.finditer(text))
+    if formulas and not (numbers and numbers[-1].start() >= formulas[-1].end()):
+        return content(formulas[-1])
+    return numbers[-1][0] if numbers else None
+
+
+def content(formula: re.Match[str]) -> str:
+    """Return what is between the delimiters of a formula."""
+    return next(group for group in formula.groups() if group is not None).strip()
 
 
 def qwen_answer(text: str) -> str | None:
@@ -136,5 +153,5 @@ def final_answer(text: str, extraction: Extraction) -> str | None:
     if answer is None and extraction != "boxed":
         answer = stated(text)
     if answer is None and extraction == "any":
-        answer = last_number(text)
+        answer = last_expression(text)
     return answer

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-from dopr.grading.expressions import difference_is_zero
+from dopr.grading.expressions import difference_is_zero, understood
 
 UNITS = "degree|cm|centimeter|meter|mile|second|minute|hour|day|week|month|year|foot|feet|inch|yard"
 MATHD_RULES = [
@@ -71,7 +71,6 @@ def grade(reference: str, answer: str) -> str:
 
     Raises:
         ValueError: The reference is empty.
-        TooLargeError: An expression is too large to evaluate.
     """
     if not reference.strip():
         raise ValueError(f"reference answer {reference!r} is empty")
@@ -135,4 +134,5 @@ def equal_elements(gold: str, found: str) -> bool:
     letters = {letter for letter in re.sub("sqrt|frac", "", one + other) if letter.isalpha()}
     if len(letters) > 2 or UNTRIED.search(f"({one})-({other})"):
         return False
-    return difference_is_zero(gold, found)
+    sides = [*understood(gold), *understood(found)]
+    return len(sides) == 2 and difference_is_zero(*sides)

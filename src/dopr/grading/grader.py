@@ -8,8 +8,8 @@ worker processes, which are killed when a comparison exceeds its limits (dopr.gr
     timeout           the comparison exceeds a limit of time, memory or recursion depth, or is estimated to do so
     error             the grader failed, or cannot read the reference; a run with many errors stops
 
-Profiles: math_verify (dopr.grading.mathematics), qwen_eval (dopr.grading.qwen_eval), deepscaler
-(dopr.grading.deepscaler).
+Profiles: dopr (dopr.grading.mathematics), math_verify (dopr.grading.plain), qwen_eval (dopr.grading.qwen_eval) and
+deepscaler (dopr.grading.deepscaler).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dopr.config.grading import Verify
 from dopr.grading.answers import final_answer, joined_boxes
 from dopr.grading.guards import is_no_answer
 from dopr.grading.pool import GraderError, Pool
-from dopr.grading.rules import EXTRACTION, JOINED_BOXES, STRICT_INTEGERS, WITHOUT_BOXES, grader_version
+from dopr.grading.rules import EXTRACTION, STRICT_INTEGERS, WITH_BOXES, grader_version
 from dopr.records import Verdict
 
 INTEGER = re.compile(r"-?[0-9]+")
-SEVERAL = re.compile(r",|;|\\pm|\band\b|\bor\b")
+SEVERAL = re.compile(r",|;|\\pm|\\\\|\band\b|\bor\b")
 
 
 class Grader:
@@ -52,6 +52,8 @@ class Grader:
         Raises:
             GraderError: The grader cannot be started, or too large a share of its verdicts are errors.
         """
+        if self.limits.profile == "math_verify":  # whole completions are hardly met again, and fill the memory
+            self._known.clear()
         verdicts = self._verdicts([(reference, self._answer(reference, text)) for reference, text in pairs])
         self.counts.update(verdicts)
         self._check_error_share()
@@ -67,10 +69,13 @@ class Grader:
     def _answer(self, reference: str, text: str) -> str | None:
         """Return the answer of a completion. For a reference with several values it may span several boxes."""
         answer = final_answer(text, self.extraction)
-        if answer is None or self.limits.profile not in JOINED_BOXES or self.extraction in WITHOUT_BOXES:
+        if answer is None or self.extraction == "exact":
             return answer
-        may_span_boxes = SEVERAL.search(reference) and not SEVERAL.search(answer)
-        return (joined_boxes(text) or answer) if may_span_boxes else answer
+        if self.limits.profile == "math_verify":
+            return rf"\boxed{{{answer}}}"
+        if self.limits.profile == "dopr" and self.extraction in WITH_BOXES and SEVERAL.search(reference):
+            return joined_boxes(text) or answer
+        return answer
 
     def _verdicts(self, answers: Sequence[tuple[str, str | None]]) -> list[Verdict]:
         new: dict[tuple[str, str], None] = {}
@@ -85,7 +90,9 @@ class Grader:
         return ["unparsed" if answer is None else self._known[reference, answer] for reference, answer in answers]
 
     def _without_comparison(self, reference: str, answer: str) -> Verdict | None:
-        """Return the verdict if every profile is certain to give the same one; else None."""
+        """Return the verdict if the profile is certain to give it; else None."""
+        if self.limits.profile == "math_verify":
+            return None
         if answer == reference and answer.strip():
             return "correct"
         if is_no_answer(answer):

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 from dopr.config.grading import Extraction, ProfileName
 
 if TYPE_CHECKING:  # so that their code counts in the code hash; only workers import them, with math-verify
-    from dopr.grading import deepscaler, mathematics, qwen_eval  # noqa: F401
+    from dopr.grading import deepscaler, mathematics, plain, qwen_eval  # noqa: F401
 
-RULES_VERSION = 4  # raise it whenever a verdict may change
+RULES_VERSION = 5  # raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 MODULES: dict[ProfileName, str] = {
-    "math_verify": "dopr.grading.mathematics",
+    "dopr": "dopr.grading.mathematics",
+    "math_verify": "dopr.grading.plain",
     "qwen_eval": "dopr.grading.qwen_eval",
     "deepscaler": "dopr.grading.deepscaler",
 }
-EXTRACTION: dict[ProfileName, Extraction] = {"math_verify": "boxed", "qwen_eval": "qwen", "deepscaler": "boxed"}
-STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"math_verify", "deepscaler"})  # unequal integers are wrong
-JOINED_BOXES: frozenset[ProfileName] = frozenset({"math_verify"})  # boxes in a row are a list, if the reference is one
-WITHOUT_BOXES: frozenset[Extraction] = frozenset({"exact", "gsm8k"})  # do not look for boxes
+EXTRACTION: dict[ProfileName, Extraction] = {
+    "dopr": "any",
+    "math_verify": "exact",
+    "qwen_eval": "qwen",
+    "deepscaler": "boxed",
+}
+STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"dopr", "deepscaler"})  # unequal integers are wrong
+WITH_BOXES: frozenset[Extraction] = frozenset({"boxed", "stated", "any"})
 Rule = Callable[[str, str], str]
 
 

@@ -1,4 +1,4 @@
-r"""Removal of units, percent signs, and names in front of an answer: `x = 5 \text{ cm}` becomes 5.
+r"""Removal of units after an answer, and of names in front of it: `x = 5 \text{ cm}` becomes 5.
 
 A unit is removed only after a number. All words in \text{} are units. Bare words are units only if they are listed
 here, since `6m` may be six times m.
@@ -22,20 +22,11 @@ LISTED = (
 )
 BARE = re.compile(rf"(?P<number>.*[\d}})])\s*(?:(?:{LISTED})(?:\s*\^\s*\{{?\d\}}?)?[\s/.]*)+", re.IGNORECASE)
 NUMERIC = re.compile(r"[-+\d.,/\s(){}^*]|\\(?:frac|times|cdot|sqrt|pi)(?![a-zA-Z])")
-PERCENT = re.compile(
-    r"\s*(?:\\?%|\\text\s*\{\s*(?:%|\\%|percent|percentage points|per cent)\s*\}|(?<=[\d}) ])percent)\s*$"
-)
 NAME = re.compile(
     r"(?:\\text\s*\{[^{}]*\}|[^=<>,;\\{}()]|\\(?!le(?![a-z])|ge(?![a-z])|ne(?![a-z])|in(?![a-z])|[{}])"
     r"|\{[^{}=<>]*\}|\([^()=<>]*\))+"
 )
 OPERATOR = re.compile(r"[-+*/^|]|\\(?:[dt]?frac|sqrt|cdot|times|binom)(?![a-zA-Z])|^\s*\d")
-
-
-def without_percent(text: str) -> tuple[str, bool]:
-    """Remove a final percent sign, and return whether there was one."""
-    bare = PERCENT.sub("", text)
-    return (bare, True) if bare != text and bare else (text, False)
 
 
 def without_units(text: str) -> str:

@@ -23,7 +23,6 @@ from multiprocessing.connection import Connection
 from typing import cast
 
 from dopr.config.grading import ProfileName
-from dopr.grading.guards import TooLargeError
 from dopr.grading.rules import Rule, load
 
 MESSAGE = 32  # bytes of a message to or from the server, padded with spaces
@@ -35,7 +34,7 @@ def compare(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
     """Return the verdict of a pair, and the message of an error or empty text."""
     try:
         return rule(reference, answer), ""
-    except (TooLargeError, MemoryError, RecursionError):
+    except (MemoryError, RecursionError):
         return "timeout", ""
     except EXPECTED as error:
         return "error", f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300]

@@ -26,6 +26,7 @@ from dopr.tables.cells import percent
 from dopr.tables.typeset import Table
 
 SHARES = ("truncated", "boxed", "unparsed", "timeout", "error")
+REST = tuple(share for share in SHARES if share != "unparsed")  # unparsed is beside the accuracy that it explains
 
 
 def quality_table(
@@ -41,10 +42,11 @@ def quality_table(
             for name, group in parts(frame):
                 record = measures(group)
                 records.append({"pool": comparison.pool, "method": method, "part": name, **record})
-                shares = [percent(record[key]) for key in ("accuracy", "majority", *SHARES)]
+                shares = [percent(record[key]) for key in ("accuracy", "unparsed", "majority", *REST)]
                 words = [f"{record[word]:.1f}" for word in REFLECTION]
                 rows.append([comparison.pool, display_name(method), name, *shares, f"{record['tokens']:.0f}", *words])
-    header = ["pool", "method", "benchmark", "avg@k, %", "maj@k, %", *(f"{share}, %" for share in SHARES), "tokens"]
+    shares = [f"{name}, %" for name in ("avg@k", "unparsed", "maj@k", *REST)]
+    header = ["pool", "method", "benchmark", *shares, "tokens"]
     return Table(pd.DataFrame(records), [*header, *(f"{word}, per 100" for word in REFLECTION)], rows, left=3)
 
 
