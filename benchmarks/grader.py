@@ -107,11 +107,11 @@ def timed(work: Callable[[], object], processor: Callable[[], float] = time.proc
 
 def processor_time(grader: Grader) -> float:
     """Processor seconds of this process and of the grader's, which are one process group."""
-    ticks = 0
+    ticks, server = 0, grader._pool._server
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # a process that has just ended
             fields = stat.read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15])) if int(fields[2]) == grader._pool._server.pid else 0
+            ticks += sum(map(int, fields[11:15])) if server and int(fields[2]) == server.pid else 0
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
