@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from dopr.data.encoding import encode_prompt
 from dopr.models.network import Policy
@@ -55,8 +56,6 @@ def prompt_features(kind: str, prompts: Sequence[Prompt], load: Callable[[], Pol
 
 def text_features(texts: Sequence[str]) -> Features:
     """Compute TF-IDF of hashed n-grams of one to three characters within words, [texts, DIMENSIONS]."""
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer  # its import takes a second
-
     masked = without_common_ends([re.sub(r"\d", "0", text) for text in texts])
     vectorizer = HashingVectorizer(analyzer="char_wb", ngram_range=(1, 3), n_features=DIMENSIONS, alternate_sign=False)
     tf_idf = TfidfTransformer().fit_transform(vectorizer.transform(masked))
