@@ -16,12 +16,6 @@ METHODS = experiment.config.methods
 HARDWARE = experiment.config.hardware
 
 
-# The commands that start scripts: those that never import PyTorch, those that do, and those that train.
-ANALYSIS = "python -m dopr.runtime.launch analysis"
-TORCH = experiment.torch_command
-LAUNCHER = experiment.training_command
-
-
 def more(least):
     """Memory or minutes that grow each time a job is tried again."""
     return lambda wildcards, attempt: least * attempt

@@ -18,7 +18,7 @@ rule evaluate_base:
     params:
         settings=experiment.rule_params.evaluate().describe(),
     shell:
-        "{TORCH} scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
+        "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
         " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log:q} >&2)"
 
 
@@ -54,6 +54,6 @@ for batch in experiment.seed_batches():
                 seeds=batch,
                 folder=f"results/{folder}/{{pool}}/{{method}}",
             shell:
-                "{TORCH} scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
+                "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
                 " --runs results/train/{wildcards.pool}/{wildcards.method} --seeds {params.seeds}"
                 " --questions {input.questions} --base {input.base} --threads {threads} --output {params.folder} 2> >(tee {log:q} >&2)"

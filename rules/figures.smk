@@ -1,39 +1,43 @@
 # Figures and tables read results from disk and never train. Each figure is PDF, PNG and the CSV behind it.
 
 
-COMPARED = list(experiment.compared_runs())
-COMPLETIONS = expand("results/evaluate/{run}/completions.parquet", run=COMPARED)
-VALIDATED = expand("results/validate/{run}/completions.parquet", run=experiment.validated_runs())
-METRICS = expand("results/train/{run}/metrics.csv", run=COMPARED)
-SECONDS = expand("results/train/{run}/seconds.csv", run=COMPARED)
-SPENT = [
-    *expand("results/train/{run}/{file}", run=COMPARED, file=["ledger.parquet", "metrics.csv"]),
-    *expand("results/profile/{pool}/{file}", pool=POOLS, file=["history.json", "ledger.parquet"]),
-]
-CHOICES = expand(
-    "results/train/{{pool}}/{method}/{seed}/{file}", method=METHODS, seed=SEEDS, file=["ledger.parquet", "metrics.csv"]
-)
-LOGS_OF_CHOICES = expand(
-    "results/train/{pool}/{method}/{seed}/metrics.csv", pool=POOLS, method=experiment.acquiring(), seed=SEEDS
-)
-LADDER = [
-    *expand(
-        "results/{file}",
-        file=[
-            file
-            for run in experiment.complexity_runs()
-            for file in (f"evaluate/{run}/completions.parquet", f"train/{run}/provenance.json")
-        ],
-    ),
-    *expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools),
-    *PUBLISHED_NUMBERS,
-]
+# Every figure reads many runs. The hashes of their files, in one file, are what it depends on: with the files themselves
+# planning a large experiment would take twice as long.
+RUNS = list(dict.fromkeys([*experiment.compared_runs(), *experiment.complexity_runs()]))
+EVALUATED = "results/evaluated.sha256"
+TRAINED = "results/trained.sha256"
+PROFILED = expand("results/profile/{pool}/{file}", pool=POOLS, file=["history.json", "ledger.parquet"])
+
+
+for hashes, runs_of, files in [
+    (EVALUATED, {"evaluate": RUNS, "validate": list(experiment.validated_runs())}, ["completions.parquet"]),
+    (TRAINED, {"train": RUNS}, ["ledger.parquet", "metrics.csv", "seconds.csv", "provenance.json"]),
+]:
+
+    rule:
+        name:
+            Path(hashes).stem
+        input:
+            [f"results/{stage}/{run}/{file}" for stage in runs_of for run in runs_of[stage] for file in files],
+        output:
+            hashes,
+        log:
+            f"results/logs/{Path(hashes).stem}.log",
+        localrule: True
+        conda:
+            "../envs/analysis.yaml"
+        params:
+            folders=sorted({f"results/{stage}/{run.rpartition('/')[0]}" for stage in runs_of for run in runs_of[stage]}),
+            names=" -or ".join(f"-name {file}" for file in files),
+        shell:
+            "find {params.folders:q} {params.names} 2> {log:q} | sort | xargs sha256sum > {output:q} 2>> {log:q}"
+
 
 # Name of a figure: what it reads, its caption in workflow/report, its category and label in the report.
 FIGURES = {
     **{
         f"accuracy_vs_{cost}": (
-            [*COMPLETIONS, *(SECONDS if cost.endswith("seconds") else [])],
+            [EVALUATED, *([TRAINED] if cost.endswith("seconds") else [])],
             f"accuracy_vs_{cost}",
             "1. Accuracy against cost",
             f"accuracy against {cost.replace('_', '-')}",
@@ -41,17 +45,17 @@ FIGURES = {
         for cost in experiment.costs
     },
     "performance_profile": (
-        [*COMPLETIONS, *VALIDATED],
+        [EVALUATED],
         "performance_profile",
         "0. Main result",
         "performance profiles",
     ),
-    "training": (METRICS, "training", "2. Training and selection", "reward, entropy, length, gradient"),
-    "responses": (COMPLETIONS, "responses", "2. Training and selection", "length, boxes, reflection"),
-    "acquisition": (LOGS_OF_CHOICES, "acquisition", "2. Training and selection", "volatility and exploration"),
-    "informative": (SPENT, "informative", "2. Training and selection", "rollouts per informative group"),
+    "training": ([TRAINED], "training", "2. Training and selection", "reward, entropy, length, gradient"),
+    "responses": ([EVALUATED], "responses", "2. Training and selection", "length, boxes, reflection"),
+    "acquisition": ([TRAINED], "acquisition", "2. Training and selection", "volatility and exploration"),
+    "informative": ([TRAINED, *PROFILED], "informative", "2. Training and selection", "rollouts per informative group"),
     "selection_{pool}": (
-        [*CHOICES, "results/data/{pool}.jsonl"],
+        [TRAINED, "results/data/{pool}.jsonl"],
         "selection",
         "2. Training and selection",
         "what was chosen, {pool} pool",
@@ -68,7 +72,12 @@ FIGURES = {
         "3. Historical variance",
         "variance and ranking, {pool} pool",
     ),
-    "complexity": (LADDER, "complexity", "4. Sample complexity", "accuracy by prompts and rollouts, with bounds"),
+    "complexity": (
+        [EVALUATED, TRAINED, *expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools)],
+        "complexity",
+        "4. Sample complexity",
+        "accuracy by prompts and rollouts, with bounds",
+    ),
 }
 
 
@@ -101,15 +110,14 @@ for figure, (files, caption, category, label) in FIGURES.items():
             figure=figure,
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
-            "{ANALYSIS} scripts/figure.py {params.figure} --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis scripts/figure.py {params.figure} --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 # Name of a group of tables: what it reads, its category, and of each table the caption and the label in the report.
 TABLES = {
     "comparison": (
         [
-            *COMPLETIONS,
-            *VALIDATED,
+            EVALUATED,
             *expand("results/profile/{pool}/ledger.parquet", pool=experiment.profiled_pools),
         ],
         "0. Main result",
@@ -126,16 +134,16 @@ TABLES = {
     ),
     "bounds": (
         [
-            *COMPLETIONS,
-            *expand("results/train/{run}/provenance.json", run=COMPARED),
+            EVALUATED,
+            TRAINED,
             *expand("results/data/{pool}.jsonl", pool=POOLS),
-            *SPENT,
+            *PROFILED,
         ],
         "4. Sample complexity",
         {"bounds": ("bounds", "bounds, as a table")},
     ),
     "claims": (
-        [*COMPLETIONS, *SECONDS, *PUBLISHED_NUMBERS],
+        [EVALUATED, TRAINED, *PUBLISHED_NUMBERS],
         "0. Main result",
         {"claims_seconds": ("claims", "claimed and measured savings")},
     ),
@@ -173,7 +181,7 @@ for group, (files, category, tables) in TABLES.items():
             settings=experiment.rule_params.table(group),
             group=group,
         shell:
-            "{ANALYSIS} scripts/table.py {params.group} --config $DOPR_CONFIG --output results/tables 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis scripts/table.py {params.group} --config $DOPR_CONFIG --output results/tables 2> >(tee {log:q} >&2)"
 
 
 RUN_FIGURES = [

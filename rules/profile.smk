@@ -24,9 +24,10 @@ rule profile:
         runtime=more(HARDWARE.runtime),
         gpu=HARDWARE.gpus,
     params:
+        launcher=HARDWARE.launcher,
         settings=experiment.rule_params.profile().describe(),
         folder=subpath(output.history, parent=True),
     shell:
-        "{LAUNCHER} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
+        "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool} --seed 0 --config $DOPR_CONFIG"
         " --code {input.code} --pool {input.pool} --base {input.base} --state results/state/profile/{wildcards.pool}"
         " --tracking {input.store} --threads {threads} --output {params.folder} 2> >(tee {log:q} >&2)"

@@ -29,11 +29,12 @@ for batch in experiment.seed_batches():
             runtime=more(HARDWARE.runtime),
             gpu=HARDWARE.gpus,
         params:
+            launcher=HARDWARE.launcher,
             settings=lambda wildcards: experiment.rule_params.train(wildcards.method).describe(),
             history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
             seeds=batch,
         shell:
-            "{LAUNCHER} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
+            "{params.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
             " --method {wildcards.method} --seeds {params.seeds} --pool {input.pool} --base {input.base}"
             " {params.history} --code {input.code} --tracking {input.store} --threads {threads}"
             " --state results/state/train/{wildcards.pool}/{wildcards.method}"

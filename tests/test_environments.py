@@ -23,7 +23,8 @@ from dopr.workflow.code_hash import closure
 from project import ROOT, SMOKE, Project
 
 RULES = re.compile(
-    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+"\(?(?:{(?:ANALYSIS|TORCH|LAUNCHER)}|python) '
+    r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+'
+    r'"\(?(?:python -m dopr\.runtime\.launch \w+|{params\.launcher}|python) '
     r"(?:scripts/(\w+\.py)|-m dopr\.cli (\w+))",
     re.DOTALL,
 )

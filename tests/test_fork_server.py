@@ -47,7 +47,7 @@ def servers(folder: Path, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.pathsep.join(sys.path)}")
     running = ForkServers()
-    running.start()
+    running.start(["analysis", "torch"])
     deadline = time.monotonic() + 20
     while not all(Path(socket_path(kind)).exists() for kind in ("analysis", "torch")):
         assert time.monotonic() < deadline

@@ -126,19 +126,23 @@ def test_each_process_gets_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("hardware", "engine", "command"),
+    ("hardware", "engine", "kinds"),
     [
-        ({}, "torch", "python -m dopr.runtime.launch torch"),
-        ({"gpus": 1}, "torch", "python"),  # a job on a GPU takes long, and CUDA and vLLM do not survive a fork
-        ({}, "vllm", "python"),
-        ({"processes": 2}, "torch", "torchrun --standalone --nproc-per-node 2"),
+        ({}, "torch", ["analysis", "torch"]),
+        ({"gpus": 1}, "torch", ["analysis"]),
+        ({}, "vllm", ["analysis"]),
     ],
 )
-def test_torchrun_starts_several_processes_and_a_fork_or_python_one(raw, hardware, engine, command) -> None:
+def test_jobs_on_a_gpu_or_with_vllm_are_no_forks(raw, hardware, engine, kinds) -> None:
     raw["hardware"] |= hardware
     raw["rollout"]["engine"] = engine
     config = Config.parse(raw)
-    assert Experiment(config, RuleParams(config), Path()).training_command == command
+    assert Experiment(config, RuleParams(config), Path()).forked == kinds
+
+
+def test_torchrun_starts_several_processes() -> None:
+    assert Hardware().launcher == "python -m dopr.runtime.launch torch"
+    assert Hardware(processes=2).launcher == "torchrun --standalone --nproc-per-node 2"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ class Hardware(Section):
         return 0.0 if device == "cpu" else self.gpus / self.share
 
     @property
+    def launcher(self) -> str:
+        """The command that starts a training script, in as many processes as train one policy."""
+        if self.processes == 1:
+            return "python -m dopr.runtime.launch torch"
+        return f"torchrun --standalone --nproc-per-node {self.processes}"
+
+    @property
     def variant(self) -> str:
         """The suffix of the names of the environments in envs/ that jobs run in."""
         return "-cuda" if self.gpus else ""

@@ -22,13 +22,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dopr.runtime.launch import LENGTH, STARTED, socket_path
-
-KINDS = ("analysis", "torch")
 
 
 class ForkServers:
@@ -37,9 +36,9 @@ class ForkServers:
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> None:
+    def start(self, kinds: Sequence[str]) -> None:
         """Start a server for each kind of job; it waits, without imports, for the first."""
-        for kind in KINDS:
+        for kind in kinds:
             command = [sys.executable, "-m", "dopr.runtime.fork_server", kind]
             self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE))
 

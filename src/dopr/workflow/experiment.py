@@ -43,16 +43,10 @@ class Experiment:
     servers: ForkServers = field(default_factory=ForkServers)
 
     @property
-    def torch_command(self) -> str:
-        """The command that starts a script that imports PyTorch."""
-        forks = not self.config.hardware.gpus and self.config.rollout.engine == "torch"
-        return "python -m dopr.runtime.launch torch" if forks else "python"
-
-    @property
-    def training_command(self) -> str:
-        """The command that starts a script that trains, in as many processes as train one policy."""
-        processes = self.config.hardware.processes
-        return f"torchrun --standalone --nproc-per-node {processes}" if processes > 1 else self.torch_command
+    def forked(self) -> list[str]:
+        """The kinds of jobs that may be forks. Those on a GPU take long, and neither CUDA nor vLLM survives a fork."""
+        torch = not self.config.hardware.gpus and self.config.rollout.engine == "torch"
+        return ["analysis", "torch"] if torch else ["analysis"]
 
     @property
     def complexity_pools(self) -> list[str]:
@@ -208,7 +202,7 @@ class Experiment:
             raise SystemExit(1) from None
         write_text(self.config_path, self.config.model_dump_json(indent=1))
         if in_this_environment and on_this_machine:
-            self.servers.start()
+            self.servers.start(self.forked)
 
     def sweep(self) -> None:
         """Delete other configurations, and the working state of runs whose outputs are complete."""
