@@ -28,7 +28,7 @@ from dopr.tracking.run_metrics import Point, Shown, evaluation_points, seconds_p
 
 LOGGED = "dopr.logged"
 FORMAT = "1"  # a new number logs every run anew
-ATTACHED = ("figures", "tables", "report.html", "data/provenance.json")
+ATTACHED = ("figures", "tables", "ablations", "report.html", "data/provenance.json")
 
 
 @dataclass(frozen=True)
