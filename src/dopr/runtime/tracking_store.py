@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from dopr.files import read_json, write_json
+from dopr.files import DataError, read_json, write_json
 
 TRACKING_ERRORS = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 NAME, PARENT, FOLDER = "dopr.run", "mlflow.parentRunId", "dopr.folder"
@@ -70,12 +70,14 @@ def open_store(marker: Path) -> Store:
     """Open the store, and create or restore the experiment and its parent run if they are missing.
 
     Args:
-        marker: The file that create_store wrote. Without it the names are the default ones.
+        marker: The file that create_store wrote. If it is missing or damaged, the names are the default ones.
 
     Raises:
         One of TRACKING_ERRORS, if the store cannot be read or written.
     """
-    names = read_json(marker) if marker.is_file() else {}
+    names = {}
+    with suppress(DataError):
+        names = read_json(marker)
     folder = marker.parent.resolve()
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     with _locked(folder / ".mlflow.lock"):

@@ -140,14 +140,16 @@ def _metrics(path: Path) -> list[dict[str, float]]:
 
 def _points(root: Path, name: str, folder: Path, evaluations: Sequence[Path], shown: Shown) -> Iterator[Point]:
     """Yield the numbers of the evaluations that are there, and the seconds of training."""
-    if (folder / "seconds.csv").is_file() and not name.startswith("profile/"):
-        pool, method, seed = name.split("/")
-        run, steps = (pool, method, int(seed)), set[int]()
-        for path in evaluations:
-            if path.is_file():
-                points = evaluation_points(Results(root, path.relative_to(root).parts[0]), run, shown)
-                steps |= {point.step for point in points}
-                yield from points
+    if name.startswith("profile/"):
+        return
+    pool, method, seed = name.split("/")
+    run, steps = (pool, method, int(seed)), set[int]()
+    for path in evaluations:
+        if path.is_file():
+            points = evaluation_points(Results(root, path.relative_to(root).parts[0]), run, shown)
+            steps |= {point.step for point in points}
+            yield from points
+    if (folder / "seconds.csv").is_file():
         yield from seconds_points(Results(root), run, sorted(steps))
 
 
