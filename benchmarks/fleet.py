@@ -147,10 +147,10 @@ def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
     Raises:
         FleetError: a process failed.
     """
-    from dopr.runtime.tracking import create_store
+    from dopr.runtime.tracking_store import create_store
 
     for folder in (fleet, fleet / "warm"):
-        create_store(folder / "mlflow.db", folder / "store.json", "fleet")
+        create_store(folder / "mlflow.db", folder / "store.json")
     context = multiprocessing.get_context("spawn")
     barrier, times = context.Barrier(len(shares)), context.Queue()
     processes = [context.Process(target=work, args=(plan, fleet, share, barrier, times)) for share in shares]

@@ -53,7 +53,7 @@ def base_files_of(wildcards):
     return experiment.base_files
 
 
-def get_final_output():
+def get_figures_and_tables():
     """An ablation's figure alone, or every figure and table of the comparison."""
     if experiment.config.ablation:
         return [rules.ablation.output, rules.ablation_published.output if experiment.model else []]
@@ -64,3 +64,8 @@ def get_final_output():
         rules.bounds.output if experiment.complexity_pools else [],
         [rules.published.input, rules.claims.output] if experiment.config.published else [],
     ]
+
+
+def get_final_output():
+    """All that is shown, and the rule that logs it to MLflow."""
+    return [get_figures_and_tables(), rules.track.output]

@@ -71,7 +71,7 @@ def test_it_plans_what_it_needs_and_nothing_of_the_demonstration(own: Project) -
     code, output = own.snakemake("-n", "--quiet", "progress", *OWN)
     assert code == 0, output
     assert rules_in(output) == {
-        *("code", "data", "store", "evaluate_base", "train", "evaluate", "tables", "all"),
+        *("code", "data", "store", "evaluate_base", "train", "evaluate", "tables", "track", "all"),
         *(f"accuracy_vs_{cost}_figure" for cost in ("rollouts", "tokens", "cpu_seconds", "wall_seconds")),
         *("selection_figure", "performance_profile_figure", "training_figure", "responses_figure"),
     }

@@ -104,5 +104,5 @@ def test_snakemake_plans_an_experiment(
     planned = project.planned("--configfile", *names)
     assert planned == {
         *("code", "data", "store", "fetch", "evaluate_base", "train", "evaluate"),
-        *("ablation", "ablation_published", "all"),
+        *("ablation", "ablation_published", "track", "all"),
     }

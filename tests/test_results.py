@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dopr.analysis.comparison import Comparison, compare
-from dopr.analysis.results import Results
+from dopr.analysis.results import MAIN, Results
 from dopr.analysis.scores import load_evaluation
 from dopr.errors import UserError
 from dopr.tables.benchmarks import scores
@@ -47,6 +47,16 @@ def counted(
 
 
 # --- reading ---
+
+
+def test_a_notebook_opens_the_main_table_by_the_folder_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame([["easy", "dopr", 3, 2048, 0.83, 0.8, 0.85]], columns=list(MAIN))
+    (tmp_path / "results/tables").mkdir(parents=True)
+    table.to_csv("results/tables/main.csv", index=False)
+    pd.testing.assert_frame_equal(Results("results").main(), table)
+    with pytest.raises(UserError, match=r"elsewhere/tables/main\.csv: no such file"):
+        Results("elsewhere").main()
 
 
 def test_an_evaluation_holds_every_completion_of_the_files(results):

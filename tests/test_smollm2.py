@@ -79,7 +79,9 @@ def test_without_the_model_one_line_says_what_to_install(smollm2: Config) -> Non
 def test_it_plans_its_model_folder_its_runs_and_its_figure(tmp_path_factory: pytest.TempPathFactory) -> None:
     project = Project.copy(tmp_path_factory.mktemp("project"))
     planned = project.planned("--configfile", OVERLAY)
-    assert planned == {"code", "convert", "data", "store", "evaluate_base", "train", "evaluate", "ablation", "all"}
+    assert planned == {
+        *("code", "convert", "data", "store", "evaluate_base", "train", "evaluate", "ablation", "track", "all"),
+    }
 
 
 # --- the model ---

@@ -16,6 +16,7 @@ COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
     "forms": "dopr.commands.forms",
     "lock": "dopr.commands.lock",
+    "log": "dopr.commands.log",
     "overhead": "dopr.commands.overhead",
     "plan": "dopr.commands.plan",
     "ranking": "dopr.commands.ranking",

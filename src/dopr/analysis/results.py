@@ -26,6 +26,7 @@ METRICS = (
     "grad_norm",
 )
 SECONDS = ("step", "cpu_seconds", "wall_seconds", "gpu_seconds")
+MAIN = ("pool", "method", "seeds", "rollouts", "all", "all_low", "all_high")
 RANKING = ("rank", "prompt", "family", "variance", "mean", "visits")
 
 
@@ -42,6 +43,14 @@ class Results:
 
     root: Path
     evaluations: str = "evaluate"
+
+    def __post_init__(self) -> None:
+        """Take a text as `root` too, as notebooks write it."""
+        object.__setattr__(self, "root", Path(self.root))
+
+    def main(self) -> pd.DataFrame:
+        """Read the main table: accuracy and rollouts to each target of every pool and method."""
+        return _csv(self.root / "tables" / "main.csv", MAIN)
 
     def completions(self, pool: str, method: str, seed: int) -> pd.DataFrame:
         """Read the graded completions of every checkpoint of a run, without their texts."""

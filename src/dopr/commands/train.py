@@ -42,12 +42,12 @@ def run(args: argparse.Namespace) -> None:
     check(config, params, args.method, pool)
     from dopr.runtime.gpus import use_gpus
     from dopr.runtime.threads import use_threads
-    from dopr.runtime.tracking import create_store
+    from dopr.runtime.tracking_store import create_store
     from dopr.training.job import TrainingJob, run_all
 
     use_threads(1)
     write_dataset(config, params.data(), args.output / "data")
-    create_store(args.output / "mlflow.db", args.output / "store.json", "dopr")
+    create_store(args.output / "mlflow.db", args.output / "store.json")
     training, run_folder = params.train(args.method), Path(pool) / args.method / str(args.seed)
     job = TrainingJob(
         name=str(run_folder),

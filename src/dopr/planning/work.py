@@ -90,6 +90,7 @@ def work_of(config: Config, lengths: Lengths) -> list[Work]:
             questions,
             lengths,
         ),
+        Work("track", 1),
     ]
 
 

@@ -1,73 +1,92 @@
-"""MLflow tracking on a local SQLite store: one MLflow run per training run, under one parent run.
+"""One MLflow run for each training run, logged while it trains.
 
-Several jobs that open a new store at once break it, so one rule creates it (create_store). Jobs then log in batches at
-their checkpoints. A run is found by its name: a resumed or repeated job continues its run, and a job with other
-settings replaces it.
+Training never fails because of MLflow: after an error there is one warning, and nothing more is logged until `dopr log`
+or the last rule of the workflow logs what is missing from the files of the run. Jobs log in batches at their
+checkpoints. A run is found by its name: a resumed or repeated job continues its run, and a job with other settings
+replaces it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from mlflow.entities import Metric, Param, Run
 
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - here for forks (dopr.runtime.fork_server)
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.tracking import MlflowClient
-
-from dopr.errors import UserError
-from dopr.files import read_json, write_json
 from dopr.runtime.run_state import flatten
+from dopr.runtime.tracking_store import NAME, PARENT, TRACKING_ERRORS, Store, open_store, warn
 
-NAME, JOB, PARENT = "dopr.run", "dopr.job", "mlflow.parentRunId"
+JOB = "dopr.job"
 EVERY_SECONDS = 20.0  # a write costs as much as several steps of a small policy
-BATCH = 1000  # the most metrics MLflow takes in one call
+METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # MLflow's limits
 
 
-def create_store(path: Path, marker: Path, experiment: str) -> None:
-    """Create the database, the experiment and its parent run if they are missing, and write their ids to `marker`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logging.disable(logging.INFO)  # MLflow logs the creation of every table
-    client = MlflowClient(f"sqlite:///{path.resolve()}")
-    existing = client.get_experiment_by_name(experiment)
-    artefacts = (path.parent / "mlflow-artifacts").resolve().as_uri()
-    experiment_id = existing.experiment_id if existing else client.create_experiment(experiment, artefacts)
-    parents = client.search_runs([experiment_id], f"tags.`{NAME}` = 'experiment'")
-    tags = {NAME: "experiment"}
-    parent = parents[0] if parents else client.create_run(experiment_id, tags=tags, run_name="experiment")
-    write_json(marker, {"database": path.name, "experiment": experiment_id, "parent": parent.info.run_id})
+class TrackedRun:
+    """The MLflow run of one training run. Every method raises one of TRACKING_ERRORS if the store fails."""
+
+    def __init__(self, store: Store, name: str, description: Mapping[str, Any]) -> None:
+        """Find or create the run.
+
+        Args:
+            store: The store.
+            name: The name of the run, POOL/METHOD/SEED.
+            description: The provenance of the run, logged as parameters and tags.
+        """
+        self.store = store
+        job = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+        run = find_run(store, name, job) or create_run(store, name, job, description)
+        self.id, self.tags = str(run.info.run_id), dict(run.data.tags)
+        self.logged = int(run.data.metrics.get("step", 0))
+
+    def log(self, rows: Sequence[Mapping[str, float]], timestamp: int | None = None) -> None:
+        """Log the metrics of the steps that were not logged yet.
+
+        Args:
+            rows: The metrics of all steps so far, each with its `step`.
+            timestamp: Milliseconds since 1970. None is now.
+        """
+        now = int(time.time() * 1000) if timestamp is None else timestamp
+        new = [row for row in rows if row["step"] > self.logged]
+        steps_per_call = max(1, METRICS_PER_CALL // max(map(len, new), default=1))  # a step is logged as a whole
+        for start in range(0, len(new), steps_per_call):
+            batch = new[start : start + steps_per_call]
+            self.log_metrics([Metric(key, value, now, int(row["step"])) for row in batch for key, value in row.items()])
+            self.logged = int(batch[-1]["step"])
+
+    def log_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Log any number of metrics."""
+        for start in range(0, len(metrics), METRICS_PER_CALL):
+            self.store.client.log_batch(self.id, metrics[start : start + METRICS_PER_CALL])
+
+    def finish(self, rows: Sequence[Mapping[str, float]], artefacts: Sequence[Path]) -> None:
+        """Log the remaining metrics, upload files and mark the run as finished."""
+        self.log(rows)
+        for path in artefacts:
+            self.store.client.log_artifact(self.id, str(path))
+        self.store.client.set_terminated(self.id)
 
 
 class Tracker:
-    """The MLflow run of one training run."""
+    """Logs a training run, and stops with one warning when the store fails."""
 
     def __init__(self, marker: Path, name: str, description: Mapping[str, Any]) -> None:
-        """Find or create the run.
+        """Open the store and find or create the run.
 
         Args:
             marker: The file that create_store wrote.
             name: The name of the run.
-            description: The provenance of the run, logged as parameters.
-
-        Raises:
-            UserError: If the database was deleted.
+            description: The provenance of the run.
         """
-        store = read_json(marker)
-        database = marker.parent / store["database"]
-        if not database.is_file():
-            raise UserError(f"{database} has gone; delete {marker} to have the tracking store made again")
-        self.client = MlflowClient(f"sqlite:///{database.resolve()}")
-        job = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
-        self.run = self._find(store, name, job) or self._create(store, name, job, description)
+        self.name, self.folder = name, marker.parent
+        self.run: TrackedRun | None = None
         self._written = time.monotonic()
-        self.logged = int(self.run.data.metrics.get("step", 0))
+        with self._guarded():
+            self.run = TrackedRun(open_store(marker), name, description)
 
     def log(self, rows: Sequence[Mapping[str, float]], patient: bool = False) -> None:
         """Log the metrics of the steps that were not logged yet.
@@ -76,37 +95,76 @@ class Tracker:
             rows: The metrics of all steps so far, each with its `step`.
             patient: Skip this call if the last write was less than EVERY_SECONDS ago.
         """
-        if patient and time.monotonic() - self._written < EVERY_SECONDS:
-            return
-        self._written = time.monotonic()
-        now = int(time.time() * 1000)
-        new = [row for row in rows if row["step"] > self.logged]
-        metrics = [Metric(key, value, now, int(row["step"])) for row in new for key, value in row.items()]
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.run.info.run_id, metrics[start : start + BATCH])
-        self.logged = int(rows[-1]["step"]) if rows else self.logged
+        if self.run and not (patient and time.monotonic() - self._written < EVERY_SECONDS):
+            self._written = time.monotonic()
+            with self._guarded():
+                self.run.log(rows)
 
     def finish(self, rows: Sequence[Mapping[str, float]], artefacts: Sequence[Path]) -> None:
         """Log the remaining metrics, upload files and mark the run as finished."""
-        self.log(rows)
-        for path in artefacts:
-            self.client.log_artifact(self.run.info.run_id, str(path))
-        self.client.set_terminated(self.run.info.run_id)
+        if self.run:
+            with self._guarded():
+                self.run.finish(rows, artefacts)
 
-    def _find(self, store: Mapping[str, str], name: str, job: str) -> Run | None:
-        """Return the run of that name if it has the same settings; delete those with others."""
-        for run in self.client.search_runs([store["experiment"]], f"tags.`{NAME}` = '{name}'"):
-            if run.data.tags.get(JOB) == job:
-                return run
-            self.client.delete_run(run.info.run_id)
-        return None
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except TRACKING_ERRORS as error:
+            self.run = None
+            warn(self.name, self.folder, error)
 
-    def _create(self, store: Mapping[str, str], name: str, job: str, description: Mapping[str, Any]) -> Run:
-        tags = {NAME: name, JOB: job, PARENT: store["parent"]}
-        run = self.client.create_run(store["experiment"], tags=tags, run_name=name)
-        values = {key: str(value)[:500] for key, value in flatten(dict(description)).items() if value is not None}
-        params = [Param(key, value) for key, value in values.items() if value]
-        for start in range(0, len(params), 100):
-            self.client.log_batch(run.info.run_id, params=params[start : start + 100])
-        self.client.log_batch(run.info.run_id, tags=[RunTag("mlflow.source.git.commit", str(description["commit"]))])
-        return run
+
+def find_run(store: Store, name: str, job: str) -> Run | None:
+    """Return the run of that name if it has the same settings.
+
+    In a database of one folder, those with other settings are deleted. On a server they stay: others may read them.
+    """
+    query = f"tags.`{NAME}` = '{name}'"
+    if store.shared:
+        query += f" AND tags.`{PARENT}` = '{store.parent}'"
+    same: Run | None = None
+    for run in store.client.search_runs([store.experiment], query):
+        if run.data.tags.get(JOB) == job:
+            same = same or run
+        elif not store.shared:
+            store.client.delete_run(run.info.run_id)
+    return same
+
+
+def create_run(store: Store, name: str, job: str, description: Mapping[str, Any]) -> Run:
+    """Create a run. Its parameters have the names they have in the configuration, those of a recipe without prefix."""
+    run = store.client.create_run(store.experiment, tags=_tags(store, name, job, description), run_name=name)
+    values = {
+        key.removeprefix("settings.").removeprefix("recipe."): str(value)[:500]
+        for key, value in flatten(dict(description)).items()
+        if value is not None
+    }
+    params = [Param(key, value) for key, value in values.items() if value]
+    for start in range(0, len(params), PARAMS_PER_CALL):
+        store.client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_CALL])
+    return run
+
+
+def _tags(store: Store, name: str, job: str, description: Mapping[str, Any]) -> dict[str, str]:
+    pool, method = pool_and_method(name)
+    flat = flatten(dict(description))
+    commit = str(flat.get("commit", "unknown"))
+    tags = {
+        NAME: name,
+        JOB: job,
+        PARENT: store.parent,
+        "mlflow.source.git.commit": commit,
+        "pool": pool,
+        "method": method,
+        "seed": str(flat.get("seed", "")),
+        "selector": str(flat.get("settings.recipe.selector", "")),
+        "commit": commit,
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def pool_and_method(name: str) -> tuple[str, str]:
+    """Return the pool and the method in the name of a run: POOL/METHOD/SEED, or profile/POOL."""
+    first, _, rest = name.partition("/")
+    return (rest, first) if first == "profile" else (first, rest.partition("/")[0])

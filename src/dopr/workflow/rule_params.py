@@ -145,6 +145,11 @@ class RuleParams:
         """Return what a group of tables depends on."""
         return self._settings("table", **self._comparison(), **self._bounds_of(name))
 
+    def track(self) -> Settings:
+        """Return what is logged of an experiment, and the code that logs it."""
+        shown = self.config.evaluate.model_dump(mode="json", include={"pass_at", "targets"})
+        return self._settings("track", benchmarks=self.config.data.benchmarks, **shown)
+
     def published(self, script: str) -> str:
         """Return the code of a figure or table of what papers print."""
         return code_hash(self.scripts / f"{script}.py", f"dopr.{script}s.published")
