@@ -131,7 +131,7 @@ def test_each_process_gets_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monke
         ({}, "torch", "python -m dopr.runtime.launch torch"),
         ({"gpus": 1}, "torch", "python"),  # a job on a GPU takes long, and CUDA and vLLM do not survive a fork
         ({}, "vllm", "python"),
-        ({"processes": 2}, "torch", "torchrun --standalone --nproc-per-node 2"),
+        ({"processes": 2}, "torch", "torchrun --standalone --nnodes 1 --nproc-per-node 2"),
     ],
 )
 def test_torchrun_starts_several_processes_and_a_fork_or_python_one(raw, hardware, engine, command) -> None:
