@@ -57,6 +57,6 @@ if experiment.model:
             bootstrap=experiment.config.evaluate.bootstrap,
             folder=f"results/ablations/{experiment.config.ablation}",
         shell:
-            "(python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
+            "(python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
             " --output {output.ours:q} && python -m dopr.runtime.launch analysis scripts/table.py published --ours {output.ours:q} --output {params.folder:q})"
             " 2> >(tee {log:q} >&2)"

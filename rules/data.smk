@@ -34,4 +34,4 @@ rule store:
     params:
         code=experiment.rule_params.code("store"),
     shell:
-        "python -m dopr.runtime.launch torch scripts/store.py --database results/mlflow.db --output {output} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch torch scripts/store.py --database results/mlflow.db --output {output:q} 2> >(tee {log:q} >&2)"

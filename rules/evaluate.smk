@@ -18,8 +18,8 @@ rule evaluate_base:
     params:
         settings=experiment.rule_params.evaluate().describe(),
     shell:
-        "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base} --threads {threads}"
-        " --questions {input.questions} --model {input.base} --output {output} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base:q} --threads {threads}"
+        " --questions {input.questions:q} --model {input.base:q} --output {output:q} 2> >(tee {log:q} >&2)"
 
 
 # Checkpoints on the test questions, and, for tuning, on the validation questions.
@@ -54,6 +54,6 @@ for batch in experiment.seed_batches():
                 seeds=batch,
                 folder=f"results/{folder}/{{pool}}/{{method}}",
             shell:
-                "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
-                " --runs results/train/{wildcards.pool}/{wildcards.method} --seeds {params.seeds}"
-                " --questions {input.questions} --base {input.base} --threads {threads} --output {params.folder} 2> >(tee {log:q} >&2)"
+                "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
+                " --runs results/train/{wildcards.pool:q}/{wildcards.method:q} --seeds {params.seeds:q}"
+                " --questions {input.questions:q} --base {input.base:q} --threads {threads} --output {params.folder:q} 2> >(tee {log:q} >&2)"

@@ -42,7 +42,7 @@ rule own_numbers:
         runs=experiment.comparable_runs(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs} --bootstrap {params.bootstrap}"
+        "python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
         " --output {output:q} 2> >(tee {log:q} >&2)"
 
 
@@ -76,7 +76,7 @@ for figure in PUBLISHED_FIGURES:
             figure=f"published/{figure}",
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/figure.py {params.figure} --ours {input.ours:q} --output {params.path:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis scripts/figure.py {params.figure:q} --ours {input.ours:q} --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 rule published_tables:

@@ -31,11 +31,11 @@ for batch in experiment.seed_batches():
         params:
             launcher=HARDWARE.launcher,
             settings=lambda wildcards: experiment.rule_params.train(wildcards.method).describe(),
-            history=lambda wildcards, input: f"--history {input.history}" if input.history else "",
+            history=lambda wildcards, input: ["--history", input.history] if input.history else [],
             seeds=batch,
         shell:
-            "{params.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool}/{wildcards.method}"
-            " --method {wildcards.method} --seeds {params.seeds} --pool {input.pool} --base {input.base}"
-            " {params.history} --code {input.code} --tracking {input.store} --threads {threads}"
-            " --state results/state/train/{wildcards.pool}/{wildcards.method}"
-            " --output results/train/{wildcards.pool}/{wildcards.method} 2> >(tee {log:q} >&2)"
+            "{params.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
+            " --method {wildcards.method:q} --seeds {params.seeds:q} --pool {input.pool:q} --base {input.base:q}"
+            " {params.history:q} --code {input.code:q} --tracking {input.store:q} --threads {threads}"
+            " --state results/state/train/{wildcards.pool:q}/{wildcards.method:q}"
+            " --output results/train/{wildcards.pool:q}/{wildcards.method:q} 2> >(tee {log:q} >&2)"

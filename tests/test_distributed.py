@@ -55,6 +55,18 @@ def test_one_process_is_given_back_what_it_gives():
     distributed.SHUTDOWN.close()
 
 
+def test_only_torchrun_starts_several_processes_whatever_a_cluster_sets(monkeypatch):
+    """Without this, one process would wait an hour for another, or fail for want of a RANK."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "10.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    assert distributed.env_world_size() == 1
+    with distributed.process_group("cpu"):
+        assert distributed.world_size() == 1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "ours")  # torchrun sets it
+    assert distributed.env_world_size() == 2
+
+
 @pytest.mark.parametrize(
     ("rank", "rows", "expected"),
     [(0, [1, 2, 3], ([1, 3], 2.0)), (1, [1, 2, 3], ([2], 2.0)), (0, [7], ([7], 2.0)), (1, [7], ([7], 0.0))],
@@ -121,7 +133,7 @@ def test_jobs_that_train_are_started_by_torchrun_and_others_are_not(tmp_path: Pa
     code, output = project.snakemake("-n", "-p", "--quiet", "progress", *SMOKE, "two.yaml", "--resources", "gpu=2")
     assert code == 0, output
     started = dict.fromkeys(re.findall(r"(\S[^\n]*) scripts/(train|profile_prompts|evaluate)\.py", output))
-    two = "torchrun --standalone --nproc-per-node 2"
+    two = "torchrun --standalone --nnodes 1 --nproc-per-node 2"
     assert {(how.removeprefix("Shell command: "), script) for how, script in started} == {
         (two, "train"),
         (two, "profile_prompts"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,6 +165,17 @@ def test_reuse_shares_the_colour_of_its_counterpart_and_is_dashed():
     assert shown["mine"].colour == shown["mine_reuse"].colour
     assert [shown[method].dashed for method in shown] == [False, False, True, False, True]
     assert len({shown[method].colour for method in ("grpo", "dopr", "mine")}) == 3
+
+
+def test_the_style_and_the_backend_are_ours_whatever_the_user_has_set():
+    with mpl.rc_context({"savefig.bbox": "tight", "axes.facecolor": "black", "font.family": "serif"}):
+        new_figure(1, 1)
+        assert (mpl.rcParams["savefig.bbox"], mpl.rcParams["axes.facecolor"]) == (None, "white")
+        assert mpl.rcParams["font.family"] == ["DejaVu Sans"]
+    script = "import dopr.figures.style, matplotlib; print(matplotlib.get_backend())"
+    environment = {**os.environ, "MPLBACKEND": "module://a_notebook.backend"}
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert found.stdout.lower() == "agg\n", found.stderr
 
 
 def test_methods_keep_their_colour_in_every_company_and_differ_in_grey():

@@ -13,7 +13,7 @@ from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
 from dopr.runtime.run_state import CheckpointError
 from dopr.workflow import preflight
-from dopr.workflow.experiment import Experiment, open_experiment
+from dopr.workflow.experiment import Experiment, check_working_folder, open_experiment
 from dopr.workflow.preflight import check_base, check_states, open_config
 from dopr.workflow.rule_params import RuleParams
 from fixture_gguf import write
@@ -41,6 +41,17 @@ def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes
     raw["recipes"]["dopr"]["options"] = {"exploraton": 0.5}
     message = "selector dopr has no option 'exploraton'; did you mean 'exploration'?"
     assert refusal(raw) == f"config.yaml: recipes.dopr: {message}"
+
+
+def test_options_get_the_types_of_the_selector_as_other_values_do(raw):
+    """YAML reads 5e-1 as text."""
+    raw["recipes"]["dopr"]["options"] = {"exploration": "5e-1", "window": 2.0, "pipelined": "off", "cap": 1}
+    config = open_config(raw)
+    assert config.recipes["dopr"].options == {"exploration": 0.5, "window": 2, "pipelined": False, "cap": 1}
+    assert [type(value) for value in config.recipes["dopr"].options.values()] == [float, int, bool, int]
+    assert RuleParams(config).train("dopr").describe()["recipe"]["options"]["exploration"] == 0.5
+    raw["recipes"]["dopr"]["options"] = {"exploration": "much"}
+    assert refusal(raw).startswith("config.yaml: recipes.dopr: options.exploration: 'much' is refused: ")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +195,18 @@ def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_pat
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_another_folder_than_the_projects_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    check_working_folder(tmp_path)
+    with pytest.raises(SystemExit):
+        check_working_folder(tmp_path / "there")
+    assert capsys.readouterr().err == (
+        f"error: Snakemake runs in {tmp_path}: run it in {tmp_path}/there, without --directory; a copy of that folder "
+        "keeps other results\n"
+    )
 
 
 def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(raw):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 
 import pytest
 
@@ -11,7 +12,7 @@ from dopr.config.recipe import Reward
 from dopr.config.schema import Config, ConfigError
 from dopr.errors import RewardError, UserError
 from dopr.grading.rewards import RULES, Rewards, wrong_labels
-from dopr.plugins import load_function
+from dopr.plugins import load_function, own_code
 from dopr.records import Prompt, Verdict
 from dopr.workflow.preflight import check_rewards
 from dopr.workflow.rule_params import RuleParams
@@ -216,6 +217,63 @@ def test_what_a_function_gives_must_be_a_number_from_0_to_1(tmp_path, pool, valu
     made = Rewards(Reward(kind="function", function=f"{tmp_path}/mine.py:f"), 0, pool)
     with pytest.raises(RewardError, match=r"reward function gave .*; it must lie within 0 and 1"):
         made.reward("wrong", "x", 0, 0, pool[0].id, 0)
+
+
+@pytest.mark.parametrize("value", ["numpy.float32(1.0)", "numpy.int64(1)", "numpy.array(1.0)", "True"])
+def test_a_number_of_any_make_is_a_reward(tmp_path, value):
+    (tmp_path / "mine.py").write_text(f"import numpy\ndef f(prompt, text):\n    return {value}\n")
+    made = rewards(kind="function", function=f"{tmp_path}/mine.py:f")
+    reward = made.reward("wrong", "x", 0, 0, "p0", 0)
+    assert (reward, type(reward)) == (1.0, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("\ndef f(prompt, text)\n    return 1\n", "line 2: expected ':'"),
+        ("\n\nf = undefined\n", "line 3: NameError: name 'undefined' is not defined"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_that_names_it(tmp_path, text, problem):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_function(f"{tmp_path}/mine.py:f")
+    assert str(caught.value) == (
+        f"'{tmp_path}/mine.py:f' cannot be loaded ({tmp_path}/mine.py, {problem}); mend the file"
+    )
+
+
+def test_a_file_may_import_its_neighbours_whose_content_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "mine.py").write_text(
+        "import neighbour_a\ndef f(prompt, text):\n    import neighbour_b.part\n"
+        "    return neighbour_a.HALF + neighbour_b.part.HALF\n"
+    )
+    alone = own_code(f"{tmp_path}/mine.py:f")
+    (tmp_path / "neighbour_a.py").write_text("HALF = 0.5\n")
+    (tmp_path / "neighbour_b").mkdir()
+    (tmp_path / "neighbour_b/part.py").write_text("import neighbour_c\nHALF = neighbour_c.HALF\n")
+    (tmp_path / "neighbour_c.py").write_text("HALF = 0.5\n")
+    (tmp_path / "stranger.py").write_text("")
+    assert load_function(f"{tmp_path}/mine.py:f")({}, "") == 1.0
+    codes = {alone, own_code(f"{tmp_path}/mine.py:f")}
+    for name in ("neighbour_a.py", "neighbour_b/part.py", "neighbour_c.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "MORE = 1\n")
+        codes.add(own_code(f"{tmp_path}/mine.py:f"))
+    assert len(codes) == 5
+    (tmp_path / "stranger.py").write_text("MORE = 1\n")
+    assert own_code(f"{tmp_path}/mine.py:f") in codes
+
+
+def test_a_neighbour_is_not_taken_for_another_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text("import neighbour_d\ndef f(prompt, text):\n    return 1\n")
+        (tmp_path / folder / "neighbour_d.py").write_text("")
+    load_function(f"{tmp_path}/first/mine.py:f")
+    with pytest.raises(UserError, match=r"neighbour_d.py has the name of .*first/neighbour_d.py, .*: rename it"):
+        load_function(f"{tmp_path}/second/mine.py:f")
 
 
 def test_another_content_of_the_file_is_another_run(tmp_path, raw):

@@ -296,3 +296,25 @@ def test_every_key_has_a_description():
         if not field.description
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize("name", ["my pool", "o'brien", "a/b", "test", "validation", ""])
+def test_a_pool_has_a_name_that_files_can_have(raw, name):
+    raw["data"]["pools"][name] = raw["data"]["pools"]["easy"]
+    assert f"data.pools.{name}: files get this name; give another, of letters" in refusal(raw)
+
+
+def test_a_method_has_a_name_that_files_can_have(raw):
+    raw["recipes"]["my method"] = raw["recipes"]["grpo"]
+    assert Config.parse(raw)  # it is not trained
+    raw["methods"].append("my method")
+    assert "recipes.my method: files get this name; give another, of letters" in refusal(raw)
+
+
+def test_a_group_of_benchmarks_has_any_name_but_that_of_another_column(raw):
+    groups = raw["data"]["benchmarks"]
+    groups["in domain, o'brien"] = groups.pop("harder")
+    assert "in domain, o'brien" in Config.parse(raw).data.benchmarks
+    for name in ("all", "greedy", "a|b", " "):
+        raw["data"]["benchmarks"] = groups | {name: ["chain5"]}
+        assert f"data.benchmarks: {name!r} cannot head a column of the main table; give the group" in refusal(raw)

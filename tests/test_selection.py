@@ -253,6 +253,13 @@ def test_an_unknown_option_is_named_with_the_nearest_known_one():
             check_options("dopr", {internal: 1})
 
 
+def test_a_selector_is_made_with_options_of_its_types():
+    selector = make_selector("dopr", Setup(("a", "b"), 0, 1), {"exploration": "5e-1", "entropy": [0, "1"]})
+    assert (selector.exploration, selector.entropy) == (0.5, (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"options.exploration: 'much' is refused: input should be a valid number"):
+        make_selector("dopr", Setup(("a", "b"), 0, 1), {"exploration": "much"})
+
+
 def test_the_profile_counts_for_the_selectors_that_read_it():
     readers = {name for name in NAMES if uses_history(name, {})}
     assert readers == {"one_shot", "dopr", "lim"}

@@ -127,6 +127,20 @@ def test_a_model_without_a_usable_template_is_refused(tiny: Path, tmp_path: Path
         make_template(PromptStyle(template="own"), model)
 
 
+@pytest.mark.parametrize("date", ["strftime_now('%d %b %Y')", "date_string"])
+def test_a_template_that_writes_a_date_always_writes_the_same(tiny: Path, tmp_path: Path, date: str) -> None:
+    today = f"{{% macro today() %}}{{{{ {date} }}}}{{% endmacro %}}{{{{ today() }}}}"
+    template = make_template(PromptStyle(template="own"), with_chat_template(tiny, tmp_path / "model", today + CHAT))
+    assert template.render("x") == "26 Jul 2024[user]x[assistant]"
+    assert template.describe()["date"] == "26 Jul 2024"
+
+
+def test_a_date_that_cannot_be_fixed_is_refused(tiny: Path, tmp_path: Path) -> None:
+    model = with_chat_template(tiny, tmp_path / "model", "{{ strftime_now(form) }}" + CHAT)
+    with pytest.raises(DataError, match=r"in a way that cannot be fixed \(strftime_now\); name one"):
+        make_template(PromptStyle(template="own"), model)
+
+
 # --- tokens ---
 
 

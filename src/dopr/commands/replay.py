@@ -76,10 +76,9 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         except ValueError:
             options[option] = value
     try:
-        check_options(name, options)
+        return name, check_options(name, options)
     except ValueError as error:
         raise UserError(f"--selector {text}: {error}") from None
-    return name, options
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -6,12 +6,23 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dopr.config.section import PositiveInt, Section, Share
 
 Weights = dict[str, Annotated[float, Field(gt=0)]]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+COLUMNS = {"pool", "method", "seeds", "rollouts", "all", "all_low", "all_high", "greedy", "unparsed"}
+
+
+def free_names(groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Raise ValueError if a group has the name of another column of the main table, or one that breaks its rows."""
+    for name in groups:
+        if name in COLUMNS or not name.strip() or any(character in name for character in "|\n"):
+            raise ValueError(f"{name!r} cannot head a column of the main table; give the group another name")
+    return groups
 
 
 def without_null(entries: Any) -> Any:
@@ -147,7 +158,9 @@ class Data(Section):
     """A folder with copies of the public files. null downloads those in use."""
     sources: dict[str, Source] = Field(default_factory=dict)
     """Your own data sets, by name."""
-    benchmarks: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], BeforeValidator(without_null)]
+    benchmarks: Annotated[
+        dict[str, Annotated[list[str], Field(min_length=1)]], BeforeValidator(without_null), AfterValidator(free_names)
+    ]
     """Group -> its benchmarks: task families or sources."""
     questions: PositiveInt
     """Test questions of each benchmark that is a task family. A source is taken whole."""

@@ -49,10 +49,13 @@ class Hardware(Section):
 
     @property
     def launcher(self) -> str:
-        """The command that starts a training script, in as many processes as train one policy."""
+        """The command that starts a training script, in as many processes as train one policy.
+
+        `--nnodes` is given because torchrun would read it from the environment of a cluster's node (PET_NNODES).
+        """
         if self.processes == 1:
             return "python -m dopr.runtime.launch torch"
-        return f"torchrun --standalone --nproc-per-node {self.processes}"
+        return f"torchrun --standalone --nnodes 1 --nproc-per-node {self.processes}"
 
     @property
     def variant(self) -> str:

@@ -25,6 +25,8 @@ from dopr.config.recipe import Recipe
 from dopr.config.section import PositiveInt, Section, Share
 from dopr.errors import ConfigError, suggestion
 
+FILE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+SPLITS = ("test", "validation")  # files beside those of the pools
 HUB = re.compile(r"[\w.-]+/[\w.-]+$")  # names of models on the Hugging Face hub
 
 
@@ -264,6 +266,20 @@ class Config(Section):
                 raise ValueError(
                     f"recipes.{name}.loss.overlong_buffer: {buffer} is more than the {limit} tokens there are"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit_files(self) -> Config:
+        """Check the names that files get; Snakemake would find no rule for others."""
+        for name in self.data.pools:
+            if not FILE_NAME.fullmatch(name) or name in SPLITS:
+                raise ValueError(
+                    f"data.pools.{name}: files get this name; give another, of letters, digits, _ and -, not test or "
+                    "validation"
+                )
+        for name in self.methods:
+            if not FILE_NAME.fullmatch(name.replace(".", "")):
+                raise ValueError(f"recipes.{name}: files get this name; give another, of letters, digits, _, - and .")
         return self
 
     @property

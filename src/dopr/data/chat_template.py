@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from dopr.data.conversation import Turn, TurnsError
 from dopr.files import DataError
 
 DATE = "26 Jul 2024"  # fixed, for templates that would write today's date
+DAY = datetime.strptime(DATE, "%d %b %Y")
+TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")  # transformers' function; it takes no other from us
 
 
 class ChatTemplate:
@@ -18,7 +23,7 @@ class ChatTemplate:
         model: A folder, or with a revision a model of the hub.
 
     Raises:
-        DataError: The tokenizer has no chat template.
+        DataError: The tokenizer has no chat template, or one that writes today's date in an unknown way.
     """
 
     def __init__(self, model: str, revision: str | None) -> None:
@@ -29,6 +34,7 @@ class ChatTemplate:
         self._checked: set[tuple[str, ...]] = set()
         if not self.tokenizer.chat_template:
             raise DataError(f"prompt.template: the tokenizer of {model} has no chat template; name one of the others")
+        self.tokenizer.chat_template = self._with_fixed_date(self.tokenizer.get_chat_template())
 
     def __call__(self, turns: Sequence[Turn]) -> str:
         """Return the text of a conversation, up to the point where the assistant continues.
@@ -54,6 +60,16 @@ class ChatTemplate:
                 raise TurnsError(f"the chat template of {self.model} does not write the {turn.role} turn once")
         self._checked.add(roles)
 
+    def _with_fixed_date(self, text: str) -> str:
+        """Return the template with DATE for today's date, which would change the prompts from day to day."""
+        fixed = TODAY.sub(lambda call: json.dumps(DAY.strftime(call[2])), text)
+        if "strftime_now(" in fixed:
+            raise DataError(
+                f"prompt.template: the chat template of {self.model} writes today's date in a way that cannot be fixed "
+                "(strftime_now); name one of the others"
+            )
+        return fixed
+
     def _render(self, turns: Sequence[Turn]) -> str:
         from jinja2 import TemplateError
 
@@ -62,7 +78,7 @@ class ChatTemplate:
             text: str = self.tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, date_string=DATE
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:
             roles = ", ".join(turn.role for turn in turns)
             message = " ".join(str(error).split())
             raise TurnsError(f"the chat template of {self.model} refuses turns of {roles} ({message})") from None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dopr.config.data import PromptStyle
-from dopr.data.chat_template import ChatTemplate
+from dopr.data.chat_template import DATE, ChatTemplate
 from dopr.data.conversation import ASSISTANT, SYSTEM, USER, Turn, TurnsError, turns_of
 from dopr.data.sources import with_suffix
 from dopr.errors import suggestion
@@ -74,8 +74,9 @@ class Template:
         return Prompt(prompt.id, text, prompt.answer, prompt.family, prompt.category)
 
     def describe(self) -> dict[str, str]:
-        """Return the template's name and the hash of all text that it puts around a question."""
-        return {"template": self.name, "sha256": hashlib.sha256(self.render(QUESTION).encode()).hexdigest()}
+        """Return the template's name, the hash of all text around a question, and the date that `own` may write."""
+        date = {"date": DATE} if self.name == OWN else {}
+        return {"template": self.name, "sha256": hashlib.sha256(self.render(QUESTION).encode()).hexdigest(), **date}
 
 
 def make_template(style: PromptStyle, model: str | None, revision: str | None = None) -> Template:

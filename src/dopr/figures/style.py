@@ -87,7 +87,11 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches, after setting the common style for all of matplotlib."""
+    """Return an empty figure of a size in inches, after setting the common style for all of matplotlib.
+
+    The style is set on matplotlib's own defaults: a matplotlibrc of the user's would change the look and the bytes.
+    """
+    mpl.rcdefaults()
     mpl.rcParams.update(STYLE)
     return Figure(figsize=(width, height), layout="constrained")
 

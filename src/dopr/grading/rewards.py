@@ -68,14 +68,15 @@ class Rewards:
 
 
 def within_bounds(value: object, description: str) -> float:
-    """Check that a reward is a number from 0 to 1 and return it as a float.
+    """Check that a reward is a number from 0 to 1, of Python, NumPy or PyTorch, and return it as a float.
 
     Raises:
         RewardError: It is not. The message begins with `description`.
     """
-    if not isinstance(value, int | float) or not 0 <= value <= 1:  # also true for nan
+    number = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    if not isinstance(number, int | float) or not 0 <= number <= 1:  # also true for nan
         raise RewardError(f"{description}; it must lie within 0 and 1")
-    return float(value)
+    return float(number)
 
 
 def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: int) -> dict[str, str]:

@@ -29,8 +29,11 @@ TIMEOUT = timedelta(hours=1)  # ranks wait for each other while one grades or sa
 
 
 def env_world_size() -> int:
-    """Return the number of processes that torchrun started for this job; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    """Return the number of processes that torchrun started for this job; 1 without torchrun.
+
+    Nodes of a cluster may set WORLD_SIZE and RANK as well. Without torchrun they are not ours.
+    """
+    return int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
 
 
 def world_size() -> int:

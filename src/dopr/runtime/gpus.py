@@ -7,7 +7,6 @@ killed. Slurm assigns GPUs itself, so a job under Slurm claims none.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import IO
 
 from dopr.config.hardware import Hardware
 from dopr.errors import UserError
+from dopr.runtime.file_locks import try_flock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # shared by all experiments of this user
@@ -107,9 +107,7 @@ def claim_gpus(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS
 def try_lock(path: Path) -> IO[str] | None:
     """Lock a file and return it, or return None if another process holds the lock."""
     lock = path.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+    if try_flock(lock.fileno(), path):
+        return lock
+    lock.close()
+    return None

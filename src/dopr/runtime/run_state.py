@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
+from dopr.runtime.file_locks import try_flock
 
 CodePolicy = Literal["restart", "stop", "continue"]  # see config.yaml, on_code_change
 
@@ -54,9 +55,7 @@ class RunState:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_flock(lock.fileno(), self.folder / "lock"):
                 print(f"{self.folder}: another process runs this job; waiting for it", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield

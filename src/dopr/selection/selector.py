@@ -210,7 +210,7 @@ def module_of(name: str) -> str:
 
 def make_selector(name: str, setup: Setup, options: dict[str, Any]) -> PromptSelector:
     """Build the selector that a recipe names, with its options."""
-    selector: PromptSelector = importlib.import_module(module_of(name)).Selector(setup, **options)
+    selector: PromptSelector = importlib.import_module(module_of(name)).Selector(setup, **check_options(name, options))
     return selector
 
 
@@ -227,8 +227,12 @@ def uses_history(name: str, options: dict[str, Any]) -> bool:
     return option == "" or bool(options.get(option, getattr(selector, option)))
 
 
-def check_options(name: str, options: dict[str, Any]) -> None:
+def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Check the names, types and ranges of options against the dataclass fields of the selector.
+
+    Returns:
+        The options with values of the fields' types: YAML reads 5e-1 as text. A whole number for a float stays one, so
+        that runs that were made with it are not made again.
 
     Raises:
         ValueError: If an option is unknown (the message suggests a known one) or its value is not allowed.
@@ -236,11 +240,14 @@ def check_options(name: str, options: dict[str, Any]) -> None:
     selector = importlib.import_module(module_of(name)).Selector
     types = typing.get_type_hints(selector, include_extras=True)
     known = [f.name for f in dataclasses.fields(selector) if f.init and f.name != "setup"]
+    checked: dict[str, Any] = {}
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"selector {name} has no option {option!r}{suggestion(option, known)}")
         try:
-            TypeAdapter(types[option]).validate_python(value)
+            converted = TypeAdapter(types[option]).validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise ValueError(f"options.{option}: {value!r} is refused: {message[0].lower()}{message[1:]}") from None
+        checked[option] = value if isinstance(converted, float) and converted == value else converted
+    return checked

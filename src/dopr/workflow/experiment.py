@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from dopr.data.sources import mirror_of, source_named, used_sources
 from dopr.errors import UserError
 from dopr.files import digest, read_json, write_text
 from dopr.models.gguf.place import locate
+from dopr.runtime.file_locks import try_flock
 from dopr.runtime.fork_server import ForkServers
 from dopr.workflow.preflight import check_packages, check_states, open_config
 from dopr.workflow.rule_params import NO_SELECTOR, RuleParams
@@ -236,6 +236,17 @@ def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) 
     return experiment
 
 
+def check_working_folder(project: Path) -> None:
+    """End the program with one line unless it runs in the project's folder: all paths are relative to it."""
+    if not Path.cwd().samefile(project):
+        print(
+            f"error: Snakemake runs in {Path.cwd()}: run it in {project}, without --directory; a copy of that folder "
+            "keeps other results",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+
+
 def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """Return consecutive slices of at most `size` values."""
     return (values[start : start + size] for start in range(0, len(values), size))
@@ -263,8 +274,6 @@ def take_lock() -> None:
     """
     LOCK.parent.mkdir(exist_ok=True)
     descriptor = os.open(LOCK, os.O_CREAT | os.O_WRONLY)  # a number: nothing closes it before the process ends
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_flock(descriptor, LOCK):
         os.close(descriptor)
-        raise UserError("another Snakemake runs in this folder: wait for it, or stop it") from None
+        raise UserError("another Snakemake runs in this folder: wait for it, or stop it")

@@ -37,7 +37,7 @@ def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: boo
     """
     config = Config.parse(raw, files)
     with (files or ConfigFiles({BASE: raw})).naming():
-        check_selectors(config)
+        config = check_selectors(config)
         check_rewards(config)
         check_families(config)
         check_warm_start(config)
@@ -52,13 +52,16 @@ def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: boo
     return config
 
 
-def check_selectors(config: Config) -> None:
-    """Check that every recipe's selector exists and takes its options."""
+def check_selectors(config: Config) -> Config:
+    """Check that every recipe's selector exists and takes its options; return the configuration with their types."""
+    recipes = {}
     for name, recipe in config.recipes.items():
         try:
-            check_options(recipe.selector, recipe.options)
+            options = check_options(recipe.selector, recipe.options)
         except ValueError as error:
             raise ConfigError(f"recipes.{name}: {error}") from None
+        recipes[name] = recipe.model_copy(update={"options": options})
+    return config.model_copy(update={"recipes": recipes})
 
 
 def check_rewards(config: Config) -> None:
