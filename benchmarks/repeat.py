@@ -4,7 +4,8 @@
 
 Each repetition is a copy of the tracked files in a folder of its own, where Snakemake makes results/tables/credit.csv.
 `seed-K` redraws everything: the questions, the pools, the starting policy (by a warm start) and the seeds of the runs.
-`cpu-LEVEL` is the experiment itself with PyTorch held to fewer instructions, which rounds as another processor does.
+`cpu-LEVEL` is the experiment itself with PyTorch, MKL and oneDNN held to fewer instructions of the processor: `default`
+(SSE alone) rounds as another processor does.
 A repetition that is finished is not run again. The first results are those of this folder.
 
 The table has a row for each pool and cause: the savings to the target, here and in each repetition. A direction holds
@@ -30,6 +31,10 @@ from program import run_program
 
 TABLE = "results/tables/credit.csv"
 RUN_SEEDS = 5  # of each repetition
+INSTRUCTIONS = {
+    "default": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+}
 NAMES = ["pool", "target", "cause"]
 
 
@@ -37,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--folder", type=Path, required=True, help="for the repetitions, one folder each")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of data and starting policy")
-    parser.add_argument("--cpu", nargs="*", default=["default", "avx2"], help="values of ATEN_CPU_CAPABILITY")
+    parser.add_argument("--cpu", nargs="*", choices=INSTRUCTIONS, default=["default"], help="instructions to keep")
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="overlays of the experiment")
     parser.add_argument("--target", type=float, default=0.7, help="the accuracy to be reached")
     parser.add_argument("--output", type=Path, help="write the table here too, as CSV")
@@ -98,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
     for seed in args.seeds:
         repeat(args.folder / f"seed-{seed}", args.configfile, overlay(seed), {})
     for level in args.cpu:
-        repeat(args.folder / f"cpu-{level}", args.configfile, {}, {"ATEN_CPU_CAPABILITY": level})
+        repeat(args.folder / f"cpu-{level}", args.configfile, {}, INSTRUCTIONS[level])
     names = [*(f"seed-{seed}" for seed in args.seeds), *(f"cpu-{level}" for level in args.cpu)]
     table = compare(Path(), [args.folder / name for name in names], args.target)
     print(table.to_string(index=False, float_format="%.2f"))
