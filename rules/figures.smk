@@ -28,9 +28,9 @@ for hashes, runs_of, files in [
             "../envs/analysis.yaml"
         params:
             folders=sorted({f"results/{stage}/{run.rpartition('/')[0]}" for stage in runs_of for run in runs_of[stage]}),
-            names=" -or ".join(f"-name {file}" for file in files),
+            names=f".*/({'|'.join(files)})".replace(".", "[.]").replace("[.]*", ".*"),
         shell:
-            "find {params.folders:q} {params.names} 2> {log:q} | sort | xargs sha256sum > {output:q} 2>> {log:q}"
+            "find {params.folders:q} -regextype egrep -regex {params.names:q} 2> {log:q} | sort | xargs sha256sum > {output:q} 2>> {log:q}"
 
 
 # Name of a figure: what it reads, its caption in workflow/report, its category and label in the report.

@@ -150,6 +150,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def edited(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished copy, to be changed; times of modification are kept."""
-    without = shutil.ignore_patterns("log", "locks")  # which Snakemake writes when others plan in that folder
+    without = shutil.ignore_patterns(
+        "log", "locks", "*.socket"
+    )  # which Snakemake writes when others plan in that folder
     shutil.copytree(finished.folder, tmp_path / "edited", ignore=without)
     return Project(tmp_path / "edited")

@@ -40,7 +40,7 @@ def test_what_is_given_overrides_the_profile_benchmark_by_benchmark():
     ],
 )
 def test_settings_that_do_not_fit_are_refused(raw, changes, problem):
-    raw["data"]["benchmarks"] = {"all": ["chain3", "chain5"]}
+    raw["data"]["benchmarks"] = {"both": ["chain3", "chain5"]}
     raw["evaluate"] |= changes
     with pytest.raises(ConfigError) as caught:
         Config.parse(raw)

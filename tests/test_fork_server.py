@@ -125,6 +125,25 @@ def test_several_forks_run_at_a_time_and_the_servers_end_after_the_last(servers,
     assert server.wait(timeout=20) == 0
 
 
+def test_a_command_that_ends_during_the_imports_gets_no_fork_and_the_server_lives(servers, folder):
+    (folder / "slow_to_import.py").write_text(
+        "import os, pathlib, time\npathlib.Path('importing').write_text('1')\ntime.sleep(1.5)\nIMPORTED_IN = 0\n"
+    )
+    with subprocess.Popen(command("wait"), stdout=subprocess.DEVNULL) as waiting:
+        wait_for(folder / "importing")
+        waiting.kill()
+    assert run("exit", "6").returncode == 6
+    assert not (folder / "process").exists()
+
+
+def test_a_mistake_in_a_script_leaves_the_server_alive(servers, folder):
+    (folder / "bad.py").write_text("undefined_name\n")
+    bad = subprocess.run([*command()[:-1], "bad.py"], capture_output=True, text=True, timeout=60)
+    assert bad.returncode == 1
+    assert "NameError" in bad.stderr
+    assert run("exit", "6").returncode == 6
+
+
 def test_without_a_server_the_command_runs_the_script_itself(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.pathsep.join(sys.path)}")

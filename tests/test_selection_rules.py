@@ -243,10 +243,11 @@ def test_fixed_takes_its_prompts_in_turn():
     assert [chooser.select(step) for step in range(3)] == [["d", "b"], ["a", "d"], ["b", "a"]]
 
 
-@pytest.mark.parametrize("prompts", [["a", "z"], []])
-def test_fixed_names_the_prompts_that_do_not_exist(prompts):
+def test_fixed_names_the_prompts_that_do_not_exist():
     with pytest.raises(OptionError, match=r"fixed: prompts \[.*\] are not in the pool of 4; .* such as 'a'"):
-        selector("fixed", "abcd", prompts=prompts)
+        selector("fixed", "abcd", prompts=["a", "z"])
+    with pytest.raises(ValueError, match=r"options.prompts: \[\] is refused: list should have at least 1 item"):
+        selector("fixed", "abcd", prompts=[])
 
 
 # --- maximal variance ---

@@ -110,7 +110,7 @@ def test_options_of_a_selector_are_read_from_its_text():
     text = "dopr:candidates=all,exploration=0.5,pipelined=true,entropy=[0.5,2]"
     assert parse(text) == (
         "dopr",
-        {"candidates": "all", "exploration": 0.5, "pipelined": True, "entropy": [0.5, 2]},
+        {"candidates": "all", "exploration": 0.5, "pipelined": True, "entropy": (0.5, 2.0)},
     )
     assert parse('fixed:prompts=["a","b"]') == ("fixed", {"prompts": ["a", "b"]})
 

@@ -106,7 +106,11 @@ def _content(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise DataError(f"{path}: line {line} is no YAML: {error.problem}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no keys and values")
     return content

@@ -169,7 +169,7 @@ class Tune(Section):
     """The pools to tune on. An empty list is all."""
 
 
-def distinct(values: list[int]) -> list[int]:
+def distinct(values: list[Any]) -> list[Any]:
     """Raise ValueError if a value is repeated."""
     if len(set(values)) < len(values):
         raise ValueError(f"{values} repeats a value")
@@ -183,9 +183,9 @@ class Config(Section):
     """Name of an ablation. Only its figures are made, in results/ablations/NAME. null is the main experiment."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
     """Seeds of the training runs."""
-    pools: Annotated[list[str], Field(min_length=1)]
+    pools: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
     """The prompt pools to train on, of data.pools."""
-    methods: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
     """The recipes to compare. The figures have this order."""
     seeds_per_job: PositiveInt
     """Runs that share a process, one after another."""

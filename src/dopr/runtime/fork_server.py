@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +89,10 @@ class Server:
     """Accepts requests until standard input ends, and forks for each."""
 
     def __init__(self, kind: str) -> None:
-        path = Path(socket_path(kind))
-        path.unlink(missing_ok=True)
+        self._path = Path(socket_path(kind)).absolute()
+        self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
+        self._listener.bind(socket_path(kind))
         self._listener.listen()
         self._jobs: dict[socket.socket, tuple[int, int]] = {}  # connection -> (process, its descriptor)
         self._selector = selectors.DefaultSelector()
@@ -115,6 +116,7 @@ class Server:
                     self._finish(key.data)
                 else:  # Snakemake ended
                     self._open = False
+                    self._path.unlink(missing_ok=True)
                     self._selector.unregister(source)
                     self._selector.unregister(self._listener)
         return None
@@ -127,6 +129,11 @@ class Server:
             connection.close()
             return None
         self._preload(request.argv[0])
+        if has_ended(connection):  # during the imports
+            for stream in request.streams:
+                os.close(stream)
+            connection.close()
+            return None
         process = os.fork()
         if process == 0:
             self._close_inherited(connection)
@@ -134,7 +141,8 @@ class Server:
             return request
         for stream in request.streams:
             os.close(stream)
-        connection.sendall(STARTED)
+        with suppress(OSError):  # it ended just now, which the next round sees
+            connection.sendall(STARTED)
         descriptor = os.pidfd_open(process)
         self._jobs[connection] = process, descriptor
         self._selector.register(connection, selectors.EVENT_READ)
@@ -150,7 +158,7 @@ class Server:
         if spec and spec.loader:
             try:
                 spec.loader.exec_module(importlib.util.module_from_spec(spec))
-            except (ImportError, OSError, SyntaxError):
+            except Exception:
                 return  # the fork meets it again, and tells its user
         # The objects of modules live as long as the process: no garbage collection of a fork need look at them, which
         # takes a second for so many and copies their memory.
@@ -164,7 +172,8 @@ class Server:
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if connection in self._selector.get_map():
             self._selector.unregister(connection)
-            connection.sendall(str(code).encode())
+            with suppress(OSError):
+                connection.sendall(str(code).encode())
         connection.close()
 
     def _close_inherited(self, connection: socket.socket) -> None:
@@ -175,6 +184,14 @@ class Server:
         for other, (_, descriptor) in self._jobs.items():
             other.close()
             os.close(descriptor)
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Return whether the other side of a connection is closed."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def run(script: str) -> int:
