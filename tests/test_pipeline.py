@@ -109,7 +109,7 @@ def test_finished_runs_of_other_code_are_kept_where_they_must_not_be_lost(edited
     ("name", "old", "new"),
     [
         ("src/dopr/selection/dopr.py", "Field(ge=0)] = 0.5", "Field(ge=0)] = 0.6"),
-        ("config.yaml", "exploration: 0.5", "exploration: 0.4"),
+        ("config.yaml", "exploration: 0.1", "exploration: 0.2"),
     ],
 )
 def test_an_edit_of_a_selector_or_its_options_retrains_its_methods_only(

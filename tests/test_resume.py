@@ -13,7 +13,7 @@ from project import SMOKE, Project, edit, kill, wait_for
 pytestmark = pytest.mark.slow
 RESULTS = ("data", "base", "profile", "train", "evaluate")
 TARGETS = [  # which need a job of every stage that trains or evaluates
-    f"results/evaluate/easy/{method}/{seed}/completions.parquet" for method in ("grpo", "dopr") for seed in (0, 1)
+    f"results/evaluate/easy/{method}/{seed}/completions.parquet" for method in ("grpo", "one_shot") for seed in (0, 1)
 ]
 RUN = [*TARGETS, *SMOKE]
 
@@ -32,7 +32,7 @@ def check_same_bytes(project: Project, finished: Project) -> None:
 def test_killed_again_and_again_it_ends_with_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     """Snakemake and its jobs are killed in profiling, in training, and while results are written; never unlocked."""
     project = Project.copy(tmp_path)
-    for stage in ("profile/easy", "train/easy/grpo", "train/easy/dopr"):
+    for stage in ("profile/easy", "train/easy/grpo", "train/easy/one_shot"):
         process = project.start(*RUN)
         state = project.folder / "results/state" / stage
         wait_for(lambda state=state: bool(list(state.glob("**/step-*"))), process)  # type: ignore[misc]
