@@ -290,7 +290,12 @@ def test_an_evaluation_samples_in_the_type_the_checkpoint_is_stored_in(folder, t
 
 
 SHORT = {
-    "base": {"warm_start": {"hidden_size": 128, "intermediate_size": 128}},
+    "base": {
+        "warm_start": {
+            **{"hidden_size": 128, "intermediate_size": 128},
+            **{"skill_steps": 300, "habit_steps": 30, "gate_accuracy": 0.0},
+        }
+    },
     "seeds": [0],
     "methods": ["grpo"],
     "seeds_per_job": 1,
