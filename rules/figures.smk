@@ -28,7 +28,7 @@ for hashes, runs_of, files in [
             "../envs/analysis.yaml"
         params:
             folders=sorted({f"results/{stage}/{run.rpartition('/')[0]}" for stage in runs_of for run in runs_of[stage]}),
-            names=f".*/({'|'.join(files)})".replace(".", "[.]").replace("[.]*", ".*"),
+            names=f".*/({'|'.join(files)})",
         shell:
             "find {params.folders:q} -regextype egrep -regex {params.names:q} 2> {log:q} | sort | xargs sha256sum > {output:q} 2>> {log:q}"
 
