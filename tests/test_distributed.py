@@ -137,7 +137,7 @@ def test_jobs_that_train_are_started_by_torchrun_and_others_are_not(tmp_path: Pa
     assert {(how.removeprefix("Shell command: "), script) for how, script in started} == {
         (two, "train"),
         (two, "profile_prompts"),
-        ("python", "evaluate"),
+        ("python -m dopr.runtime.launch torch", "evaluate"),
     }
     assert set(re.findall(r"scripts/train\.py.*--threads (\d)", output)) == {"2"}
 

@@ -71,7 +71,19 @@ def test_it_plans_what_it_needs_and_nothing_of_the_demonstration(own: Project) -
     code, output = own.snakemake("-n", "--quiet", "progress", *OWN)
     assert code == 0, output
     assert rules_in(output) == {
-        *("code", "data", "store", "evaluate_base", "train", "evaluate", "tables", "track", "all"),
+        *(
+            "code",
+            "data",
+            "store",
+            "evaluate_base",
+            "train",
+            "evaluate",
+            "trained",
+            "evaluated",
+            "tables",
+            "track",
+            "all",
+        ),
         *(f"accuracy_vs_{cost}_figure" for cost in ("rollouts", "tokens", "cpu_seconds", "wall_seconds")),
         *("selection_figure", "performance_profile_figure", "training_figure", "responses_figure"),
     }
@@ -81,7 +93,7 @@ def test_it_plans_what_it_needs_and_nothing_of_the_demonstration(own: Project) -
 
 
 def test_a_method_that_reads_it_brings_the_profile(own: Project) -> None:
-    (own.folder / "dopr.yaml").write_text("methods: [grpo, dopr]\n")
+    (own.folder / "dopr.yaml").write_text("methods: [grpo, dopr_profile]\n")
     added = {"profile", "profile_figure", "replay_figure", "informative_figure", "acquisition_figure"}
     assert own.planned(*OWN, "dopr.yaml") & (added | {"bounds", "claims", "published_tables"}) == added
 
