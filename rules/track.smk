@@ -6,7 +6,7 @@ rule track:
     input:
         get_figures_and_tables(),
     output:
-        "results/tracked.json",
+        experiment.tracked,
     log:
         "results/logs/track.log",
     conda:

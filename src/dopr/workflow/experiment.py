@@ -89,6 +89,12 @@ class Experiment:
         base = self.config.base
         return base.model if self.config.ablation and base.model and not base.converted else ""
 
+    @property
+    def tracked(self) -> str:
+        """The file of the MLflow ids; an overlay has its own, so that the experiment's stays as it is."""
+        ablation = self.config.ablation
+        return f"results/ablations/{ablation}/tracked.json" if ablation else "results/tracked.json"
+
     def comparable_on_disk(self) -> list[str]:
         """Return the completions to show beside published numbers; absolute paths match no rule's output."""
         runs = self.compared_runs() if self.model else []
