@@ -21,6 +21,21 @@ REWARD = """\
 def right(prompt, text):
     return sum(a == b for a, b in zip(prompt["answer"], text)) / max(len(text), len(prompt["answer"]))
 """
+SELECTOR = """\
+from dataclasses import dataclass
+
+from dopr.selection.selector import Setup, StatelessSelector
+
+
+@dataclass
+class Halves(StatelessSelector):
+    setup: Setup
+    part: int = 1
+
+    def select(self, step):
+        half = len(self.setup.pool) // 2
+        return [self.setup.pool[self.part * half + step % half]]
+"""
 
 
 def make_model(folder: Path) -> None:
@@ -154,3 +169,26 @@ def test_a_model_of_foreign_make_learns_digits_and_is_evaluated_by_a_reward_of_o
     assert main["base"] == pytest.approx(sampled[0], abs=1e-6)
     assert main["grpo"] == pytest.approx(sampled[3840], abs=1e-6)
     assert main["grpo"] > 2 * main["base"]
+
+
+def test_a_selector_in_a_file_of_ones_own_trains_and_is_trained_again_when_it_changes(own: Project) -> None:
+    (own.folder / "my selectors").mkdir()
+    file = own.folder / "my selectors/halves.py"
+    file.write_text(SELECTOR)
+    recipe = {"selector": "my selectors/halves.py:Halves", "options": {"part": 0}, "steps": 3}
+    overlay = {"methods": ["grpo", "halves"], "recipes": {"halves": recipe}}
+    (own.folder / "halves.yaml").write_text(yaml.safe_dump(overlay))
+    target = "results/train/mine/halves/0/metrics.csv"
+    asked = ("--cores", "1", target, *OWN, "halves.yaml", "--config", "on_code_change=restart")
+    code, output = own.snakemake(*asked)
+    assert code == 0, output
+    ledger = pd.read_parquet((own.folder / target).with_name("ledger.parquet"))
+    pool = [json.loads(line)["id"] for line in (own.folder / "results/data/mine.jsonl").read_text().splitlines()]
+    assert list(dict.fromkeys(ledger["prompt"])) == pool[:3]
+
+    file.write_text(SELECTOR.replace("self.part * half + step % half", "self.part * half + (step + 1) % half"))
+    code, output = own.snakemake(*asked)
+    assert code == 0, output
+    ledger = pd.read_parquet((own.folder / target).with_name("ledger.parquet"))
+    assert list(dict.fromkeys(ledger["prompt"])) == pool[1:4]
+    assert own.snakemake(*asked)[1].count("Nothing to be done") == 1

@@ -34,7 +34,8 @@ def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
     raw["recipes"]["dopr"]["selector"] = "dorp"
     message = refusal(raw)
     assert message.startswith("config.yaml: recipes.dopr: selector 'dorp' does not exist: ")
-    assert message.endswith("there is no src/dopr/selection/dorp.py")
+    assert "src/dopr/selection/dorp.py" in message
+    assert message.endswith("nor FILE.py:NAME; did you mean 'dopr'?")
 
 
 def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes(raw):

@@ -12,7 +12,7 @@ from dopr.config.recipe import Reward
 from dopr.config.schema import Config, ConfigError
 from dopr.errors import RewardError, UserError
 from dopr.grading.rewards import RULES, Rewards, wrong_labels
-from dopr.plugins import load_function, own_code
+from dopr.plugins import load_callable, own_code
 from dopr.records import Prompt, Verdict
 from dopr.workflow.preflight import check_rewards
 from dopr.workflow.rule_params import RuleParams
@@ -202,13 +202,13 @@ def test_a_function_of_ones_own_from_a_file_and_from_a_module(tmp_path, pool):
     made = Rewards(settings, 0, pool)
     assert made.reward("wrong", f"so {pool[0].answer}", 0, 0, pool[0].id, 0) == 0.5
     assert made.reward("correct", "nothing", 0, 0, pool[0].id, 0) == 0
-    assert load_function("dopr.grading.answers:last_boxed")("\\boxed{3}") == "3"
+    assert load_callable("dopr.grading.answers:last_boxed")("\\boxed{3}") == "3"
 
 
 @pytest.mark.parametrize("name", ["absent.py:f", "no_such_module:f", "dopr.grading.rewards:absent", "nothing"])
 def test_a_function_that_cannot_be_loaded_is_named(name):
     with pytest.raises(UserError, match=rf"'{name}' cannot be loaded .*; give FILE.py:NAME or MODULE"):
-        load_function(name)
+        load_callable(name)
 
 
 @pytest.mark.parametrize("value", ["None", "2", "'1'", "float('nan')"])
@@ -237,7 +237,7 @@ def test_a_number_of_any_make_is_a_reward(tmp_path, value):
 def test_a_mistake_in_the_file_is_one_line_that_names_it(tmp_path, text, problem):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(UserError) as caught:
-        load_function(f"{tmp_path}/mine.py:f")
+        load_callable(f"{tmp_path}/mine.py:f")
     assert str(caught.value) == (
         f"'{tmp_path}/mine.py:f' cannot be loaded ({tmp_path}/mine.py, {problem}); mend the file"
     )
@@ -255,7 +255,7 @@ def test_a_file_may_import_its_neighbours_whose_content_counts(tmp_path, monkeyp
     (tmp_path / "neighbour_b/part.py").write_text("import neighbour_c\nHALF = neighbour_c.HALF\n")
     (tmp_path / "neighbour_c.py").write_text("HALF = 0.5\n")
     (tmp_path / "stranger.py").write_text("")
-    assert load_function(f"{tmp_path}/mine.py:f")({}, "") == 1.0
+    assert load_callable(f"{tmp_path}/mine.py:f")({}, "") == 1.0
     codes = {alone, own_code(f"{tmp_path}/mine.py:f")}
     for name in ("neighbour_a.py", "neighbour_b/part.py", "neighbour_c.py"):
         (tmp_path / name).write_text((tmp_path / name).read_text() + "MORE = 1\n")
@@ -271,9 +271,9 @@ def test_a_neighbour_is_not_taken_for_another_of_its_name(tmp_path, monkeypatch)
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.py").write_text("import neighbour_d\ndef f(prompt, text):\n    return 1\n")
         (tmp_path / folder / "neighbour_d.py").write_text("")
-    load_function(f"{tmp_path}/first/mine.py:f")
+    load_callable(f"{tmp_path}/first/mine.py:f")
     with pytest.raises(UserError, match=r"neighbour_d.py has the name of .*first/neighbour_d.py, .*: rename it"):
-        load_function(f"{tmp_path}/second/mine.py:f")
+        load_callable(f"{tmp_path}/second/mine.py:f")
 
 
 def test_another_content_of_the_file_is_another_run(tmp_path, raw):

@@ -64,7 +64,9 @@ def test_its_code_counts_in_the_hash_of_a_stage(package: Path):
 
 
 def test_a_module_that_is_not_there_is_named(package: Path):
-    with pytest.raises(ValueError, match=r"module lastly\.missing, named by an entry point, has no source file"):
+    with pytest.raises(
+        ValueError, match=r"module lastly\.missing, which a selector or bound names, has no source file"
+    ):
         code_hash(SCRIPT, "lastly.missing")
 
 

@@ -1,4 +1,4 @@
-"""User functions, named in the configuration as FILE.py:NAME or MODULE:NAME.
+"""User functions and classes, named in the configuration as FILE.py:NAME or MODULE:NAME.
 
 A file may import its neighbours: modules and packages in its own folder. Their content counts as the file's own.
 """
@@ -19,16 +19,16 @@ from dopr.errors import UserError
 from dopr.files import digest, sha256
 
 
-def load_function(name: str) -> Callable[..., Any]:
-    """Load the function that FILE.py:NAME or MODULE:NAME names.
+def load_callable(name: str) -> Callable[..., Any]:
+    """Load the function or class that FILE.py:NAME or MODULE:NAME names.
 
     Raises:
-        UserError: If there is no such file, module or function, or it cannot be imported.
+        UserError: If there is no such file, module or name in it, or it cannot be imported.
     """
-    source, _, function = name.rpartition(":")
+    source, _, attribute = name.rpartition(":")
     try:
         module = _load_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-        loaded: Callable[..., Any] = getattr(module, function)
+        loaded: Callable[..., Any] = getattr(module, attribute)
     except (ImportError, OSError, AttributeError, ValueError) as error:
         raise UserError(f"{name!r} cannot be loaded ({error}); give FILE.py:NAME or MODULE:NAME") from None
     except Exception as error:
@@ -71,7 +71,7 @@ def _imported(file: Path) -> Iterator[str]:
     """Yield the first part of the names that a file imports, without the standard library."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # load_function says so
+    except (SyntaxError, ValueError):  # load_callable says so
         return
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -81,14 +81,18 @@ def _imported(file: Path) -> Iterator[str]:
 
 def _load_file(file: Path) -> ModuleType:
     """Run a file as a module. Its folder stays at the end of sys.path, for imports within its functions."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(str(file.resolve()), file)
     assert spec is not None  # always true for a file that ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses looks for the names of types
     folder = str(file.parent.resolve())
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     finally:
         sys.path.remove(folder)
     if folder not in sys.path:

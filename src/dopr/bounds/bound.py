@@ -34,7 +34,7 @@ import numpy as np
 
 from dopr.analysis.statistics import FloatArray
 from dopr.errors import UserError, suggestion
-from dopr.plugins import load_function
+from dopr.plugins import load_callable
 
 Kind = Literal["needed to learn", "needed to detect", "enough for another learner"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -120,7 +120,7 @@ def find_bound(name: str) -> Bound:
         UserError: There is no such bound, it cannot be loaded, it has no such option, or its KIND is unknown.
     """
     query = name.partition("?")[2]
-    function = load_function(place_of(name))
+    function = load_callable(place_of(name))
     known = list(inspect.signature(function).parameters)[2:]
     options = {}
     for key, value in parse_qsl(query, keep_blank_values=True):

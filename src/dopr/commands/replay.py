@@ -64,10 +64,13 @@ def run(args: argparse.Namespace) -> None:
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Return a selector's name and checked options from NAME:OPTION=VALUE,...; values are JSON, or else plain text.
 
+    NAME may have a colon itself, as FILE.py:NAME does.
+
     Raises:
         UserError: there is no such selector, or it does not take an option.
     """
-    name, _, rest = text.partition(":")
+    name, *given = re.split(r":(?=[^:]*=)", text, maxsplit=1)
+    rest = given[0] if given else ""
     options: dict[str, Any] = {}
     for pair in re.split(r",(?![^\[]*\])", rest) if rest else []:
         option, _, value = pair.partition("=")

@@ -130,7 +130,8 @@ class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them."""
 
     selector: str
-    """The method that selects prompts: a module of dopr.selection, or an entry point of the group `dopr.selectors`."""
+    """The method that selects prompts: a module of dopr.selection, FILE.py:NAME, MODULE:NAME, or an entry point of the
+    group `dopr.selectors`."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the selector."""
     prompts_per_step: PositiveInt = 1

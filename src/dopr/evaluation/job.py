@@ -23,7 +23,7 @@ from dopr.evaluation.params import EvaluationParams
 from dopr.files import DataError, read_prompts
 from dopr.grading.grader import Grader
 from dopr.models.model_folder import read_tokenizer
-from dopr.plugins import load_function
+from dopr.plugins import load_callable
 from dopr.rollout.engine import Engine
 from dopr.rollout.open import open_on_folder
 from dopr.runtime.progress import Progress
@@ -46,7 +46,7 @@ class EvaluationJob:
             params.samples,
             params.temperature,
             params.max_new_tokens,
-            {benchmark: load_function(reward["function"]) for benchmark, reward in params.rewards.items()},
+            {benchmark: load_callable(reward["function"]) for benchmark, reward in params.rewards.items()},
         )
         check_questions(self.questions, self.settings, str(questions))
         self.grader = Grader(params.verify)

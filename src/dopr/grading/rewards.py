@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from dopr.config.recipe import Reward
 from dopr.errors import RewardError
 from dopr.grading.answers import last_boxed
-from dopr.plugins import load_function
+from dopr.plugins import load_callable
 from dopr.records import Prompt, Verdict, derive_seed
 
 Rule = Callable[[Reward, Verdict, str, random.Random], float]
@@ -45,7 +45,7 @@ class Rewards:
         if settings.kind == "wrong_label":
             self.labels |= wrong_labels(pool, settings.share, settings.label, seed)
         self.rows = {prompt.id: prompt.row() for prompt in pool}
-        self.function = load_function(settings.function) if settings.function else None
+        self.function = load_callable(settings.function) if settings.function else None
 
     def reward(self, verdict: Verdict, text: str, step: int, group: int, prompt: str, sample: int) -> float:
         """Return the reward of a completion, within [0, 1].

@@ -4,9 +4,9 @@ A selector decides which prompts a training step spends rollouts on. It sees pro
 or graders. Its random numbers depend on (seed, step) alone: the same seed and the same observations give the same
 choices, and a checkpoint needs no random state.
 
-To add a selector, write a module with a dataclass `Selector`: in this package as `dopr/selection/NAME.py`, or in any
-installed package that names the module in an entry point of the group `dopr.selectors`. The fields of the dataclass
-after `setup` are the options that a recipe can set.
+To add a selector, write a dataclass. A recipe names it as FILE.py:NAME or MODULE:NAME. It may also be the dataclass
+`Selector` of a module: `dopr/selection/NAME.py`, or one that an installed package names in an entry point of the group
+`dopr.selectors`. The fields of the dataclass after `setup` are the options that a recipe can set.
 
 - A selector that chooses before any rollout inherits BaseSelector and defines `select` and `observe`.
 - One that first screens prompts with a few rollouts defines `request` and `decide` itself.
@@ -24,13 +24,14 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from dopr.errors import RewardError, suggestion
+from dopr.errors import RewardError, UserError, suggestion
+from dopr.plugins import load_callable
 
 ENTRY_POINTS = "dopr.selectors"
 Features = NDArray[np.float32]
@@ -189,28 +190,47 @@ def built_in() -> list[str]:
 
 
 def module_of(name: str) -> str:
-    """Return the module that defines a selector.
+    """Return the module that defines a selector; of FILE.py:NAME, the file.
 
     Selectors are imported by name, so that the code hash of one does not depend on the others.
 
     Raises:
         ValueError: If there is no selector of that name.
     """
+    if ":" in name:
+        return name.rpartition(":")[0]
     module = f"dopr.selection.{name}"
     if name in built_in():
         return module
     plugins = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     if name not in plugins:
         raise ValueError(
-            f"selector {name!r} does not exist: no installed package names it in its entry points {ENTRY_POINTS}, and "
-            f"there is no src/dopr/selection/{name}.py"
+            f"selector {name!r} does not exist: it is neither src/dopr/selection/{name}.py, nor an entry point of the "
+            f"group {ENTRY_POINTS}, nor FILE.py:NAME{suggestion(name, built_in())}"
         )
     return plugins[name]
 
 
+def class_of(name: str) -> type[Any]:
+    """Return the dataclass of a selector.
+
+    Raises:
+        ValueError: If there is no such selector, or it is no dataclass whose first field is `setup`.
+    """
+    module = module_of(name)
+    try:
+        found: Any = load_callable(name if ":" in name else f"{module}:Selector")
+    except UserError as error:
+        raise ValueError(f"selector {error}") from None
+    fields = [f.name for f in dataclasses.fields(found)] if dataclasses.is_dataclass(found) else []
+    if fields[:1] != ["setup"]:
+        raise ValueError(f"selector {name!r} is no dataclass whose first field is `setup`")
+    return cast("type[Any]", found)
+
+
 def make_selector(name: str, setup: Setup, options: dict[str, Any]) -> PromptSelector:
     """Build the selector that a recipe names, with its options."""
-    selector: PromptSelector = importlib.import_module(module_of(name)).Selector(setup, **check_options(name, options))
+    selector: PromptSelector = class_of(name)(setup, **check_options(name, options))
     return selector
 
 
@@ -220,7 +240,7 @@ def uses_history(name: str, options: dict[str, Any]) -> bool:
     A selector that can read it has the class attribute `history_option`: the name of the option that turns this off
     when it is zero, or "" if the history is always read.
     """
-    selector = importlib.import_module(module_of(name)).Selector
+    selector = class_of(name)
     option: str | None = getattr(selector, "history_option", None)
     if option is None:
         return False
@@ -237,7 +257,7 @@ def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If an option is unknown (the message suggests a known one) or its value is not allowed.
     """
-    selector = importlib.import_module(module_of(name)).Selector
+    selector = class_of(name)
     types = typing.get_type_hints(selector, include_extras=True)
     known = [f.name for f in dataclasses.fields(selector) if f.init and f.name != "setup"]
     checked: dict[str, Any] = {}

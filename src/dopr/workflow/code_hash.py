@@ -4,7 +4,8 @@ Snakemake sees a rule's command, not the modules behind it. So each rule depends
 dopr module that the script imports, directly or not. A change of a module reruns the stages that use it and those
 that depend on them. Comments, docstrings and layout do not count. dopr.workflow.rule_params does not count either: it
 imports the modules of every stage, and what it returns are parameters of the rules. Selectors are imported by name, so
-a rule adds the one it uses. For a selector from another package, its own module and its imports from dopr count.
+a rule adds the one it uses. For a selector from another package, its own module and its imports from dopr count; for
+one in a file of the user's, the files beside it that it imports count too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from dopr.errors import UserError
 from dopr.files import digest
+from dopr.plugins import neighbours_of
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = {"dopr.workflow.rule_params"}
@@ -47,7 +49,9 @@ def closure(script: Path, *modules: str) -> set[str]:
 
 
 def _source(module: str) -> Path:
-    """Return the file of a module of dopr, or of a package that an entry point names."""
+    """Return the file of a module of dopr, of another package, or of a user's file, which is its own name."""
+    if module.endswith(".py"):
+        return Path(module)
     if module.split(".")[0] != "dopr":
         return _outside(module)
     path = PACKAGE.joinpath(*module.split(".")[1:])
@@ -57,8 +61,15 @@ def _source(module: str) -> Path:
 def _outside(module: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise UserError(f"module {module}, named by an entry point, has no source file; install its package again")
+        raise UserError(
+            f"module {module}, which a selector or bound names, has no source file; install its package again"
+        )
     return Path(spec.origin)
+
+
+def with_neighbours(module: str) -> list[str]:
+    """Return a module; of a user's file, also the files in its folder that it imports."""
+    return [module, *map(str, sorted(neighbours_of(Path(module))))] if module.endswith(".py") else [module]
 
 
 @cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
@@ -101,8 +102,8 @@ class Experiment:
         return [str(path.resolve()) for run in runs if (path := EVALUATED / run / "completions.parquet").is_file()]
 
     def code_path(self, script: str, selector: str = NO_SELECTOR) -> str:
-        """Return the file with the hashes of the modules that a script's jobs run."""
-        return f"results/code/{script}/{selector}.json"
+        """Return the file with the hashes of the modules that a script's jobs run; the selector's name is quoted."""
+        return f"results/code/{script}/{quote(selector, safe='')}.json"
 
     def warn_of_older_code(self) -> None:
         """Print to stderr how many finished runs are kept although other code made them."""

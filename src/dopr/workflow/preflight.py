@@ -18,7 +18,7 @@ from dopr.files import DataError, read_json
 from dopr.models.gguf.place import locate
 from dopr.models.kinds import check_config
 from dopr.models.model_folder import check_folder, context_of, read_shape
-from dopr.plugins import load_function
+from dopr.plugins import load_callable
 from dopr.runtime.run_state import RunState, check_same_job
 from dopr.selection.selector import check_options
 from dopr.workflow.rule_params import RuleParams
@@ -71,7 +71,7 @@ def check_rewards(config: Config) -> None:
     for key, function in trained + evaluated:
         if function:
             try:
-                load_function(function)
+                load_callable(function)
             except UserError as error:
                 raise ConfigError(f"{key}: {error}") from None
 

@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from dopr.bounds.bound import place_of
 from dopr.config.config_files import ConfigFiles
@@ -26,7 +27,7 @@ from dopr.models.gguf.place import locate
 from dopr.plugins import own_code
 from dopr.selection.selector import module_of, uses_history
 from dopr.training.params import TrainingParams
-from dopr.workflow.code_hash import code_hash, code_hashes
+from dopr.workflow.code_hash import code_hash, code_hashes, with_neighbours
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 READ_OF_EVALUATE = {"bootstrap", "checkpoint", "targets", "pass_at"}  # by figures and tables
@@ -126,12 +127,12 @@ class RuleParams:
 
     def code_hashes(self, script: str, selector: str = NO_SELECTOR) -> dict[str, str]:
         """Return the hash of each module that a job runs, the selector's included, by name."""
-        modules = [] if selector == NO_SELECTOR else [module_of(selector)]
+        modules = [] if selector == NO_SELECTOR else with_neighbours(module_of(selector))
         return code_hashes(self.scripts / f"{script}.py", *modules)
 
     def code_as_json(self, script: str, selector: str = NO_SELECTOR) -> str:
-        """Return the hash of each module that a job runs as text, for a file that the job reads."""
-        return json.dumps(self.code_hashes(script, selector), sort_keys=True)
+        """Return the hash of each module that a job runs as text, for the file that Experiment.code_path names."""
+        return json.dumps(self.code_hashes(script, unquote(selector)), sort_keys=True)
 
     def code(self, script: str, selector: str = NO_SELECTOR) -> str:
         """Return one hash of the code that a job runs."""
