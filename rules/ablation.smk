@@ -25,7 +25,7 @@ rule ablation:
         settings=experiment.rule_params.figure("ablation"),
         path=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "python -m dopr.runtime.launch analysis scripts/figure.py ablation --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch analysis figure ablation --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 # A paper's overlay has printed numbers to stand beside.
@@ -57,6 +57,6 @@ if experiment.model:
             bootstrap=experiment.config.evaluate.bootstrap,
             folder=f"results/ablations/{experiment.config.ablation}",
         shell:
-            "(python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
-            " --output {output.ours:q} && python -m dopr.runtime.launch analysis scripts/table.py published --ours {output.ours:q} --output {params.folder:q})"
+            "(python -m dopr.runtime.launch analysis own_numbers --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
+            " --output {output.ours:q} && python -m dopr.runtime.launch analysis table published --ours {output.ours:q} --output {params.folder:q})"
             " 2> >(tee {log:q} >&2)"

@@ -17,7 +17,7 @@ if experiment.config.base.fetched:
         params:
             settings=experiment.rule_params.fetch(),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/fetch.py --config $DOPR_CONFIG --questions {input.questions:q} --output {output:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis fetch --config $DOPR_CONFIG --questions {input.questions:q} --output {output:q} 2> >(tee {log:q} >&2)"
 
 elif experiment.config.base.converted:
 
@@ -39,14 +39,14 @@ elif experiment.config.base.converted:
         params:
             settings=experiment.rule_params.convert(),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/convert.py --config $DOPR_CONFIG --gguf {input.gguf:q} --output {output:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis convert --config $DOPR_CONFIG --gguf {input.gguf:q} --output {output:q} 2> >(tee {log:q} >&2)"
 
 else:
 
     rule base:
         input:
             held_out=expand("results/data/{split}.jsonl", split=["test", "validation"]),
-            shipped=sorted(Path("resources/toy_policy").glob("*")),
+            shipped=sorted((PROJECT / "resources/toy_policy").glob("*")),
         output:
             directory("results/base/{base}"),
         log:
@@ -60,6 +60,6 @@ else:
         params:
             settings=lambda wildcards: experiment.rule_params.base(int(wildcards.base)),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/base.py --config $DOPR_CONFIG --seed {wildcards.base:q} --held-out {input.held_out:q} --threads {threads}"
+            "python -m dopr.runtime.launch analysis base --config $DOPR_CONFIG --seed {wildcards.base:q} --held-out {input.held_out:q} --threads {threads}"
             " --state results/state/base/{wildcards.base:q}"
             " --output {output:q} 2> >(tee {log:q} >&2)"

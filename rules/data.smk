@@ -17,7 +17,7 @@ rule data:
     params:
         settings=experiment.rule_params.data(),
     shell:
-        "python -m dopr.runtime.launch analysis scripts/data.py --config $DOPR_CONFIG --output results/data 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch analysis data --config $DOPR_CONFIG --output results/data 2> >(tee {log:q} >&2)"
 
 
 rule store:
@@ -34,4 +34,4 @@ rule store:
     params:
         code=experiment.rule_params.code("store"),
     shell:
-        "python -m dopr.runtime.launch torch scripts/store.py --database results/mlflow.db --output {output:q} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch torch store --database results/mlflow.db --output {output:q} 2> >(tee {log:q} >&2)"

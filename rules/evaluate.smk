@@ -18,7 +18,7 @@ rule evaluate_base:
     params:
         settings=experiment.rule_params.evaluate().describe(),
     shell:
-        "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name base/{wildcards.base:q} --threads {threads}"
+        "python -m dopr.runtime.launch torch evaluate --config $DOPR_CONFIG --name base/{wildcards.base:q} --threads {threads}"
         " --questions {input.questions:q} --model {input.base:q} --output {output:q} 2> >(tee {log:q} >&2)"
 
 
@@ -54,6 +54,6 @@ for batch in experiment.seed_batches():
                 seeds=batch,
                 folder=f"results/{folder}/{{pool}}/{{method}}",
             shell:
-                "python -m dopr.runtime.launch torch scripts/evaluate.py --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
+                "python -m dopr.runtime.launch torch evaluate --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
                 " --runs results/train/{wildcards.pool:q}/{wildcards.method:q} --seeds {params.seeds:q}"
                 " --questions {input.questions:q} --base {input.base:q} --threads {threads} --output {params.folder:q} 2> >(tee {log:q} >&2)"

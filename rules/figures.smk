@@ -110,7 +110,7 @@ for figure, (files, caption, category, label) in FIGURES.items():
             figure=figure,
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/figure.py {params.figure} --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis figure {params.figure} --config $DOPR_CONFIG --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 # Name of a group of tables: what it reads, its category, and of each table the caption and the label in the report.
@@ -181,7 +181,7 @@ for group, (files, category, tables) in TABLES.items():
             settings=experiment.rule_params.table(group),
             group=group,
         shell:
-            "python -m dopr.runtime.launch analysis scripts/table.py {params.group} --config $DOPR_CONFIG --output results/tables 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis table {params.group} --config $DOPR_CONFIG --output results/tables 2> >(tee {log:q} >&2)"
 
 
 RUN_FIGURES = [

@@ -28,6 +28,6 @@ rule profile:
         settings=experiment.rule_params.profile().describe(),
         folder=subpath(output.history, parent=True),
     shell:
-        "{params.launcher} scripts/profile_prompts.py --name profile/{wildcards.pool:q} --seed 0 --config $DOPR_CONFIG"
+        "{params.launcher} profile_prompts --name profile/{wildcards.pool:q} --seed 0 --config $DOPR_CONFIG"
         " --code {input.code:q} --pool {input.pool:q} --base {input.base:q} --state results/state/profile/{wildcards.pool:q}"
         " --tracking {input.store:q} --threads {threads} --output {params.folder:q} 2> >(tee {log:q} >&2)"

@@ -2,7 +2,7 @@
 # as they are: nothing here trains or evaluates.
 
 
-PUBLISHED_NUMBERS = sorted(Path("resources/published").glob("*.csv"))
+PUBLISHED_NUMBERS = sorted((PROJECT / "resources/published").glob("*.csv"))
 PUBLISHED_FIGURES = [
     "accuracy",
     "best_per_benchmark",
@@ -42,7 +42,7 @@ rule own_numbers:
         runs=experiment.comparable_runs(),
         bootstrap=experiment.config.evaluate.bootstrap,
     shell:
-        "python -m dopr.runtime.launch analysis scripts/own_numbers.py --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
+        "python -m dopr.runtime.launch analysis own_numbers --model={params.model:q} --runs {params.runs:q} --bootstrap {params.bootstrap:q}"
         " --output {output:q} 2> >(tee {log:q} >&2)"
 
 
@@ -76,7 +76,7 @@ for figure in PUBLISHED_FIGURES:
             figure=f"published/{figure}",
             path=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
-            "python -m dopr.runtime.launch analysis scripts/figure.py {params.figure:q} --ours {input.ours:q} --output {params.path:q} 2> >(tee {log:q} >&2)"
+            "python -m dopr.runtime.launch analysis figure {params.figure:q} --ours {input.ours:q} --output {params.path:q} 2> >(tee {log:q} >&2)"
 
 
 rule published_tables:
@@ -112,7 +112,7 @@ rule published_tables:
     params:
         code=experiment.rule_params.published("table"),
     shell:
-        "python -m dopr.runtime.launch analysis scripts/table.py published --ours {input.ours:q} --output results/tables 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch analysis table published --ours {input.ours:q} --output results/tables 2> >(tee {log:q} >&2)"
 
 
 rule record:

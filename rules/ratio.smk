@@ -23,5 +23,5 @@ rule ratio:
     params:
         settings=[experiment.rule_params.figure("ratio"), experiment.rule_params.table("ratio")],
     shell:
-        "(python -m dopr.runtime.launch analysis scripts/table.py ratio --config $DOPR_CONFIG --output results/tables"
-        " && python -m dopr.runtime.launch analysis scripts/figure.py ratio --config $DOPR_CONFIG --output results/figures/ratio) 2> >(tee {log:q} >&2)"
+        "(python -m dopr.runtime.launch analysis table ratio --config $DOPR_CONFIG --output results/tables"
+        " && python -m dopr.runtime.launch analysis figure ratio --config $DOPR_CONFIG --output results/figures/ratio) 2> >(tee {log:q} >&2)"

@@ -18,4 +18,4 @@ rule track:
     params:
         settings=experiment.rule_params.track(),
     shell:
-        "python -m dopr.runtime.launch torch scripts/track.py --config $DOPR_CONFIG --results results --output {output:q} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch torch track --config $DOPR_CONFIG --results results --output {output:q} 2> >(tee {log:q} >&2)"

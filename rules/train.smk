@@ -34,7 +34,7 @@ for batch in experiment.seed_batches():
             history=lambda wildcards, input: ["--history", input.history] if input.history else [],
             seeds=batch,
         shell:
-            "{params.launcher} scripts/train.py --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
+            "{params.launcher} train --config $DOPR_CONFIG --name {wildcards.pool:q}/{wildcards.method:q}"
             " --method {wildcards.method:q} --seeds {params.seeds:q} --pool {input.pool:q} --base {input.base:q}"
             " {params.history:q} --code {input.code:q} --tracking {input.store:q} --threads {threads}"
             " --state results/state/train/{wildcards.pool:q}/{wildcards.method:q}"

@@ -14,4 +14,4 @@ rule tune:
     params:
         settings=experiment.rule_params.tune(),
     shell:
-        "python -m dopr.runtime.launch analysis scripts/tune.py --config $DOPR_CONFIG --output {output:q} {input:q} 2> >(tee {log:q} >&2)"
+        "python -m dopr.runtime.launch analysis tune --config $DOPR_CONFIG --output {output:q} {input:q} 2> >(tee {log:q} >&2)"

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import psutil
 
@@ -18,13 +17,10 @@ SECONDS = 0.5  # between two looks
 
 
 def program_of(process: psutil.Process) -> str:
-    """Return the name of the script that a process runs, or the process's own name, which forks set to the script's."""
+    """Return the name of a process, which jobs set to their script's; of other Python programs, that of the module."""
     arguments = process.cmdline()[1:3]
-    scripts = [Path(word).name for word in arguments if word.startswith("scripts/")]
-    modules = arguments[1:] if arguments[:1] == ["-m"] else []
-    if modules == ["dopr.runtime.fork_server"] and not process.name().startswith("python"):
-        return process.name()  # a fork, which is named after its script
-    return [*scripts, *modules, process.name()][0]
+    module = arguments[1] if arguments[:1] == ["-m"] and process.name().startswith("python") else ""
+    return module or process.name()
 
 
 class Usage:

@@ -77,7 +77,7 @@ def test_files_are_merged_as_snakemake_merges_them(shipped: dict) -> None:
     overlay = ROOT / "experiments/loss_terms.yaml"
     raw = copy.deepcopy(shipped)
     update_config(raw, yaml.safe_load(overlay.read_text()))
-    files = ConfigFiles.read([ROOT / "config.yaml", overlay], {"seeds": [7]})
+    files = ConfigFiles.read([ROOT / "config.yaml", overlay], {"--config": {"seeds": [7]}})
     assert files.merged() == {**raw, "seeds": [7]}
     assert files.named("seeds: x") == "--config: seeds: x"
 

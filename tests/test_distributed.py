@@ -132,14 +132,14 @@ def test_jobs_that_train_are_started_by_torchrun_and_others_are_not(tmp_path: Pa
     (tmp_path / "two.yaml").write_text("hardware: {processes: 2, gpus: 2}")
     code, output = project.snakemake("-n", "-p", "--quiet", "progress", *SMOKE, "two.yaml", "--resources", "gpu=2")
     assert code == 0, output
-    started = dict.fromkeys(re.findall(r"(\S[^\n]*) scripts/(train|profile_prompts|evaluate)\.py", output))
-    two = "torchrun --standalone --nnodes 1 --nproc-per-node 2"
+    started = dict.fromkeys(re.findall(r"(\S[^\n]*) (train|profile_prompts|evaluate) --", output))
+    two = "torchrun --standalone --nnodes 1 --nproc-per-node 2 -m dopr.runtime.launch torch"
     assert {(how.removeprefix("Shell command: "), script) for how, script in started} == {
         (two, "train"),
         (two, "profile_prompts"),
         ("python -m dopr.runtime.launch torch", "evaluate"),
     }
-    assert set(re.findall(r"scripts/train\.py.*--threads (\d)", output)) == {"2"}
+    assert set(re.findall(r"torch train .*--threads (\d)", output)) == {"2"}
 
 
 @pytest.mark.slow

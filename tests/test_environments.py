@@ -24,11 +24,10 @@ from project import ROOT, SMOKE, Project
 
 RULES = re.compile(
     r'conda:\s+f?"\.\./envs/([^"]+)\.yaml".*?shell:\s+'
-    r'"\(?(?:python -m dopr\.runtime\.launch \w+|{params\.launcher}|python) '
-    r"(?:scripts/(\w+\.py)|-m dopr\.cli (\w+))",
+    r'"\(?(?:python -m dopr\.runtime\.launch \w+|{params\.launcher}|python -m dopr\.cli) (\w+)',
     re.DOTALL,
 )
-BY_NAME = {"figure.py": [f"dopr.figures.{path.stem}" for path in (ROOT / "src/dopr/figures").glob("[a-z]*.py")]}
+BY_NAME = {"figure": [f"dopr.figures.{path.stem}" for path in (ROOT / "src/dopr/figures").glob("[a-z]*.py")]}
 VARIANTS = ("", "-cuda")
 NOT_CALLED = {  # imported only in functions that an environment's rules never call: networks, data sets of the hub
     "analysis": {"torch"},
@@ -42,7 +41,7 @@ def rules() -> dict[str, str]:
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
     shells, local = len(re.findall(r"^ *shell:", text, re.MULTILINE)), text.count("localrule: True")
     assert shells - local == len(RULES.findall(text))
-    return {script or command: environment for environment, script, command in RULES.findall(text)}
+    return {script: environment for environment, script in RULES.findall(text)}
 
 
 def test_every_value_that_reaches_a_shell_is_quoted() -> None:
@@ -56,7 +55,7 @@ def test_every_value_that_reaches_a_shell_is_quoted() -> None:
 
 def imported(program: str) -> Iterator[str]:
     """Distributions that a program and the modules behind it import, at once or later, or by name."""
-    path = ROOT / "scripts" / program if program.endswith(".py") else ROOT / f"src/dopr/commands/{program}.py"
+    path = ROOT / ("src/dopr/commands" if program == "ranking" else "scripts") / f"{program}.py"
     modules = [
         Path(sys.modules["dopr"].__path__[0]).joinpath(*name.split(".")[1:])
         for name in closure(path, *BY_NAME.get(program, []))

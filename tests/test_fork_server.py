@@ -57,7 +57,7 @@ def servers(folder: Path, monkeypatch):
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dopr.runtime.launch", "analysis", "job.py", *arguments]
+    return [sys.executable, "-m", "dopr.runtime.launch", "analysis", str(Path("job").absolute()), *arguments]
 
 
 def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -138,7 +138,7 @@ def test_a_command_that_ends_during_the_imports_gets_no_fork_and_the_server_live
 
 def test_a_mistake_in_a_script_leaves_the_server_alive(servers, folder):
     (folder / "bad.py").write_text("undefined_name\n")
-    bad = subprocess.run([*command()[:-1], "bad.py"], capture_output=True, text=True, timeout=60)
+    bad = subprocess.run([*command()[:-1], str(folder / "bad")], capture_output=True, text=True, timeout=60)
     assert bad.returncode == 1
     assert "NameError" in bad.stderr
     assert run("exit", "6").returncode == 6

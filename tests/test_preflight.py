@@ -13,7 +13,7 @@ from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
 from dopr.runtime.run_state import CheckpointError
 from dopr.workflow import preflight
-from dopr.workflow.experiment import Experiment, check_working_folder, open_experiment
+from dopr.workflow.experiment import Experiment, open_experiment
 from dopr.workflow.preflight import check_base, check_states, open_config
 from dopr.workflow.rule_params import RuleParams
 from fixture_gguf import write
@@ -192,22 +192,10 @@ def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_pat
     monkeypatch.chdir(tmp_path)
     raw["methods"].append("dorp")
     with pytest.raises(SystemExit) as caught:
-        open_experiment(raw, ConfigFiles({"config.yaml": raw}))
+        open_experiment(ConfigFiles({"config.yaml": raw}))
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
     assert not list(tmp_path.iterdir())
-
-
-def test_another_folder_than_the_projects_is_one_line(tmp_path, monkeypatch, capsys):
-    (tmp_path / "there").mkdir()
-    monkeypatch.chdir(tmp_path)
-    check_working_folder(tmp_path)
-    with pytest.raises(SystemExit):
-        check_working_folder(tmp_path / "there")
-    assert capsys.readouterr().err == (
-        f"error: Snakemake runs in {tmp_path}: run it in {tmp_path}/there, without --directory; a copy of that folder "
-        "keeps other results\n"
-    )
 
 
 def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(raw):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT / SHIPPED, tmp_path / "policy"))
+    return Path(shutil.copytree(SHIPPED, tmp_path / "policy"))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_other_settings_other_questions_or_no_record_ask_for_a_warm_start(folder
     (folder / RECORD).unlink()
     assert not is_made_from(folder, settings, questions)
     write_record(folder, settings, questions)
-    written, shipped = (json.loads((each / RECORD).read_text()) for each in (folder, ROOT / SHIPPED))
+    written, shipped = (json.loads((each / RECORD).read_text()) for each in (folder, SHIPPED))
     assert written["weights"] == shipped["weights"]
     assert written["settings"] == shipped["settings"]
     assert set(written["held_out"]) < set(shipped["held_out"])  # that of a larger test set

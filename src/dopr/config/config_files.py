@@ -22,14 +22,14 @@ class ConfigFiles:
     contents: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def read(cls, paths: Sequence[Path], options: Mapping[str, Any] | None = None) -> ConfigFiles:
-        """Read files. Options of the command line override them.
+    def read(cls, paths: Sequence[Path], given: Mapping[str, Mapping[str, Any] | None] | None = None) -> ConfigFiles:
+        """Read files. What is given otherwise, by where it comes from, overrides them.
 
         Raises:
             DataError: A file is missing or holds no mapping.
         """
         contents = {_relative_to_cwd(path): _content(path) for path in paths}
-        return cls({**contents, "--config": options} if options else contents)
+        return cls({**contents, **{name: content for name, content in (given or {}).items() if content}})
 
     def merged(self) -> dict[str, Any]:
         """Merge all files as Snakemake does."""

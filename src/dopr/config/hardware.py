@@ -55,7 +55,7 @@ class Hardware(Section):
         """
         if self.processes == 1:
             return "python -m dopr.runtime.launch torch"
-        return f"torchrun --standalone --nnodes 1 --nproc-per-node {self.processes}"
+        return f"torchrun --standalone --nnodes 1 --nproc-per-node {self.processes} -m dopr.runtime.launch torch"
 
     @property
     def variant(self) -> str:

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dopr.runtime.launch import LENGTH, STARTED, socket_path
+from dopr.runtime.launch import LENGTH, STARTED, name_process, socket_path
 
 
 class ForkServers:
@@ -82,7 +82,7 @@ class Request:
         os.environ.clear()
         os.environ.update(self.env)
         sys.argv = self.argv
-        Path("/proc/self/comm").write_text(Path(self.argv[0]).name)  # what top shows; else all are called python
+        name_process(self.argv[0])
 
 
 class Server:

@@ -1,6 +1,8 @@
 """Run a script: as a fork of the server of its kind (dopr.runtime.fork_server), or in this process if there is none.
 
-    python -m dopr.runtime.launch KIND SCRIPT [ARGUMENT ...]
+    python -m dopr.runtime.launch KIND NAME [ARGUMENT ...]
+
+NAME is that of a program in scripts/, wherever this runs.
 
 Ctrl-C reaches a fork by itself, since it belongs to the same process group.
 """
@@ -13,8 +15,10 @@ import runpy
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 LENGTH = 8  # bytes of the length of a request
 STARTED = b"s"  # what a server sends when it has forked; the exit code, as text, follows at the end
 
@@ -26,13 +30,21 @@ def socket_path(kind: str) -> str:
 
 def main() -> None:
     """End with the exit code of the script."""
-    kind, *argv = sys.argv[1:]
+    kind, name, *arguments = sys.argv[1:]
+    argv = [str(SCRIPTS / f"{name}.py"), *arguments]
     code = run_in_fork(socket_path(kind), argv)
     if code is None:
         sys.argv = argv
+        name_process(argv[0])
         runpy.run_path(argv[0], run_name="__main__")
     else:
         sys.exit(code if code >= 0 else 128 - code)  # as shells do for a signal
+
+
+def name_process(script: str) -> None:
+    """Give this process the name of its script, which top shows; else all are called python."""
+    with suppress(OSError):  # Linux alone has this file
+        Path("/proc/self/comm").write_text(Path(script).name)
 
 
 def run_in_fork(path: str, argv: list[str]) -> int | None:

@@ -18,7 +18,7 @@ from dopr.errors import UserError
 from dopr.files import read_json, sha256, write_json
 from dopr.records import Prompt
 
-SHIPPED = Path("resources/toy_policy")
+SHIPPED = Path(__file__).parents[3] / "resources/toy_policy"
 RECORD, WEIGHTS = "made_from.json", "model.safetensors"
 
 

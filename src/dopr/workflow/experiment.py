@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from dopr.config.config_files import ConfigFiles
@@ -222,16 +221,15 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) -> Experiment:
+def open_experiment(files: ConfigFiles, main: bool = True) -> Experiment:
     """Check a configuration before any job; a mistake in it is one line and exit code 1.
 
     Args:
-        raw: What Snakemake merged.
-        files: The files it was merged from.
+        files: The files that it is merged from.
         main: Whether this process runs the workflow, and not one job of it on a node of a cluster.
     """
     try:
-        config = open_config(raw, files, main)
+        config = open_config(files.merged(), files, main)
         rule_params = RuleParams(config)
         check_states(config, rule_params, STATE)
     except UserError as error:
@@ -241,17 +239,6 @@ def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) 
     if main:
         experiment.warn_of_older_code()
     return experiment
-
-
-def check_working_folder(project: Path) -> None:
-    """End the program with one line unless it runs in the project's folder: all paths are relative to it."""
-    if not Path.cwd().samefile(project):
-        print(
-            f"error: Snakemake runs in {Path.cwd()}: run it in {project}, without --directory; a copy of that folder "
-            "keeps other results",
-            file=sys.stderr,
-        )
-        raise SystemExit(1)
 
 
 def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -45,7 +45,13 @@ class RuleParams:
 
     @classmethod
     def load(cls, path: Path) -> RuleParams:
-        """Read a resolved configuration."""
+        """Read a resolved configuration.
+
+        Raises:
+            ConfigError: It was not written, as a workflow that has this one as a module has to ask for.
+        """
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; if dopr is a module here, call dopr.onstart() in onstart")
         raw = read_json(path)
         return cls(Config.parse(raw, ConfigFiles({str(path): raw})))
 
