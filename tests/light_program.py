@@ -37,5 +37,5 @@ def choices(name: str, stop: int) -> list[list[str]]:
 
 for name in built_in():
     assert choices(name, stop=5) == choices(name, stop=10), name
-loaded = {module.partition(".")[0] for module in sys.modules} - sys.stdlib_module_names
-print(json.dumps({"seconds": seconds, "selectors": built_in(), "packages": sorted(loaded)}))
+files = {name.partition(".")[0] for name, module in sys.modules.items() if getattr(module, "__file__", None)}
+print(json.dumps({"seconds": seconds, "selectors": built_in(), "packages": sorted(files - sys.stdlib_module_names)}))

@@ -49,6 +49,7 @@ def test_every_selector_runs_with_numpy_and_pydantic_alone(environment: Path) ->
     found = json.loads(done.stdout)
     print(f"dopr.selection.selector is imported in {found['seconds']:.2f} s")
     assert found["selectors"] == built_in()
+    assert "numpy" in found["packages"]
     assert {name for name in found["packages"] if not name.startswith("_")} <= NEEDED | {"dopr"}
 
 

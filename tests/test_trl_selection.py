@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,22 @@ def test_a_resumed_run_makes_the_choices_of_one_that_was_not_stopped(tiny, tmp_p
     final = [json.loads((tmp_path / name / "checkpoint-8/selector.json").read_text()) for name in ("whole", "run")]
     assert final[0] == final[1]
     assert final[0]["step"] == final[0]["observed"] == len(whole.visits) // SHAPES[shape][1]
+
+
+@pytest.mark.slow
+@pytest.mark.pipeline
+@pytest.mark.parametrize(("rows", "count"), [(2, 1), (8, 4)], ids=["half a group each", "two groups each"])
+def test_two_processes_share_the_choices(tiny, tmp_path, rows, count):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = [str(Path(__file__).with_name("trl_processes.py")), str(tiny), str(tmp_path), str(rows)]
+    subprocess.run([*command, *program], check=True, capture_output=True)
+    seen = [json.loads((tmp_path / f"seen-{rank}.json").read_text()) for rank in (0, 1)]
+    joined = [row for i in range(0, 6 * rows, rows) for of in seen for row in of[i : i + rows]]
+    groups = [joined[i : i + GENERATIONS] for i in range(0, len(joined), GENERATIONS)]
+    assert all(len({prompt for prompt, _ in group}) == 1 for group in groups)
+    visits = [(group[0][0], tuple(reward for _, reward in group)) for group in groups]
+    assert len(visits) == 6 * count
+    assert visits == logged(tmp_path) == by_hand("dopr", {"candidates": 4}, count, visits)
 
 
 def test_a_checkpoint_of_another_selector_is_refused(tiny, tmp_path):

@@ -1,7 +1,7 @@
 """Replay a recorded reward history with any selectors: no model, seconds instead of hours.
 
-HISTORY is a profile's history.json, a ledger.parquet, or the public acc_step_500.json of 1-shot RLVR. A selector is a
-name, or a name with options: dopr:candidates=all,exploration=0.
+HISTORY is a profile's history.json, a ledger.parquet, the rewards.jsonl of a selector in TRL or verl, or the public
+acc_step_500.json of 1-shot RLVR. A selector is a name, or a name with options: dopr:candidates=all,exploration=0.
 """
 
 from __future__ import annotations
