@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-environments vllm policy smollm2 check ui tune lock clean
+.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-verl test-environments vllm verl policy smollm2 check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -56,6 +56,12 @@ VLLM_TESTS := tests/test_vllm_engine.py tests/test_vllm_together.py
 test-vllm: .venv-vllm/installed
 	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest -rs $(VLLM_TESTS)
 
+# verl on top of the main environment: the parts of it that choose prompts need few other packages.
+verl: .venv-verl/installed
+
+test-verl: .venv-verl/installed
+	PATH="$(CURDIR)/.venv-verl/bin:$$PATH" python -m pytest -rs tests/test_verl_selection.py
+
 # The whole pipeline through `--sdm conda`, with every package of the locks for the CPU.
 test-environments: $(VENV)/installed
 	DOPR_ENVIRONMENTS=1 python -m pytest -rs tests/test_environments.py
@@ -103,6 +109,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m venv .venv-slurm
 	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > .venv-slurm/lib/python3.11/site-packages/base.pth
 	.venv-slurm/bin/pip install --quiet snakemake-executor-plugin-slurm==2.8.0 snakemake-executor-plugin-slurm-jobstep==0.6.1
+	touch $@
+
+.venv-verl/installed: $(VENV)/installed requirements-verl.lock
+	$(BIN)/python -m venv .venv-verl
+	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > .venv-verl/lib/python3.11/site-packages/base.pth
+	.venv-verl/bin/pip install --quiet --no-deps --require-hashes -r requirements-verl.lock
 	touch $@
 
 lock: $(VENV)/installed

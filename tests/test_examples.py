@@ -6,12 +6,16 @@ import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from dopr.integrations.rewards_log import read_groups
 from project import ROOT
 
+TRL = ROOT / "examples/trl_selection.py"
+METHODS = ("random_one", "dopr")
 MINIMAL = ROOT / "examples/minimal.py"
 
 
@@ -57,3 +61,13 @@ def test_the_minimal_example_learns_with_both_methods() -> None:
     found = rows(done.stdout)
     assert {name: rollouts for name, (rollouts, _, _) in found.items()} == {"GRPO": 2560, "DoPR": 160}
     assert all(after > before + 10 for _, before, after in found.values())
+
+
+@pytest.mark.slow
+def test_the_example_in_trl_trains_with_both_selectors(tmp_path: Path) -> None:
+    command = [sys.executable, str(TRL), "--seeds", "1", "--steps", "8", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.findall(r"^(\w+) +nan +nan$", done.stdout, re.MULTILINE) == ["random_one", "dopr"]  # so soon
+    chosen = [[each.group.prompt for each in read_groups(tmp_path / method / "0/rewards.jsonl")] for method in METHODS]
+    assert [len(prompts) for prompts in chosen] == [8, 8]
+    assert chosen[0] != chosen[1]

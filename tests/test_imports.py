@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from dopr.workflow.code_hash import PACKAGE, closure
+
 PIPELINE = ["vllm", "snakemake", "mlflow", "trl", "math_verify", "latex2sympy2_extended"]
 TABLES = ["pyarrow", "pandas", "sklearn", "scipy", "matplotlib", "psutil", "datasets", "pygments"]
 CODE = """
@@ -47,3 +49,19 @@ def test_the_library_is_imported_without_what_only_the_pipeline_needs(missing, m
 
 def test_a_module_that_is_missing_fails_this_test_if_it_is_needed():
     assert run_without(["numpy"], CODE, "dopr.training.train").returncode != 0
+
+
+@pytest.mark.parametrize("name", ["driver", "rewards_log", "trl", "verl"])
+def test_integrations_stand_on_selection_and_the_ground_alone(name):
+    """A researcher with TRL or verl installs nothing of the pipeline."""
+    below = ("dopr.selection", "dopr.integrations")
+    ground = {"dopr.errors", "dopr.files", "dopr.plugins", "dopr.records"}
+    found = closure(PACKAGE / f"integrations/{name}.py")
+    assert "dopr.selection.selector" in found
+    assert {module for module in found if not module.startswith(below)} <= {"dopr"} | ground
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "selection").rglob("*.py")), ids=lambda path: path.stem)
+def test_selection_stands_on_the_ground_alone(path):
+    ground = {"dopr", "dopr.errors", "dopr.files", "dopr.plugins", "dopr.records"}
+    assert {module for module in closure(path) if not module.startswith("dopr.selection")} <= ground

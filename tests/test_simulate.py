@@ -11,7 +11,7 @@ from dopr.cli import main
 from dopr.commands.replay import parse, table
 from dopr.errors import UserError
 from dopr.profiling.accuracy_history import AccuracyHistory, read_history
-from dopr.profiling.simulate import SelectorSimulation, compare, simulate
+from dopr.profiling.simulate import Measured, SelectorSimulation, compare, simulate
 from dopr.selection.selector import GroupDecision, RolloutRequest
 from test_historical_variance import RECORD, recorded
 
@@ -82,12 +82,12 @@ def test_the_rollouts_of_the_profile_are_counted_for_those_that_read_it():
 
 def test_means_and_intervals_over_seeds():
     selectors = {"x": ("random_one", {}), "y": ("fixed", {"prompts": ["dead"]})}
-    frame = compare(replay(steps=50), selectors, seeds=5)
-    x = frame[(frame["selector"] == "x") & (frame["measure"] == "informative")].iloc[0]
+    rows = compare(replay(steps=50), selectors, seeds=5)
+    (x,) = (row for row in rows if (row.selector, row.measure) == ("x", "informative"))
     by_seed = [replay(steps=50).run("random_one", {}, seed)["informative"] for seed in range(5)]
-    assert x["mean"] == pytest.approx(sum(by_seed) / 5)
-    assert min(by_seed) <= x["low"] < x["mean"] < x["high"] <= max(by_seed)
-    assert frame.equals(compare(replay(steps=50), selectors, seeds=5))
+    assert x.mean == pytest.approx(sum(by_seed) / 5)
+    assert min(by_seed) <= x.low < x.mean < x.high <= max(by_seed)
+    assert rows == compare(replay(steps=50), selectors, seeds=5)
 
 
 @recorded
@@ -96,8 +96,8 @@ def test_the_public_record_has_as_many_dead_groups_as_published():
     history = read_history(RECORD)
     first = {prompt: accuracies[:1] for prompt, accuracies in history.items()}
     public = SelectorSimulation(AccuracyHistory(history, 500), 500, first)
-    frame = compare(public, {"random": ("random_one", {}), "dopr": ("dopr", {"exploration": 0.1})}, seeds=4)
-    shares = frame[frame["measure"] == "informative"].set_index("selector")["mean"]
+    rows = compare(public, {"random": ("random_one", {}), "dopr": ("dopr", {"exploration": 0.1})}, seeds=4)
+    shares = {row.selector: row.mean for row in rows if row.measure == "informative"}
     assert shares["random"] == pytest.approx(0.49, abs=0.03)
     assert shares["dopr"] > 0.7
 
@@ -130,9 +130,8 @@ def test_a_selector_that_cannot_be_is_one_line(text, message):
 
 
 def test_the_table_shows_shares_in_percent_and_intervals_where_seeds_differ():
-    columns = ["selector", "measure", "mean", "low", "high"]
-    rows = [("dopr", "rollouts", 4000.0, 4000.0, 4000.0), ("dopr", "informative", 0.5, 0.4, 0.6)]
-    assert table(pd.DataFrame(rows, columns=columns)).splitlines() == [
+    rollouts = Measured("dopr", "rollouts", 4000.0, 4000.0, 4000.0)
+    assert table([rollouts, Measured("dopr", "informative", 0.5, 0.4, 0.6)]).splitlines() == [
         "| selector | rollouts | informative, % |",
         "|---|---:|---:|",
         "| dopr | 4000 | 50.0 [40.0, 60.0] |",

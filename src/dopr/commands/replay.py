@@ -1,24 +1,26 @@
 """Replay a recorded reward history with any selectors: no model, seconds instead of hours.
 
-HISTORY is a profile's history.json, a ledger.parquet, or the public acc_step_500.json of 1-shot RLVR. A selector is a
-name, or a name with options: dopr:candidates=all,exploration=0.
+HISTORY is a profile's history.json, a ledger.parquet, the rewards.jsonl of a selector in TRL or verl, or the public
+acc_step_500.json of 1-shot RLVR. A selector is a name, or a name with options: dopr:candidates=all,exploration=0.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from dopr.errors import UserError
 from dopr.files import write_text
 from dopr.profiling.accuracy_history import AccuracyHistory, read_history
-from dopr.profiling.simulate import CAVEAT, SelectorSimulation, compare
+from dopr.profiling.simulate import CAVEAT, Measured, SelectorSimulation, compare
 from dopr.selection.selector import built_in, check_options
 
 SHARES = ("informative", "regret", "updates")  # shown in percent
@@ -52,13 +54,13 @@ def run(args: argparse.Namespace) -> None:
     selector_profile = {prompt: accuracies[: args.profile_visits] for prompt, accuracies in profile.items()}
     selectors = {text: parse(text) for text in args.selector}
     simulation = SelectorSimulation(record, args.steps, selector_profile, args.count, args.group_size)
-    frame = compare(simulation, selectors, args.seeds)
-    print(table(frame))
+    rows = compare(simulation, selectors, args.seeds)
+    print(table(rows))
     print(f"\n{len(record.pool)} prompts, {args.steps} steps, {args.seeds} seeds, mean and 95 % interval over seeds.")
     print(f"The best fixed choice has {100 * simulation.best:.1f} % informative groups. {CAVEAT}")
     print(f"{time.perf_counter() - start:.1f} seconds")
     if args.output:
-        write_text(args.output, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+        write_text(args.output, csv_of(rows))
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -84,22 +86,33 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         raise UserError(f"--selector {text}: {error}") from None
 
 
-def table(frame: pd.DataFrame) -> str:
+def table(rows: Sequence[Measured]) -> str:
     """Return the comparison as a Markdown table, one row per selector."""
-    measures = list(dict.fromkeys(frame["measure"]))
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        cells.setdefault(row.selector, {})[row.measure] = cell(row)
+    measures = list(dict.fromkeys(row.measure for row in rows))
     heads = [f"{measure}, %" if measure in SHARES else measure for measure in measures]
     lines = ["| selector | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(measures)]
-    for selector, rows in frame.groupby("selector", sort=False):
-        cells = [cell(row) for row in rows.itertuples()]
-        lines.append(f"| {selector} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"| {selector} | {' | '.join(of.values())} |" for selector, of in cells.items())])
 
 
-def cell(row: Any) -> str:
+def cell(row: Measured) -> str:
     """Return `mean [low, high]`, or only the mean if all seeds agree."""
     scale, digits = (100, 1) if row.measure in SHARES else (1, 0)
     mean, low, high = (f"{scale * value:.{digits}f}" for value in (row.mean, row.low, row.high))
     return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def csv_of(rows: Sequence[Measured]) -> str:
+    """Return the comparison as CSV, one row per selector and measure."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(Measured)])
+    for row in rows:
+        selector, measure, *numbers = astuple(row)
+        writer.writerow([selector, measure, *(f"{number:.6f}" for number in numbers)])
+    return text.getvalue()
 
 
 def positive(text: str) -> int:

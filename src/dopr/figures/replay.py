@@ -41,9 +41,11 @@ def collect(results: Results, pool: str, group_size: int, steps: int, seeds: int
     history = {prompt: tuple(accuracies) for prompt, accuracies in results.history(pool).items()}
     first = {prompt: accuracies[:2] for prompt, accuracies in history.items()}
     simulation = SelectorSimulation(AccuracyHistory(history, steps), steps, first, group_size=group_size)
-    frame = compare(simulation, {display_name(name_of(module)): (name_of(module), {}) for module in SELECTORS}, seeds)
+    rows = compare(simulation, {display_name(name_of(module)): (name_of(module), {}) for module in SELECTORS}, seeds)
     best = dict.fromkeys(("mean", "low", "high"), simulation.best)
-    return pd.concat([frame, pd.DataFrame([{"selector": BEST, "measure": "informative", **best}])]).assign(pool=pool)
+    return pd.concat([pd.DataFrame(rows), pd.DataFrame([{"selector": BEST, "measure": "informative", **best}])]).assign(
+        pool=pool
+    )
 
 
 def name_of(module: ModuleType) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy histories of recorded runs: of a profiling run, of any ledger, or the public one of 1-shot RLVR."""
+"""Accuracy histories: of a profiling run, a ledger, another trainer's log, or the public one of 1-shot RLVR."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from dopr.files import DataError, read_json
+from dopr.integrations.rewards_log import read_groups
 
 Recorded = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
 SMOOTHING_WINDOW = 3  # visits
 
 
 def read_history(path: Path) -> Recorded:
-    """Read a history from JSON (an object of lists) or from a ledger (.parquet).
+    """Read a history from JSON (an object of lists), a ledger (.parquet) or a log of rewards (.jsonl).
 
     Returns:
         Prompt id -> accuracy of each visit, in file order.
@@ -23,7 +23,8 @@ def read_history(path: Path) -> Recorded:
     Raises:
         DataError: If the file is missing or damaged, has no visits, or an accuracy is not in [0, 1].
     """
-    history = _from_ledger(path) if path.suffix == ".parquet" else _from_json(path)
+    read = {".parquet": _from_ledger, ".jsonl": _from_rewards_log}.get(path.suffix, _from_json)
+    history = read(path)
     for prompt, accuracies in history.items():
         if not all(0 <= accuracy <= 1 for accuracy in accuracies):
             raise DataError(f"{path}: prompt {prompt}: an accuracy of {accuracies} is not within 0..1")
@@ -42,6 +43,8 @@ def _from_json(path: Path) -> Recorded:
 
 def _from_ledger(path: Path) -> Recorded:
     """Read a ledger. A visit is a group of rows; sample 0 is the first row of a group."""
+    import pyarrow.parquet as pq  # here, so that a replay of the other formats needs NumPy alone
+
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     table = pq.read_table(path, columns=["prompt", "sample", "reward"])
@@ -50,6 +53,15 @@ def _from_ledger(path: Path) -> Recorded:
     history: dict[str, list[float]] = {}
     for start, end in zip(starts, [*starts[1:], len(rewards)], strict=True):
         history.setdefault(prompts[start], []).append(float(rewards[start:end].mean()))
+    return {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+
+
+def _from_rewards_log(path: Path) -> Recorded:
+    """Read what a selector in another trainer logged (dopr.integrations)."""
+    history: dict[str, list[float]] = {}
+    for logged in read_groups(path):
+        group = logged.group
+        history.setdefault(group.prompt, []).append(sum(group.rewards) / len(group.rewards))
     return {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
 
 

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dopr.analysis.statistics import interval, redraw_weights
 from dopr.profiling.accuracy_history import AccuracyHistory
@@ -138,9 +137,20 @@ class SelectorSimulation:
         return float(sums.mean() / self.steps)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A measure of one selector: its mean over seeds and the 95 % bootstrap interval of that mean."""
+
+    selector: str
+    measure: str
+    mean: float
+    low: float
+    high: float
+
+
 def compare(
     simulation: SelectorSimulation, selectors: Mapping[str, tuple[str, dict[str, Any]]], seeds: int
-) -> pd.DataFrame:
+) -> list[Measured]:
     """Simulate selectors with several seeds.
 
     Args:
@@ -149,13 +159,14 @@ def compare(
         seeds: The number of seeds, from 0 on.
 
     Returns:
-        A row for each selector and measure: its mean over seeds and the 95 % bootstrap interval of that mean.
+        Every measure of SelectorSimulation.run for every selector, in order.
     """
     weights = redraw_weights(seeds, REPLICATES, derive_seed("bootstrap", "replay"))
     rows = []
     for label, (name, options) in selectors.items():
-        runs = pd.DataFrame([simulation.run(name, options, seed) for seed in range(seeds)])
-        for measure, values in runs.items():
-            low, high = interval(weights @ values.to_numpy())
-            rows.append((label, measure, float(values.mean()), float(low), float(high)))
-    return pd.DataFrame(rows, columns=["selector", "measure", "mean", "low", "high"])
+        runs = [simulation.run(name, options, seed) for seed in range(seeds)]
+        for measure in runs[0]:
+            values = np.array([run[measure] for run in runs])
+            low, high = interval(weights @ values)
+            rows.append(Measured(label, measure, float(values.mean()), float(low), float(high)))
+    return rows
