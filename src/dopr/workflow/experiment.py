@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -221,16 +221,19 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(raw: dict[str, Any], files: ConfigFiles, main: bool = True) -> Experiment:
+def open_experiment(
+    raw: dict[str, Any], paths: Sequence[Path], options: Mapping[str, Any] | None = None, main: bool = True
+) -> Experiment:
     """Check a configuration before any job; a mistake in it is one line and exit code 1.
 
     Args:
         raw: What Snakemake merged.
-        files: The files it was merged from.
+        paths: The files it was merged from, in this order; a message names the one with the mistake.
+        options: What the command line overrides in them.
         main: Whether this process runs the workflow, and not one job of it on a node of a cluster.
     """
     try:
-        config = open_config(raw, files, main)
+        config = open_config(raw, ConfigFiles.read(paths, options), main)
         rule_params = RuleParams(config)
         check_states(config, rule_params, STATE)
     except UserError as error:
