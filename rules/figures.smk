@@ -118,6 +118,7 @@ TABLES = {
     "comparison": (
         [
             EVALUATED,
+            TRAINED,
             *expand("results/profile/{pool}/ledger.parquet", pool=experiment.profiled_pools),
         ],
         "0. Main result",

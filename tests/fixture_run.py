@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -22,12 +23,24 @@ class StoppedError(Exception):
     """Stands for the moment a process is killed."""
 
 
-def make_run(base: Path, folder: Path, pool: list[Prompt], recipe: Recipe, grader: Grader, stop_at: int = -1) -> Run:
-    """A run whose process dies before it reports step `stop_at`."""
+def stop() -> None:
+    raise StoppedError
+
+
+def make_run(
+    base: Path,
+    folder: Path,
+    pool: list[Prompt],
+    recipe: Recipe,
+    grader: Grader,
+    stop_at: int = -1,
+    what: Callable[[], None] = stop,
+) -> Run:
+    """A run whose process dies, or something else happens, when it reports step `stop_at`."""
 
     def report(row: dict[str, float], _: object) -> None:
         if row["step"] == stop_at:
-            raise StoppedError
+            what()
 
     policy = checkpoint_io.load(base, recipe.dtype)
     setup = Setup(tuple(prompt.id for prompt in pool), 0, recipe.prompts_per_step, recipe.group_size)

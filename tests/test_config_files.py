@@ -59,8 +59,21 @@ def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigF
         ({"trian": {}}, "mine.yaml: trian: unknown key; did you mean 'train'?"),
         ({"train": {"epoch": 2}}, "mine.yaml: train.epoch: unknown key; did you mean 'epochs'?"),
         ({"rollout": {"temperature": -1}}, "mine.yaml: rollout.temperature: -1 is refused"),
-        ({"recipes": {"dopr": {"options": {"exploraton": 1}}}}, "mine.yaml: recipes.dopr: selector dopr has no option"),
-        ({"pools": ["hard"]}, "config.yaml: complexity.pools: 'easy' is not defined"),
+        (
+            {"recipes": {"dopr": {"options": {"exploraton": 1}}}},
+            "mine.yaml: recipes.dopr.options.exploraton: selector dopr has no option 'exploraton'; did you mean",
+        ),
+        ({"train": {"minibatches": 9}}, "mine.yaml: train.minibatches: 9 is more than the 8 rollouts a step"),
+        ({"train": {"options": {"window": 2}}}, "mine.yaml: train.options.window: selector uniform has no option"),
+        ({"train": None}, "mine.yaml: train: None is no mapping; give keys and values"),
+        # A key of config.yaml does not fit what the overlay changed: the overlay is named.
+        ({"pools": ["hard"]}, "mine.yaml: complexity.pools: 'easy' is not in `pools`; known are hard"),
+        ({"data": {"pools": {"easy": None}}}, "mine.yaml: pools: 'easy' is not in data.pools; known are hard"),
+        ({"data": {"pools": {"easy": {"size": 9}}}}, "mine.yaml: complexity.methods: 64 is more than the 9 prompts of"),
+        ({"base": {"warm_start": {"hidden_size": 6}}}, "mine.yaml: base.warm_start.heads: 4 heads do not divide"),
+        ({"base": {"warm_start": {"max_length": 64}}}, "mine.yaml: rollout.max_new_tokens: 64 does not fit"),
+        ({"evaluate": {"temperature": 0}}, "mine.yaml: evaluate.samples: 2 samples of chain3 at evaluate.temperature"),
+        ({"evaluate": {"samples": 1}}, "mine.yaml: evaluate.pass_at: 2 needs as many samples, but evaluate.samples is"),
         ({"base": {"model": "/nowhere"}}, "mine.yaml: base.model: /nowhere is no model folder: config.json is missing"),
         (
             {"data": {"sources": {"exam": {"file": "gone.jsonl"}}, "benchmarks": {"mine": ["exam"]}}},
@@ -71,6 +84,57 @@ def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigF
 )
 def test_a_mistake_in_an_overlay_is_named_with_the_overlay(shipped: dict, overlay: dict, message: str) -> None:
     assert refusal(shipped, overlay).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"loss": {"variannt": "grpo"}}, "train.loss.variannt: unknown key; did you mean 'variant'?"),
+        ({"learning_rate": "fast"}, "train.learning_rate: 'fast' is refused: input should be a valid number, "),
+        ({"lora": {"rank": 4, "alpha": 8, "targets": "all"}}, "train.lora.targets: 'all' is refused: input should be"),
+        ({"reward": {"kind": "noisy", "share": 0.5}}, "train.reward.share: kind noisy does not read it; remove it"),
+    ],
+)
+def test_a_mistake_in_train_counts_once_and_not_for_each_recipe(shipped: dict, train: dict, message: str) -> None:
+    said = refusal(shipped, {"train": train})
+    assert said.startswith(f"mine.yaml: {message}")
+    assert "more)" not in said
+    assert refusal(shipped, {"train": train, "verify": {"seconds": 0}}).endswith("(and 1 more)")
+
+
+def test_a_misspelt_key_is_named_before_those_that_are_missing(shipped: dict) -> None:
+    said = refusal(shipped, {"train": {"lora": {"rnak": 4, "alpha": 8}}})
+    assert said == "mine.yaml: train.lora.rnak: unknown key; did you mean 'rank'? (and 1 more)"
+
+
+def test_a_value_of_several_types_is_refused_once_with_its_key(shipped: dict) -> None:
+    said = refusal(shipped, {"evaluate": {"samples": "many"}})
+    assert said.startswith("mine.yaml: evaluate.samples: 'many' is refused: input should be a valid integer")
+    assert "more)" not in said
+    said = refusal(shipped, {"evaluate": {"samples": {"chain3": "x"}}})
+    assert said.startswith("mine.yaml: evaluate.samples.chain3: 'x' is refused: input should be a valid integer")
+    assert "more)" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds: [1]\npools: [easy]\nseeds: [2]\n", "seeds: stands twice, in lines 1 and 3; remove one"),
+        ("train: {loss: {kl: 0,\n kl: 1}}\n", "train.loss.kl: stands twice, in lines 1 and 2; remove one"),
+        ("prompt:\n  examples:\n  - {question: a, question: b}\n", "prompt.examples.0.question: stands twice, in"),
+        ("a: &x {b: 1, b: 2}\nc: *x\n", "a.b: stands twice, in lines 1 and 1; remove one"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_file_key_and_lines(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        ConfigFiles.read([tmp_path / "mine.yaml"])
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.yaml'}: {message}")
+
+
+def test_a_key_may_override_what_a_merge_takes_over(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}\ne: [*x, *x]\n")
+    assert ConfigFiles.read([tmp_path / "mine.yaml"]).merged()["d"] == {"b": 3, "c": 2}
 
 
 def test_files_are_merged_as_snakemake_merges_them(shipped: dict) -> None:

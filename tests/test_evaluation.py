@@ -33,10 +33,10 @@ def test_what_is_given_overrides_the_profile_benchmark_by_benchmark():
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"samples": 4, "pass_at": [8]}, "evaluate.pass_at: 8 needs as many samples, but there are 4"),
+        ({"samples": 4, "pass_at": [8]}, "evaluate.pass_at: 8 needs as many samples, but evaluate.samples is 4"),
         ({"samples": {"chain3": 2}}, "evaluate.samples: has no value for chain5; name it, or give a default"),
         ({"samples": {"default": 4, "chian3": 2}}, "evaluate.samples.chian3: is no benchmark; did you mean 'chain3'?"),
-        ({"temperature": 0}, "evaluate.samples: 2 samples of chain3 at temperature 0 would all be equal"),
+        ({"temperature": 0}, "evaluate.samples: 2 samples of chain3 at evaluate.temperature 0 would all be equal"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(raw, changes, problem):

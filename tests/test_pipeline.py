@@ -127,7 +127,7 @@ def test_an_edit_of_a_selector_or_its_options_retrains_its_methods_only(
         ("trian: {}", "trian: unknown key; did you mean 'train'?"),
         ("recipes: {dopr: {learning_rat: 1}}", "recipes.dopr.learning_rat: unknown key; did you mean 'learning_rate'?"),
         ("rollout: {temperature: -1}", "rollout.temperature: -1 is refused"),
-        ("methods: [dorp]", "methods: 'dorp' is not defined; did you mean 'dopr'?"),
+        ("methods: [dorp]", "methods: 'dorp' is not in recipes; did you mean 'dopr'?"),
         ("recipes: {mine: {selector: clever, steps: 3}}", "selector 'clever' does not exist"),
         ("base: {model: /nowhere/model}", "/nowhere/model is no model folder: config.json is missing"),
     ],

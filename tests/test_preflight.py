@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
 from dopr.runtime.run_state import CheckpointError
@@ -33,7 +33,7 @@ def test_the_shipped_configuration_passes(raw, config):
 def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
     raw["recipes"]["dopr"]["selector"] = "dorp"
     message = refusal(raw)
-    assert message.startswith("config.yaml: recipes.dopr: selector 'dorp' does not exist: ")
+    assert message.startswith("config.yaml: recipes.dopr.selector: selector 'dorp' does not exist: ")
     assert "src/dopr/selection/dorp.py" in message
     assert message.endswith("nor FILE.py:NAME; did you mean 'dopr'?")
 
@@ -41,7 +41,7 @@ def test_a_selector_that_does_not_exist_is_named_with_its_recipe(raw):
 def test_an_option_the_selector_does_not_take_is_named_with_the_nearest_it_takes(raw):
     raw["recipes"]["dopr"]["options"] = {"exploraton": 0.5}
     message = "selector dopr has no option 'exploraton'; did you mean 'exploration'?"
-    assert refusal(raw) == f"config.yaml: recipes.dopr: {message}"
+    assert refusal(raw) == f"config.yaml: recipes.dopr.options.exploraton: {message}"
 
 
 def test_options_get_the_types_of_the_selector_as_other_values_do(raw):
@@ -52,7 +52,7 @@ def test_options_get_the_types_of_the_selector_as_other_values_do(raw):
     assert [type(value) for value in config.recipes["dopr"].options.values()] == [float, int, bool, int]
     assert RuleParams(config).train("dopr").describe()["recipe"]["options"]["exploration"] == 0.5
     raw["recipes"]["dopr"]["options"] = {"exploration": "much"}
-    assert refusal(raw).startswith("config.yaml: recipes.dopr: options.exploration: 'much' is refused: ")
+    assert refusal(raw).startswith("config.yaml: recipes.dopr.options.exploration: 'much' is refused: ")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_embedded_policy_cannot_be_taught_families_that_its_vocabulary_lacks
 
 def test_the_gate_family_is_a_benchmark(raw):
     raw["base"]["warm_start"]["gate_family"] = "chain9"
-    assert refusal(raw) == "config.yaml: base.warm_start.gate_family: 'chain9' is no benchmark"
+    assert refusal(raw) == "config.yaml: base.warm_start.gate_family: 'chain9' is none of data.benchmarks"
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -191,11 +191,16 @@ def test_without_any_state_there_is_nothing_to_check(config, tmp_path):
 def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     raw["methods"].append("dorp")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(SystemExit) as caught:
-        open_experiment(ConfigFiles({"config.yaml": raw}))
+        open_experiment([Path("config.yaml")])
     assert caught.value.code == 1
-    assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not defined; did you mean 'dopr'?\n"
-    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == "error: config.yaml: methods: 'dorp' is not in recipes; did you mean 'dopr'?\n"
+    (tmp_path / "config.yaml").write_text("seeds: [0]\nseeds: [1]\n")
+    with pytest.raises(SystemExit):
+        open_experiment([Path("config.yaml")])
+    assert capsys.readouterr().err == "error: config.yaml: seeds: stands twice, in lines 1 and 2; remove one\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(raw):

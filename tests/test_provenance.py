@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from dopr.files import sha256
-from dopr.runtime.provenance import describe, git_commit, versions, write
+from dopr.files import sha256, write_json
+from dopr.runtime.provenance import cpu_name, describe, git_commit, mixed_processors, versions, write
 
 
 @pytest.fixture
@@ -72,3 +75,46 @@ def test_equal_runs_have_equal_bytes_and_another_input_shows(tmp_path):
 def test_packages_that_an_environment_does_not_have_are_left_out(monkeypatch):
     monkeypatch.setattr("dopr.runtime.provenance.PACKAGES", ("numpy", "no-such-package"))
     assert versions() == {"numpy": version("numpy")}
+
+
+# --- processors ---
+
+
+def test_the_processor_has_its_model_and_the_instructions_that_pytorch_uses():
+    """Held to fewer instructions, the same processor rounds differently, and so has another name."""
+    code = "from dopr.runtime.provenance import cpu_name; print(cpu_name())"
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "default"}
+    held = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    model, _, instructions = held.stdout.strip().rpartition(" (")
+    assert instructions == "DEFAULT)"
+    assert cpu_name().startswith(f"{model} (")
+    assert model in Path("/proc/cpuinfo").read_text() or model == os.uname().machine
+
+
+def finished(folder, **provenance):
+    write_json(folder / "provenance.json", provenance)
+    return folder
+
+
+def test_a_comparison_of_runs_from_two_processors_is_called_mixed_in_one_line(tmp_path):
+    first = [finished(tmp_path / f"a/{seed}", device="cpu", cpu="EPYC (AVX2)") for seed in (0, 1)]
+    assert mixed_processors(first) == ""
+    other = finished(tmp_path / "b/0", device="cpu", cpu="EPYC (AVX512)")
+    assert mixed_processors([*first, other]) == (
+        "runs of this comparison are from different processors, on which equal seeds give other bytes "
+        f"(EPYC (AVX2): 2, such as {first[0]}; EPYC (AVX512): 1, such as {other}); delete those of one to run them "
+        "again on the other"
+    )
+
+
+def test_the_processor_beside_a_gpu_does_not_count_and_the_gpu_does(tmp_path):
+    runs = [finished(tmp_path / name, device="L4", cpu=f"{name} (AVX2)") for name in ("EPYC", "Xeon")]
+    assert mixed_processors(runs) == ""
+    assert "(H100: 1, such as" in mixed_processors([*runs, finished(tmp_path / "c", device="H100", cpu="EPYC (AVX2)")])
+
+
+def test_runs_that_do_not_say_where_they_are_from_are_left_out(tmp_path):
+    """Results of older versions, and from elsewhere."""
+    old = finished(tmp_path / "old", device="cpu", processor="x86_64")
+    new = finished(tmp_path / "new", device="cpu", cpu="EPYC (AVX2)")
+    assert mixed_processors([old, new, tmp_path / "missing"]) == ""

@@ -34,7 +34,7 @@ def progress(state: RunState) -> None:
     state.save(4, {"metrics": [1.0]})
     (state.folder / "ledger").mkdir()
     (state.folder / "ledger" / "00000004.parquet").write_bytes(b"rows")
-    (state.snapshots / "step-00000002").mkdir(parents=True)
+    state.snapshot(2).mkdir(parents=True)
 
 
 # --- checkpoints ---
@@ -161,6 +161,15 @@ def test_keys_that_came_or_went_are_differences_too(tmp_path, theirs, ours, name
 
 def test_nested_mappings_become_dotted_keys():
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+
+
+def test_a_run_that_went_on_elsewhere_has_the_names_of_both_processors(state):
+    progress(state)
+    assert state.add_processor("EPYC (AVX2)") == ["EPYC (AVX2)"]
+    assert state.add_processor("EPYC (AVX2)") == ["EPYC (AVX2)"]
+    assert state.add_processor("Xeon (AVX512)") == ["EPYC (AVX2)", "Xeon (AVX512)"]
+    state.claim(JOB, OTHER, "restart")  # from the beginning, so only the processor that begins counts
+    assert state.add_processor("Xeon (AVX512)") == ["Xeon (AVX512)"]
 
 
 # --- killed writes and other processes ---

@@ -78,7 +78,11 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
             -0.1,
             "rollout.temperature: -0.1 is refused: input should be greater than or equal to 0",
         ),
-        ("evaluate.temperature", 0, "evaluate.samples: 2 samples of chain3 at temperature 0 would all be equal"),
+        ("rollout.temperature", 0, "rollout.temperature: 0 makes all rollouts of a prompt equal, so that none has an"),
+        ("evaluate", 0.5, "evaluate: 0.5 is refused: input should be a valid dictionary"),
+        ("evaluate", None, "evaluate: None is refused: input should be a valid dictionary"),
+        ("evaluate.profile", ["paper"], "evaluate.profile: ['paper'] is refused: input should be 'embedded', 'paper'"),
+        ("evaluate.temperature", 0, "evaluate.samples: 2 samples of chain3 at evaluate.temperature 0 would all"),
         ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),
         ("recipes.grpo.loss", {"clip_low": 1.0}, "recipes.grpo.loss.clip_low: 1.0 is refused: input should be less"),
         (
@@ -96,7 +100,7 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
             {"overlong_buffer": 65},
             "recipes.grpo.loss.overlong_buffer: 65 is more than the 64 tokens there are",
         ),
-        ("recipes.dopr.minibatches", 9, "recipes.dopr: minibatches: 9 is more than the 8 rollouts a step"),
+        ("recipes.dopr.minibatches", 9, "recipes.dopr.minibatches: 9 is more than the 8 rollouts a step"),
         ("recipes.dopr.critic", {"learning_rate": 0}, "recipes.dopr.critic.learning_rate: 0 is refused: input should"),
         (
             "recipes.grpo.group_size",
@@ -114,6 +118,11 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
             "data.pools.easy.families",
             {"eq1": 0},
             "data.pools.easy.families.eq1: 0 is refused: input should be greater than 0",
+        ),
+        (
+            "data.pools.easy.families",
+            {"eq1": 1e30},
+            "data.pools.easy.families.eq1: 1e+30 is refused: input should be less than or equal to 1000000",
         ),
     ],
 )
@@ -135,12 +144,12 @@ def test_further_mistakes_are_counted(raw):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("methods", ["grpo", "dorp"], "methods: 'dorp' is not defined; did you mean 'dopr'?"),
-        ("pools", ["esay"], "pools: 'esay' is not defined; did you mean 'easy'?"),
-        ("profile", "profil", "profile: 'profil' is not defined; did you mean 'profile'?"),
-        ("tune.methods", ["dorp"], "tune.methods: 'dorp' is not defined; did you mean 'dopr'?"),
-        ("complexity.recipe", "grop", "complexity.recipe: 'grop' is not defined; did you mean 'grpo'?"),
-        ("complexity.pools", ["haard"], "complexity.pools: 'haard' is not defined; did you mean 'hard'?"),
+        ("methods", ["grpo", "dorp"], "methods: 'dorp' is not in recipes; did you mean 'dopr'?"),
+        ("pools", ["esay"], "pools: 'esay' is not in data.pools; did you mean 'easy'?"),
+        ("profile", "profil", "profile: 'profil' is not in recipes; did you mean 'profile'?"),
+        ("tune.methods", ["dorp"], "tune.methods: 'dorp' is not in recipes; did you mean 'dopr'?"),
+        ("complexity.recipe", "grop", "complexity.recipe: 'grop' is not in recipes; did you mean 'grpo'?"),
+        ("complexity.pools", ["haard"], "complexity.pools: 'haard' is not in `pools`; did you mean 'hard'?"),
     ],
 )
 def test_a_name_that_is_not_defined_is_refused_with_the_nearest_one_that_is(raw, path, value, message):
@@ -151,7 +160,7 @@ def test_savings_are_measured_against_a_method_that_is_trained(raw):
     place(raw, "methods", ["dopr", "random_one"])
     assert Config.parse(raw).reference == "dopr"
     place(raw, "evaluate.reference", "grpo")
-    message = "evaluate.reference: 'grpo' is not defined; known are dopr, random_one"
+    message = "evaluate.reference: 'grpo' is not in `methods`; known are dopr, random_one"
     assert refusal(raw) == f"mine.yaml: {message}"
 
 
@@ -164,14 +173,14 @@ def test_pass_at_needs_as_many_samples(raw):
 def test_no_point_of_the_complexity_figure_has_more_prompts_than_the_smallest_pool(raw):
     place(raw, "data.pools.easy.size", 100)
     place(raw, "complexity.methods", {101: "top_101"})
-    message = "complexity.methods: 101 is more than the 100 prompts of the smallest pool"
+    message = "complexity.methods: 101 is more than the 100 prompts of data.pools.easy"
     assert refusal(raw) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "complexity.methods", {100: "top_100", "all": "grpo"}))
 
 
 def test_no_selector_asks_for_more_candidates_than_the_smallest_pool_has(raw):
     place(raw, "data.pools.easy.size", 100)
-    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of the smallest pool"
+    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of data.pools.easy"
     assert refusal(place(raw, "recipes.dopr.options", {"candidates": 101})) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "recipes.dopr.options", {"candidates": 100}))
 
@@ -267,7 +276,7 @@ def test_advantages_are_divided_as_the_variant_has_it_unless_the_recipe_says_oth
 def test_a_critic_is_refused_where_it_has_no_use(raw, variant):
     place(raw, "recipes.dopr.critic", {"learning_rate": 0.001})
     place(raw, "recipes.dopr.loss", {"variant": variant})
-    message = f"recipes.dopr: loss.variant: {variant} has no use for a critic; leave critic out"
+    message = f"recipes.dopr.loss.variant: {variant} has no use for a critic; leave critic out"
     assert refusal(raw) == f"mine.yaml: {message}"
 
 

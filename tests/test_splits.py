@@ -124,3 +124,9 @@ def test_pools_are_shuffled():
     pool = Pool(size=40, zero_signal=0.5, families={"chain2": 1})
     families = [prompt.family for prompt in prompt_pool("p", pool, 0, set())]
     assert 5 <= families[:20].count("big1") <= 15
+
+
+def test_a_weight_far_above_the_others_takes_all_but_fails_nothing() -> None:
+    """1e6 - 1e-12 is 1e6 in floating point: a running difference of the weights would end at 0."""
+    pool = Pool(size=10, families={"chain2": 1e6, "mul2": 1e-12})
+    assert Counter(prompt.family for prompt in prompt_pool("p", pool, 0, set())) == {"chain2": 10}

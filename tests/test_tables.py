@@ -71,7 +71,7 @@ def accuracy_in_files(
 
 
 def test_main_table_holds_what_the_files_hold(results, comparison):
-    table = main_table([comparison], [comparison], GROUPS, [0.6, 0.99], "grpo")
+    table = main_table([comparison], [comparison], GROUPS, [0.6, 0.99], "grpo", "boxed")
     numbers = table.numbers.set_index("method")
     assert list(numbers.index) == ["base", *METHODS]
     assert numbers.loc["dopr", "all"] == pytest.approx(accuracy_in_files(results, "dopr", None, "sampled"))
@@ -91,16 +91,29 @@ def test_main_table_holds_what_the_files_hold(results, comparison):
     assert table.notes == []
 
 
-def test_a_zero_of_completions_that_cannot_be_read_is_called_one(comparison):
-    evaluation = comparison.evaluations["grpo"]
-    unparsed = evaluation.faults["unparsed"].copy()
-    unparsed[:, 0] = 1.0
-    none = dataclasses.replace(evaluation, faults={**evaluation.faults, "unparsed": unparsed})
-    untaught = dataclasses.replace(comparison, evaluations={**comparison.evaluations, "grpo": none})
-    table = main_table([untaught], [untaught], GROUPS, [0.6], "grpo")
-    (note,) = table.notes
-    assert note.startswith("easy, base policy: no completion holds an answer where verify.extraction looks for one")
-    assert table.numbers.set_index("method")["unparsed"]["base"] == pytest.approx(1)
+@pytest.mark.parametrize("share", [0.5, 0.6, 1.0])
+@pytest.mark.parametrize("extraction", ["boxed", "any"])
+def test_accuracies_of_completions_that_mostly_hold_no_answer_are_named_in_one_line(comparison, share, extraction):
+    evaluations = dict(comparison.evaluations)
+    for method in ("grpo", "dopr"):
+        unparsed = np.zeros_like(evaluations[method].faults["unparsed"])
+        unparsed[:, 0 if method == "grpo" else -1] = share
+        faults = {**evaluations[method].faults, "unparsed": unparsed}
+        evaluations[method] = dataclasses.replace(evaluations[method], faults=faults)
+    untaught = dataclasses.replace(comparison, evaluations=evaluations)
+    table = main_table([untaught], [untaught], GROUPS, [0.6], "grpo", extraction, ["Another."])
+    assert table.numbers.set_index("method")["unparsed"]["base"] == pytest.approx(share)
+    if share == 0.5:
+        assert table.notes == ["Another."]
+        return
+    note, other = table.notes
+    remedy = {"boxed": "verify.extraction: any reads others too", "any": "look at some"}[extraction]
+    assert note == (
+        f"Completions without an answer where verify.extraction: {extraction} looks for one, so that accuracy does not "
+        f"show what the policy knows: easy, base policy ({share:.1%}); easy, DoPR ({share:.1%}); {remedy} "
+        "(docs/grading.md)."
+    ).replace("%)", " %)")
+    assert other == "Another."
     assert note in table.markdown()
     assert f"<p>{note}</p>" in table.html()
 
@@ -272,6 +285,19 @@ def test_the_profile_is_charged_from_its_ledger(root, options, tmp_path):
     numbers = pd.read_csv(output / "targets.csv").set_index(["method", "target"])
     extra = numbers.loc[("dopr", 0.6), "rollouts_with_profile"] - numbers.loc[("dopr", 0.6), "rollouts"]
     assert extra == pytest.approx(len(pd.read_parquet(root / "profile/easy/ledger.parquet")))
+
+
+def test_runs_from_two_processors_are_told_of_below_the_main_table(root, options, tmp_path):
+    copy, output = tmp_path / "results", tmp_path / "tables"
+    shutil.copytree(root, copy)
+    for method, processor in (("grpo", "EPYC (AVX2)"), ("dopr", "Xeon (AVX512)")):
+        path = copy / "train/easy" / method / "0/provenance.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "device": "cpu", "cpu": processor}))
+    assert run("table.py", "comparison", *options, "--results", str(copy), "--output", str(output)).returncode == 0
+    last = (output / "main.md").read_text().splitlines()[-1]
+    assert last.startswith("Warning: runs of this comparison are from different processors, on which equal seeds give")
+    assert "EPYC (AVX2): 1, such as" in last
+    assert "Xeon (AVX512): 1, such as" in last
 
 
 def test_missing_input_is_one_line(root, options, tmp_path):

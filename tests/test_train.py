@@ -91,7 +91,7 @@ def test_stopped_at_any_step_and_resumed_it_ends_the_same(
     resumed = make_run(boxing, tmp_path / "parts", pool, recipe, grader)
     train(resumed)
     assert_same(outcome(whole, tmp_path / "whole"), outcome(resumed, tmp_path / "parts"))
-    snapshots = [sorted(path.name for path in run.state.snapshots.iterdir()) for run in (whole, resumed)]
+    snapshots = [sorted(path.name for path in (run.state.folder / "snapshots").iterdir()) for run in (whole, resumed)]
     assert snapshots[0] == snapshots[1] == ["step-00000002", "step-00000006"]
 
 

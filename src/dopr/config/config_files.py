@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dopr.errors import ConfigError
 from dopr.files import DataError
 
 BASE = "config.yaml"
+MENTIONED = re.compile(r"`\w+`|\b[a-z_]+(?:\.[\w-]+)+")  # keys in the text of a problem
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,22 @@ class ConfigFiles:
         """Turn `key: problem` into `FILE: key: problem`, with the last file that has the key.
 
         A recipe may get a value from its `like` recipe or from `train`. Then the key there is named. If no file has the
-        key, the last file that has its parent is named.
+        key, the last file that has its nearest parent is named. If the problem mentions another key, dotted or in
+        backticks, that a later file has, the later file is named: what it changed does not fit the rest.
         """
         key, _, rest = problem.partition(": ")
-        for origin in self._origins(key):
-            files = self._files_with(origin)
-            if files:
-                return f"{files[-1]}: {origin}: {rest}"
-        while key:
-            key = key.rpartition(".")[0]
-            if key and self._files_with(key):
-                return f"{self._files_with(key)[-1]}: {problem}"
-        return f"{next(iter(self.contents))}: {problem}"
+        origin, files = min(map(self._holders, self._origins(key)), key=lambda found: found[2])[:2]
+        mentioned = [file for other in MENTIONED.findall(rest) for file in self._files_with(other.strip("`"))]
+        order = list(self.contents)
+        file = max([*files[-1:], *mentioned], key=order.index, default=order[0])
+        return f"{file}: {origin}: {rest}" if rest else f"{file}: {problem}"
+
+    def _holders(self, key: str) -> tuple[str, list[str], int]:
+        """Return a key, the files that have it or its nearest parent, and how many parts of it they lack."""
+        part, lacking = key, 0
+        while part and not self._files_with(part):
+            part, lacking = part.rpartition(".")[0], lacking + 1
+        return key, self._files_with(part) if part else [], lacking
 
     def _files_with(self, key: str) -> list[str]:
         return [name for name, content in self.contents.items() if has_key(content, key)]
@@ -106,11 +112,43 @@ def _content(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    text = path.read_text()
     try:
-        content = yaml.safe_load(path.read_text())
+        check_keys(path, yaml.compose(text, yaml.SafeLoader))
+        content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise DataError(f"{path}: line {line} is no YAML: {error.problem}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no keys and values")
     return content
+
+
+def check_keys(path: Path, root: Any) -> None:
+    """Check that no mapping of a YAML file has a key twice: YAML would take the last one without a word.
+
+    Args:
+        path: The file, for the message.
+        root: Its root node; None for an empty file.
+
+    Raises:
+        ConfigError: A key stands twice; names its place and both lines.
+    """
+    waiting, seen = [("", root)], set()
+    while waiting:
+        parent, node = waiting.pop(0)
+        if id(node) in seen:  # an alias of a node that was looked at
+            continue
+        seen.add(id(node))
+        if node and node.id == "sequence":
+            waiting += [(f"{parent}{i}.", value) for i, value in enumerate(node.value)]
+        elif node and node.id == "mapping":
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise ConfigError(
+                        f"{path}: {parent}{name}: stands twice, in lines {lines[name]} and {line}; remove one"
+                    )
+                lines[name] = line
+                waiting.append((f"{parent}{name}.", value))

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dopr.config.section import PositiveInt, Section, Share
 
-Weights = dict[str, Annotated[float, Field(gt=0)]]
+Weight = Annotated[float, Field(gt=0, le=1e6)]  # of one thing among others
+Weights = dict[str, Weight]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

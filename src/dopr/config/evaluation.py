@@ -81,10 +81,12 @@ class Evaluate(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _profile_settings(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """Fill keys that are null or not given from the profile; pydantic rejects an unknown profile later."""
+    def _profile_settings(cls, raw: Any) -> Any:
+        """Fill keys that are null or not given from the profile; pydantic rejects what is no section or profile."""
+        if not isinstance(raw, dict):
+            return raw
         given = {key: value for key, value in raw.items() if value is not None}
-        return merge(PROFILES.get(given.get("profile", "embedded"), {}), given)
+        return merge(PROFILES.get(str(given.get("profile", "embedded")), {}), given)
 
     @model_validator(mode="after")
     def _check_between(self) -> Evaluate:
@@ -105,13 +107,13 @@ class Evaluate(Section):
         for name in names:
             if temperature[name] == 0 and samples[name] > 1:
                 raise ValueError(
-                    f"evaluate.samples: {samples[name]} samples of {name} at temperature 0 would all be equal; "
-                    "give 1, or a temperature"
+                    f"evaluate.samples: {samples[name]} samples of {name} at evaluate.temperature 0 would all be "
+                    "equal; give 1, or a temperature"
                 )
         most_samples = max(samples.values(), default=0)
         if max(self.pass_at, default=0) > most_samples:
             raise ValueError(
-                f"evaluate.pass_at: {max(self.pass_at)} needs as many samples, but there are {most_samples}"
+                f"evaluate.pass_at: {max(self.pass_at)} needs as many samples, but evaluate.samples is {most_samples}"
             )
         return samples, temperature
 

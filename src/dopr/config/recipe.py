@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -129,6 +129,7 @@ class Lora(Section):
 class Recipe(Section):
     """One training method: which prompts get rollouts, and how the policy is updated on them."""
 
+    replaced_keys: ClassVar[tuple[str, ...]] = ("like",)
     selector: str
     """The method that selects prompts: a module of dopr.selection, FILE.py:NAME, MODULE:NAME, or an entry point of the
     group `dopr.selectors`."""

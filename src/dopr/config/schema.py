@@ -7,20 +7,19 @@ ConfigError with one line that names the file, the key, the value and the fix.
 from __future__ import annotations
 
 import re
-import sys
-import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dopr.config.complexity import Complexity
 from dopr.config.config_files import BASE, ConfigFiles
-from dopr.config.data import Data, PromptStyle, Weights
+from dopr.config.data import Data, PromptStyle, Weight, Weights
 from dopr.config.evaluation import Evaluate
 from dopr.config.grading import Verify
 from dopr.config.hardware import Hardware
 from dopr.config.inheritance import inherit, merge
+from dopr.config.problems import explain
 from dopr.config.recipe import Recipe
 from dopr.config.section import PositiveInt, Section, Share
 from dopr.errors import ConfigError, suggestion
@@ -63,7 +62,7 @@ class WarmStart(Section):
     """Peak learning rate of the second phase."""
     habit_families: Weights
     """Task family -> its weight in the second phase."""
-    habit_styles: dict[str, dict[Literal["careful", "sloppy", "direct", "unboxed"], Annotated[float, Field(gt=0)]]]
+    habit_styles: dict[str, dict[Literal["careful", "sloppy", "direct", "unboxed"], Weight]]
     """Kind of task family -> weight of each solution style. dopr.data.arithmetic describes the styles."""
     gate_family: str
     """The benchmark that the policy is checked on after the first phase."""
@@ -116,7 +115,7 @@ class SamplingParams(Section):
     """How completions are sampled in training and evaluation."""
 
     temperature: float = Field(ge=0)
-    """Sampling temperature in training."""
+    """Sampling temperature in training, above 0: completions of a prompt that are all equal have no advantages."""
     max_new_tokens: PositiveInt
     """Token limit of a completion."""
     engine: Literal["torch", "vllm"] = "torch"
@@ -132,6 +131,15 @@ class SamplingParams(Section):
 
     null is 0.001, and 0.5 with bfloat16.
     """
+
+    @model_validator(mode="after")
+    def _check_temperature(self) -> SamplingParams:
+        if self.temperature == 0:
+            raise ValueError(
+                "temperature: 0 makes all rollouts of a prompt equal, so that none has an advantage and nothing is "
+                "learned; give more, such as 1.0 (evaluate.temperature may be 0)"
+            )
+        return self
 
     def gap_limits(self, dtype: str) -> tuple[float, float]:
         """Return the largest allowed log-probability gap in nats: of the mean over tokens, and of the 95 % quantile.
@@ -179,6 +187,7 @@ def distinct(values: list[Any]) -> list[Any]:
 class Config(Section):
     """The whole experiment."""
 
+    replaced_keys: ClassVar[tuple[str, ...]] = ("train",)
     ablation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     """Name of an ablation. Only its figures are made, in results/ablations/NAME. null is the main experiment."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
@@ -229,7 +238,7 @@ class Config(Section):
     def _recipe_defaults(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Fill each recipe's missing keys from its `like` recipe, then from `train`."""
         raw = dict(raw)
-        defaults = raw.pop("train", None) or {}
+        defaults = raw.pop("train", {})
         if not isinstance(defaults, dict):
             raise ValueError(f"train: {defaults!r} is no mapping; give keys and values")
         if isinstance(raw.get("recipes"), dict):
@@ -242,21 +251,22 @@ class Config(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         recipes, pools = list(self.recipes), list(self.data.pools)
-        for key, names, known in (
-            ("methods", self.methods, recipes),
-            ("profile", [self.profile], recipes),
-            ("complexity.recipe", [self.complexity.recipe], recipes),
-            ("evaluate.reference", [self.reference], self.methods),
-            ("tune.methods", self.tune.methods, recipes),
-            ("pools", self.pools, pools),
-            ("complexity.pools", self.complexity.pools, self.pools),
-            ("ratio.panels", [pool for members in self.ratio.panels.values() for pool in members], self.pools),
-            ("tune.pools", self.tune.pools, self.pools),
-            ("ratio.drawn", self.ratio.drawn, self.methods),
+        in_panels = [pool for members in self.ratio.panels.values() for pool in members]
+        for key, names, where, known in (
+            ("methods", self.methods, "recipes", recipes),
+            ("profile", [self.profile], "recipes", recipes),
+            ("complexity.recipe", [self.complexity.recipe], "recipes", recipes),
+            ("evaluate.reference", [self.reference], "`methods`", self.methods),
+            ("tune.methods", self.tune.methods, "recipes", recipes),
+            ("pools", self.pools, "data.pools", pools),
+            ("complexity.pools", self.complexity.pools, "`pools`", self.pools),
+            ("ratio.panels", in_panels, "`pools`", self.pools),
+            ("tune.pools", self.tune.pools, "`pools`", self.pools),
+            ("ratio.drawn", self.ratio.drawn, "`methods`", self.methods),
         ):
             for name in names:
                 if name not in known:
-                    raise ValueError(f"{key}: {name!r} is not defined{suggestion(name, known)}")
+                    raise ValueError(f"{key}: {name!r} is not in {where}{suggestion(name, known)}")
         self.evaluate.by_benchmark(self.evaluated)
         self.evaluate.functions(self.evaluated)
         self._check_pool_sizes()
@@ -320,24 +330,23 @@ class Config(Section):
         return self.base.fetched or self.base.local or embedded
 
     def _check_pool_sizes(self) -> None:
-        known_sizes = [size for name in self.pools if (size := self.data.pools[name].size)]
-        smallest = min(known_sizes, default=sys.maxsize)  # the data job checks pools of unknown size
+        sizes = {name: size for name in self.pools if (size := self.data.pools[name].size)}
+        if not sizes:
+            return  # the data job checks pools of unknown size
+        pool = min(sizes, key=lambda name: sizes[name])
+        fewest = f"the {sizes[pool]} prompts of data.pools.{pool}"
         by_prompts = self.complexity.methods if self.complexity.pools else {}
         most_prompts = max((count for count in by_prompts if count != "all"), default=0)
-        if most_prompts > smallest:
-            raise ValueError(
-                f"complexity.methods: {most_prompts} is more than the {smallest} prompts of the smallest pool"
-            )
+        if most_prompts > sizes[pool]:
+            raise ValueError(f"complexity.methods: {most_prompts} is more than {fewest}")
         used = {*self.methods, *by_prompts.values(), *([self.complexity.recipe] if by_prompts else [])}
         for name, recipe in self.recipes.items():
             if name not in used:
                 continue
-            sizes = {f"options.{key}": recipe.options.get(key) for key in ("candidates", "top")}
-            for key, size in {"prompts_per_step": recipe.prompts_per_step, **sizes}.items():
-                if isinstance(size, int) and size > smallest:
-                    raise ValueError(
-                        f"recipes.{name}.{key}: {size} is more than the {smallest} prompts of the smallest pool"
-                    )
+            asked = {f"options.{key}": recipe.options.get(key) for key in ("candidates", "top")}
+            for key, count in {"prompts_per_step": recipe.prompts_per_step, **asked}.items():
+                if isinstance(count, int) and count > sizes[pool]:
+                    raise ValueError(f"recipes.{name}.{key}: {count} is more than {fewest}")
 
     @classmethod
     def parse(cls, raw: dict[str, Any], files: ConfigFiles | None = None) -> Config:
@@ -353,35 +362,5 @@ class Config(Section):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            problems = [_explain(problem) for problem in error.errors()]
-        count = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ConfigError((files or ConfigFiles({BASE: raw})).named(f"{problems[0]}{count}"))
-
-
-def _explain(problem: Any) -> str:
-    """Turn a pydantic error into `key: value is wrong; fix`."""
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        *parents, name = problem["loc"]
-        return f"{path}: unknown key{suggestion(str(name), _known_keys(parents))}"
-    if problem["type"] == "missing":
-        return f"{path}: missing; add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not path or problem["type"] == "value_error":
-        return f"{path}: {message}" if path else message
-    return f"{path}: {problem['input']!r} is refused: {message[0].lower()}{message[1:]}"
-
-
-def _known_keys(path: list[Any]) -> list[str]:
-    """Return the keys of the section at `path`."""
-    section: Any = Config
-    for part in path:
-        if isinstance(section, type) and issubclass(section, Section):
-            section = section.model_fields[str(part)].annotation
-        else:  # the values of a dict
-            section = typing.get_args(section)[-1]
-        for choice in typing.get_args(section):
-            if isinstance(choice, type) and issubclass(choice, Section) and typing.get_origin(section) is not dict:
-                section = choice
-    replaced = {Config: ["train"], Recipe: ["like"]}  # keys that `_recipe_defaults` removes
-    return [*section.model_fields, *replaced.get(section, [])]
+            problem = explain(error, cls, files or ConfigFiles({BASE: raw}))
+        raise ConfigError(problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,3 +14,5 @@ class Section(BaseModel):
     """A frozen part of the configuration. Unknown keys raise an error. The string below a key is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    replaced_keys: ClassVar[tuple[str, ...]] = ()  # keys that files may have and that are replaced before the check

@@ -61,12 +61,11 @@ def prompt_pool(name: str, pool: Pool, seed: int, excluded: set[str]) -> list[Pr
     rng = random.Random(derive_seed(seed, "pool", name))
     unrewarded = round(pool.size * pool.zero_signal)
     counts = {pool.zero_signal_family: unrewarded}
-    left, weight_left = pool.size - unrewarded, sum(pool.families.values())
-    for family, weight in pool.families.items():
-        count = round(left * weight / weight_left)
+    left, weights = pool.size - unrewarded, list(pool.families.values())
+    for i, family in enumerate(pool.families):
+        count = round(left * weights[i] / sum(weights[i:]))
         counts[family] = counts.get(family, 0) + count
         left -= count
-        weight_left -= weight
     problems = [p for family, count in counts.items() for p in draw_distinct(family, count, rng, excluded)]
     rng.shuffle(problems)
     return [as_prompt(problem, f"{name}-{i:04d}") for i, problem in enumerate(problems)]

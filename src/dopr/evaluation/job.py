@@ -61,8 +61,6 @@ class EvaluationJob:
     def evaluate_model(self, folder: Path, output: Path) -> None:
         """Evaluate a model folder as step 0."""
         table = self._evaluate(self.name, 0, [(folder, EvaluationCost(0, 0, 0))])
-        if warning := unparsed_warning(table, self.settings, self.grader.extraction):
-            print(f"evaluate {self.name}: {warning}", file=sys.stderr, flush=True)
         self._write([table], output)
 
     def evaluate_run(self, run: Path, seed: int, base: Path, output: Path) -> None:
@@ -75,7 +73,7 @@ class EvaluationJob:
             output: The file to write.
 
         Raises:
-            DataError: There are no checkpoints.
+            DataError: There are no checkpoints, or one of another run.
         """
         folders = sorted((run / "checkpoints").glob("step-*"))
         if not folders:
@@ -97,7 +95,10 @@ class EvaluationJob:
             watch.lap(count)
             numbers = f"{cost.rollouts} rollouts, accuracy {accuracy(tables[-1]):.3f}"
             progress.report(count, numbers, watch.seconds_left(len(models)))
-        return pa.concat_tables(tables)
+        table = pa.concat_tables(tables)
+        if warning := unparsed_warning(table, self.settings, self.grader.extraction):
+            print(f"evaluate {name}: {warning}", file=sys.stderr, flush=True)
+        return table
 
     def _engine_with(self, folder: Path) -> Engine:
         """Return the engine with the weights of a folder. It is opened once, since a second vLLM in a process fails."""
@@ -109,8 +110,17 @@ class EvaluationJob:
 
 
 def cost_of(ledger: pa.Table, checkpoint: Path) -> EvaluationCost:
-    """Sum the ledger up to a checkpoint."""
-    step = int(checkpoint.name.removeprefix("step-"))
+    """Sum the ledger up to a checkpoint.
+
+    Raises:
+        DataError: The checkpoint is of a later step than the ledger's last.
+    """
+    step, last = int(checkpoint.name.removeprefix("step-")), pc.max(ledger["step"]).as_py() + 1
+    if step > last:
+        raise DataError(
+            f"{checkpoint}: the run ended after step {last} by its ledger.parquet, so this checkpoint is another "
+            "run's; delete it"
+        )
     rows = ledger.filter(pc.less(ledger["step"], step))
     tokens = sum(pc.sum(rows[column]).as_py() for column in ("prompt_tokens", "completion_tokens"))
     return EvaluationCost(step, rows.num_rows, tokens)

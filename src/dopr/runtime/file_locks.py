@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -29,3 +30,11 @@ def try_flock(descriptor: int, path: Path) -> bool:
             file=sys.stderr,
         )
     return True
+
+
+def is_file_at(descriptor: int, path: Path) -> bool:
+    """Return whether a path still leads to an open file, and not to nothing or to a file made anew under its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,16 +1,21 @@
 """Assign the GPUs of this machine to jobs.
 
 Snakemake counts GPUs but does not assign them, so all jobs of a workstation would use the first one. A job therefore
-claims free GPUs by locking a file for each. The operating system releases the locks when the job ends, even if it is
-killed. Slurm assigns GPUs itself, so a job under Slurm claims none.
+claims free GPUs by locking a file for each, and waits while there is none. The operating system releases the locks when
+the job ends, even if it is killed. Under Slurm, the GPUs are those of the allocation, which has its own locks.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -19,17 +24,36 @@ from dopr.errors import UserError
 from dopr.runtime.file_locks import try_flock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}"  # shared by all experiments of this user
+ALLOCATION = os.environ.get("SLURM_JOB_ID", "")
+SLOTS = Path(tempfile.gettempdir()) / f"dopr-gpus-{os.getuid()}{ALLOCATION}"  # shared by all experiments of this user
+WAIT_SECONDS = 1.0  # between two looks for a free GPU
 
 
 class NoDeviceError(UserError):
     """Fewer GPUs are available than the job needs."""
 
 
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, as named in CUDA_VISIBLE_DEVICES."""
+def listed_gpus() -> list[str]:
+    """Return the GPUs in CUDA_VISIBLE_DEVICES, else those that NVIDIA's driver lists; this does not import PyTorch."""
     if VISIBLE in os.environ:
-        return [name for name in os.environ[VISIBLE].split(",") if name]
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        return list(takewhile(lambda name: name and not name.startswith("-"), names))  # as CUDA reads it
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return in_listing(listing.stdout)
+
+
+def in_listing(text: str) -> list[str]:
+    """Return the numbers of the GPUs in what `nvidia-smi -L` prints: a line for each, with lines for its MIG parts."""
+    return re.findall(r"^GPU (\d+):", text, re.MULTILINE)
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use."""
+    if gpus := listed_gpus():
+        return gpus
     import torch  # imported here because it takes a second, and jobs without a GPU do not need it
 
     return [str(i) for i in range(torch.cuda.device_count())]
@@ -39,13 +63,16 @@ def visible_gpus() -> list[str]:
 def use_gpus(hardware: Hardware) -> Iterator[str]:
     """Claim `hardware.gpus_each` GPUs, make them the only visible ones, and yield the device: `cpu` or `cuda`.
 
+    Wait while fewer are free. Processes that train together do not wait: each could hold what another one waits for.
+
     Raises:
-        NoDeviceError: If fewer are free, or PyTorch cannot use them.
+        NoDeviceError: If there are too few, or PyTorch cannot use them.
     """
-    if hardware.gpus == 0 or "SLURM_JOB_ID" in os.environ:
+    gpus = visible_gpus() if hardware.gpus else []
+    if not gpus:
         yield choose_device(hardware)
         return
-    locks = claim_gpus(visible_gpus(), hardware.gpus_each, hardware.share)
+    locks = claim_gpus(gpus, hardware.gpus_each, hardware.share, wait=hardware.processes == 1)
     os.environ[VISIBLE] = ",".join(locks)
     try:
         yield choose_device(hardware)
@@ -74,7 +101,9 @@ def choose_device(hardware: Hardware) -> str:
     )
 
 
-def claim_gpus(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS) -> dict[str, IO[str]]:
+def claim_gpus(
+    gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS, *, wait: bool = False
+) -> dict[str, IO[str]]:
     """Claim a free slot on each of `count` GPUs, those with the most free slots first.
 
     Args:
@@ -82,25 +111,42 @@ def claim_gpus(gpus: Sequence[str], count: int, share: int, folder: Path = SLOTS
         count: GPUs to claim.
         share: Slots of each GPU: the jobs that may use it at a time.
         folder: Where the lock files are.
+        wait: Wait while fewer GPUs have a free slot.
 
     Returns:
         GPU -> the open lock file; closing it frees the slot.
 
     Raises:
-        NoDeviceError: If fewer GPUs have a free slot.
+        NoDeviceError: If there are fewer GPUs, or fewer have a free slot and `wait` is false.
     """
     folder.mkdir(exist_ok=True)
+    locks = lock_slots(gpus, count, share, folder)
+    if len(locks) < count <= len(gpus) and wait:
+        print(
+            f"waiting for {count} of {len(gpus)} GPUs ({', '.join(gpus)}): jobs use them", file=sys.stderr, flush=True
+        )
+    while len(locks) < count:
+        if not wait or count > len(gpus):
+            raise NoDeviceError(
+                f"this job needs {count} GPUs with a free slot, and {len(locks)} of the {len(gpus)} visible GPUs have "
+                f"one ({share} jobs may share a GPU); start Snakemake with --resources gpu={len(gpus) * share}, or "
+                f"change hardware.gpus or {VISIBLE}"
+            )
+        for lock in locks.values():
+            lock.close()
+        time.sleep(WAIT_SECONDS)
+        locks = lock_slots(gpus, count, share, folder)
+    return locks
+
+
+def lock_slots(gpus: Sequence[str], count: int, share: int, folder: Path) -> dict[str, IO[str]]:
+    """Lock a free slot on each of at most `count` GPUs."""
     locks: dict[str, IO[str]] = {}
     for slot in range(share):
         for gpu in gpus:
             lock = None if gpu in locks or len(locks) == count else try_lock(folder / f"{gpu}-{slot}")
             if lock:
                 locks[gpu] = lock
-    if len(locks) < count:
-        raise NoDeviceError(
-            f"this job needs {count} GPUs with a free slot, and {len(locks)} of the {len(gpus)} visible GPUs have one "
-            f"({share} jobs may share a GPU); start Snakemake with --resources gpu={len(gpus) * share}"
-        )
     return locks
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dopr.files import sha256, write_json
+from dopr.files import read_json, sha256, write_json
 
 PACKAGES = ("torch", "transformers", "tokenizers", "math-verify", "numpy", "pyarrow")
 
@@ -54,6 +55,37 @@ def device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
+
+
+def cpu_name() -> str:
+    """Return the model of the processor, with the instruction set that PyTorch uses: both decide how it rounds."""
+    import torch
+
+    listing = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", listing.read_text() if listing.is_file() else "", re.MULTILINE)
+    return f"{found[1] if found else platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def mixed_processors(folders: Iterable[Path]) -> str:
+    """Return a sentence if runs were computed by different processors or GPUs; else empty text.
+
+    Args:
+        folders: The folders of runs. Those whose provenance.json is missing or names no processor are left out.
+    """
+    runs: dict[str, list[str]] = {}
+    for folder in folders:
+        path = folder / "provenance.json"
+        provenance = read_json(path) if path.is_file() else {}
+        device = provenance.get("device", "cpu")
+        if processor := provenance.get("cpu") if device == "cpu" else device:
+            runs.setdefault(processor, []).append(str(folder))
+    if len(runs) < 2:
+        return ""
+    named = "; ".join(f"{name}: {len(found)}, such as {found[0]}" for name, found in sorted(runs.items()))
+    return (
+        f"runs of this comparison are from different processors, on which equal seeds give other bytes ({named}); "
+        "delete those of one to run them again on the other"
+    )
 
 
 def write(folder: Path, description: Mapping[str, Any]) -> None:

@@ -5,10 +5,14 @@ It is outside the declared outputs, because Snakemake deletes those before it re
     results/state/STAGE/POOL/METHOD/SEED/
         job.json            the description of the job; a checkpoint of another job is refused
         code.json           the hash of each module that runs the job, and the steps at which they changed
+        processors.json     the names of the processors that ran the job
         step-00000120/      checkpoint: policy, optimiser, selector, replay buffer, metrics; the newest one is used
         ledger/             parts, one per checkpoint
         snapshots/          policies kept for evaluation
         lock                locked by the process that runs the job
+
+The folder belongs to the process that holds its lock. If the folder is deleted, and perhaps made anew by another run,
+that process ends at its next step: the file that it locked is no longer the one in the folder.
 
 Every random number depends on (seed, step) alone, so a checkpoint holds no random state.
 """
@@ -21,13 +25,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from dopr.errors import UserError
 from dopr.files import read_json, write_atomically, write_json
-from dopr.runtime.file_locks import try_flock
+from dopr.runtime.file_locks import is_file_at, try_flock
 
 CodePolicy = Literal["restart", "stop", "continue"]  # see config.yaml, on_code_change
 
@@ -36,16 +40,16 @@ class CheckpointError(UserError):
     """A checkpoint that does not belong to this job; the message is one line for the user."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunState:
     """The state of one run, in `folder`."""
 
     folder: Path
+    _held: IO[str] | None = field(default=None, init=False, repr=False)
 
-    @property
-    def snapshots(self) -> Path:
-        """Return the folder of the policies kept for evaluation, one folder each."""
-        return self.folder / "snapshots"
+    def snapshot(self, step: int) -> Path:
+        """Return the folder of the policy that is kept for evaluation after `step` steps."""
+        return self.folder / "snapshots" / f"step-{step:08d}"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -53,12 +57,35 @@ class RunState:
 
         Wait if another process holds it: a process that was orphaned by a killed Snakemake may still be running.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            if not try_flock(lock.fileno(), self.folder / "lock"):
+        with self._lock() as self._held:
+            try:
+                yield
+            finally:
+                self._held = None
+
+    def _lock(self) -> IO[str]:
+        path = self.folder / "lock"
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+            if not try_flock(lock.fileno(), path):
                 print(f"{self.folder}: another process runs this job; waiting for it", file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            if is_file_at(lock.fileno(), path):  # else the folder was deleted while this process waited
+                return lock
+            lock.close()
+
+    def check_held(self) -> None:
+        """Check that the folder is still the one that this process holds, if it holds one.
+
+        Raises:
+            CheckpointError: It was deleted, and perhaps made anew by another process.
+        """
+        if self._held and not is_file_at(self._held.fileno(), self.folder / "lock"):
+            raise CheckpointError(
+                f"{self.folder}: this folder was deleted while process {os.getpid()} ran in it; the process ends, "
+                "since what is there now belongs to another run"
+            )
 
     def claim(self, job: dict[str, Any], code: dict[str, str], policy: CodePolicy) -> list[dict[str, Any]]:
         """Prepare the folder for `job`; an existing checkpoint is kept if it belongs to the same job.
@@ -94,6 +121,14 @@ class RunState:
         write_json(self.folder / "code.json", {"modules": code, "changes": changes})
         return changes
 
+    def add_processor(self, name: str) -> list[str]:
+        """Note the processor that runs the job from now on; return those of the checkpoint so far, and this one."""
+        path = self.folder / "processors.json"
+        before = read_json(path) if self.steps_done and path.is_file() else []
+        names = list(dict.fromkeys([*before, name]))
+        write_json(path, names)
+        return names
+
     def check_code(self, code: dict[str, str]) -> None:
         """Check that the checkpoint was written by this code.
 
@@ -124,7 +159,12 @@ class RunState:
         return code
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the checkpoint after `step` steps, and delete older ones."""
+        """Write the checkpoint after `step` steps, and delete older ones.
+
+        Raises:
+            CheckpointError: See check_held.
+        """
+        self.check_held()
         write_atomically(self._path(step), lambda path: _write_state(path, state))
         for old in self.folder.glob("step-*"):
             if old != self._path(step):

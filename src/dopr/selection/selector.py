@@ -255,7 +255,8 @@ def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
         that runs that were made with it are not made again.
 
     Raises:
-        ValueError: If an option is unknown (the message suggests a known one) or its value is not allowed.
+        ValueError: If an option is unknown (the message suggests a known one) or its value is not allowed. The message
+            is `options.NAME: PROBLEM`.
     """
     selector = class_of(name)
     types = typing.get_type_hints(selector, include_extras=True)
@@ -263,7 +264,7 @@ def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for option, value in options.items():
         if option not in known:
-            raise ValueError(f"selector {name} has no option {option!r}{suggestion(option, known)}")
+            raise ValueError(f"options.{option}: selector {name} has no option {option!r}{suggestion(option, known)}")
         try:
             converted = TypeAdapter(types[option]).validate_python(value)
         except ValidationError as error:

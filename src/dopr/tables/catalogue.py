@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 
 from dopr.analysis.checkpoint_selection import at_reported, reported, validations
@@ -11,6 +12,8 @@ from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
 from dopr.config.schema import Config
 from dopr.files import write_text
+from dopr.grading.rules import EXTRACTION
+from dopr.runtime.provenance import mixed_processors
 from dopr.selection.selector import uses_history
 from dopr.tables.aggregates import aggregate_table
 from dopr.tables.benchmarks import benchmark_table, scores
@@ -33,10 +36,13 @@ def comparison_tables(results: Results, config: Config, folder: Path) -> None:
     validated = validations(results.root, config.evaluate.checkpoint, comparisons, replicates)
     chosen = reported(comparisons, validated)
     final = at_reported(comparisons, chosen)
+    extraction = config.verify.extraction or EXTRACTION[config.verify.profile]
     history = {method for method in config.methods if reads_profile(config, method)}
     profiled = {pool: len(results.profile_ledger(pool)) if history else 0 for pool in config.pools}
     tables = {
-        "main": main_table(comparisons, final, config.data.benchmarks, targets, reference),
+        "main": main_table(
+            comparisons, final, config.data.benchmarks, targets, reference, extraction, mixed_runs(results, config)
+        ),
         "targets": target_table(comparisons, targets, reference, history, profiled),
         "credit": credit_table(comparisons, targets, history, profiled),
         "benchmarks": benchmark_table(comparisons, final, config.evaluate.pass_at, reference),
@@ -47,6 +53,13 @@ def comparison_tables(results: Results, config: Config, folder: Path) -> None:
     }
     write_all(tables, folder)
     write_text(folder / "scores.csv", csv_text(scores(comparisons, config.evaluate.pass_at)))
+
+
+def mixed_runs(results: Results, config: Config) -> list[str]:
+    """Return a note if the runs of the comparison are from different processors."""
+    runs = product(config.pools, config.methods, map(str, config.seeds))
+    warning = mixed_processors(results.root.joinpath("train", *run) for run in runs)
+    return [f"Warning: {warning}."] if warning else []
 
 
 def bound_tables(results: Results, config: Config, folder: Path) -> None:

@@ -16,7 +16,7 @@ from dopr.tables.cells import NONE, percent, percent_interval, rollouts_text, se
 from dopr.tables.typeset import Table
 
 Groups = Mapping[str, Sequence[str]]
-ALL = 1 - 1e-9  # a share above this is 1; weights add up to 1 with a rounding error
+MOST = 0.5 + 1e-9  # a share above this is more than one half; weights add up to 1 with a rounding error
 
 
 def main_table(
@@ -25,15 +25,19 @@ def main_table(
     groups: Groups,
     targets: Sequence[float],
     reference: str,
+    extraction: str,
+    warnings: Sequence[str] = (),
 ) -> Table:
     """Return one row per method, the base policy first: accuracies and rollouts to each target (seeds that reached it).
 
     The base policy's row is the reference method's first checkpoint. Intervals are those of dopr.analysis.bootstrap. A
-    note names the rows with no answer in any completion, as their accuracy is 0 whatever the policy knows.
+    note names the rows without an answer in most completions, whose accuracy is low whatever the policy knows.
 
     Args:
         final: the comparisons at the reported checkpoint only (dopr.analysis.checkpoint_selection).
         groups: maps the name of each group to its benchmarks; accuracies are sampled unless named greedy.
+        extraction: where the grader looked for answers (dopr.config.grading).
+        warnings: more notes.
     """
     records, rows = [], []
     for comparison, reported in zip(comparisons, final, strict=True):
@@ -45,15 +49,18 @@ def main_table(
             records.append(record | _reached(reached))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(each)} ({seeds_text(each)})" for each in reached]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
-    notes = [unread_note(record) for record in records if record["unparsed"] > ALL]
+    unread = [record for record in records if record["unparsed"] > MOST]
+    notes = [*([unread_note(unread, extraction)] if unread else []), *warnings]
     return Table(pd.DataFrame(records), [*header, *(f"to {target:g}" for target in targets)], rows, 2, notes)
 
 
-def unread_note(record: Mapping[str, Any]) -> str:
-    """Return the note on a row with no answer in any completion."""
+def unread_note(records: Sequence[Mapping[str, Any]], extraction: str) -> str:
+    """Return the note on rows without an answer in most completions."""
+    named = [f"{each['pool']}, {display_name(each['method'])} ({percent(each['unparsed'])} %)" for each in records]
+    remedy = "look at some" if extraction == "any" else "verify.extraction: any reads others too"
     return (
-        f"{record['pool']}, {display_name(record['method'])}: no completion holds an answer where verify.extraction "
-        "looks for one, so this 0.0 does not show what the policy knows; see docs/grading.md."
+        f"Completions without an answer where verify.extraction: {extraction} looks for one, so that accuracy does not "
+        f"show what the policy knows: {'; '.join(named)}; {remedy} (docs/grading.md)."
     )
 
 

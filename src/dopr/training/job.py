@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from dopr.data.encoding import check_prompts
-from dopr.files import digest, read_json, read_prompts, write_atomically
+from dopr.files import DataError, digest, read_json, read_prompts, write_atomically
 from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
 from dopr.models.model_folder import read_tokenizer, weight_files
@@ -19,7 +20,7 @@ from dopr.records import Phase
 from dopr.rollout.open import open_engine
 from dopr.runtime.distributed import barrier, is_main_process, process_group
 from dopr.runtime.progress import Progress
-from dopr.runtime.provenance import describe, write
+from dopr.runtime.provenance import cpu_name, describe, write
 from dopr.runtime.run_state import CodePolicy, RunState
 from dopr.runtime.stopwatch import Stopwatch
 from dopr.runtime.tracking import Tracker
@@ -82,11 +83,13 @@ class TrainingJob:
             job = {**self.params.describe(), "seed": self.seed, "inputs": description["inputs"]}
             changes = state.claim(job, self.code, self.on_code_change)
             description |= {"code": digest(self.code), **({"code_changes": changes} if changes else {})}
+            description["cpu"] = ", then ".join(state.add_processor(cpu_name()))
             barrier()
             tracker = Tracker(self.tracking, self.name, description)
             run = self._open(state, grader, tracker, device, gpus)
             watch = train(run)
             self._write(run, watch)
+            state.check_held()
             write(self.output, description)
             tracker.finish(run.metrics, [self.output / "metrics.csv", self.output / "provenance.json"])
 
@@ -129,12 +132,14 @@ class TrainingJob:
             write_atomically(folder, lambda temporary: checkpoint_io.save(policy, temporary, self.base, tensors))
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
+        run.state.check_held()  # the output is that of the run that holds the state
         Ledger(run.state.folder / "ledger", run.name, run.recipe.steps).write(self.output / "ledger.parquet")
         write_metrics(self.output / "metrics.csv", run.metrics)
         watch.write(self.output / "seconds.csv")
         if run.snapshot_steps:
             # Links, not moves: if this process is killed here, the next one still finds the snapshots.
-            write_atomically(self.output / "checkpoints", partial(link_tree, run.state.snapshots))
+            link = partial(link_snapshots, run.state, sorted(run.snapshot_steps))
+            write_atomically(self.output / "checkpoints", link)
 
 
 def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0) -> bool:
@@ -156,13 +161,16 @@ def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0)
         return is_main_process()
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder of checkpoints by hard links, which take no space."""
-    for path in sorted(source.glob("step-*/**/*")):
-        if path.is_file():
-            link = target / path.relative_to(source)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, link)
+def link_snapshots(state: RunState, steps: Sequence[int], target: Path) -> None:
+    """Copy the policies kept after some steps by hard links, which take no space.
+
+    Raises:
+        DataError: One is missing.
+    """
+    for source in map(state.snapshot, steps):
+        if not source.is_dir():
+            raise DataError(f"{source}: missing; delete {state.folder} to train this run again")
+        shutil.copytree(source, target / source.name, copy_function=os.link)
 
 
 def report(progress: Progress, row: Metrics, watch: Stopwatch) -> None:

@@ -116,6 +116,7 @@ def train(run: Run) -> Stopwatch:
         EngineError: The log-probabilities of sampler and trainer differ.
         RewardError: No wrong labels can be made, or a reward does not lie within 0 and 1.
         FloatingPointError: The policy diverged.
+        CheckpointError: The run's folder was deleted.
     """
     watch = Stopwatch(run.gpus)
     learner = Learner(run.policy, run.recipe, run.sampling, run.seed)
@@ -316,10 +317,16 @@ def step_metrics(
 
 
 def save_step(run: Run, learner: Learner, ledger: Ledger, watch: Stopwatch, steps_done: int) -> None:
-    """Save the policy for evaluation, and a checkpoint to resume from, if they are due after this step."""
+    """Save the policy for evaluation, and a checkpoint to resume from, if they are due after this step.
+
+    Raises:
+        CheckpointError: The run's folder was deleted.
+    """
+    run.state.check_held()
     if steps_done in run.snapshot_steps:
-        run.save_policy(run.policy, run.state.snapshots / f"step-{steps_done:08d}")
+        run.save_policy(run.policy, run.state.snapshot(steps_done))
     if steps_done % run.checkpoint_every == 0 or steps_done == run.recipe.steps:
+        run.state.check_held()  # saving a policy can take minutes
         ledger.flush(steps_done)
         save_checkpoint(run, learner, watch, steps_done)
         run.on_checkpoint(run.metrics)

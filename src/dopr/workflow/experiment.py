@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from dopr.config.config_files import ConfigFiles
@@ -21,10 +22,13 @@ from dopr.files import digest, read_json, write_text
 from dopr.models.gguf.place import locate
 from dopr.runtime.file_locks import try_flock
 from dopr.runtime.fork_server import ForkServers
+from dopr.runtime.gpus import listed_gpus
+from dopr.runtime.provenance import mixed_processors
 from dopr.workflow.preflight import check_packages, check_states, open_config
 from dopr.workflow.rule_params import NO_SELECTOR, RuleParams
 
 STATE = Path("results/state")
+TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
 RECORD = "acc_step_500.json"
 LOCK = Path(".snakemake/dopr.lock")
@@ -114,8 +118,14 @@ class Experiment:
                 file=sys.stderr,
             )
 
+    def warn_of_processors(self) -> None:
+        """Print to stderr if finished runs of the comparison are from different processors."""
+        runs = dict.fromkeys([*self.compared_runs(), *self.complexity_runs()])
+        if warning := mixed_processors(TRAINED / run for run in runs):
+            print(f"warning: {warning}", file=sys.stderr)
+
     def _is_older(self, run: str) -> bool:
-        path = Path("results/train") / run / "provenance.json"
+        path = TRAINED / run / "provenance.json"
         if not path.is_file():
             return False
         hashes = self.rule_params.code_hashes("train", self.rule_params.recipe(run.split("/")[1]).selector)
@@ -210,6 +220,29 @@ class Experiment:
         if in_this_environment and on_this_machine:
             self.servers.start(self.forked)
 
+    def limit_gpus(self, *resources: dict[str, int]) -> None:
+        """Let Snakemake run as many jobs at a time as this machine has GPUs for, unless --resources gpu=N says it.
+
+        Args:
+            resources: What Snakemake's scheduler counts. Before it exists, nothing tells whether jobs run on this
+                machine or on nodes of a cluster.
+        """
+        hardware = self.config.hardware
+        if not hardware.gpus or any("gpu" in limits for limits in resources):
+            return
+        found = len(listed_gpus())
+        if found < hardware.gpus:
+            print(
+                f"warning: hardware.gpus: {hardware.gpus} for a job, and {found or 'no'} GPUs are found on this "
+                "machine; if it has more, say how many: --resources gpu=N",
+                file=sys.stderr,
+            )
+            return
+        slots = found * hardware.share
+        print(f"GPUs: {found} found, as with --resources gpu={slots}", file=sys.stderr)
+        for limits in resources:
+            limits["gpu"] = slots
+
     def sweep(self) -> None:
         """Delete other configurations, and the working state of runs whose outputs are complete."""
         for path in self.config_path.parent.iterdir():
@@ -221,14 +254,18 @@ class Experiment:
                 shutil.rmtree(finished.parent)
 
 
-def open_experiment(files: ConfigFiles, main: bool = True) -> Experiment:
+def open_experiment(
+    paths: Sequence[Path], given: Mapping[str, Mapping[str, Any] | None] | None = None, main: bool = True
+) -> Experiment:
     """Check a configuration before any job; a mistake in it is one line and exit code 1.
 
     Args:
-        files: The files that it is merged from.
+        paths: The files that it is merged from, in this order; a message names the one with the mistake.
+        given: What overrides them, by where it comes from, such as the command line.
         main: Whether this process runs the workflow, and not one job of it on a node of a cluster.
     """
     try:
+        files = ConfigFiles.read(paths, given)
         config = open_config(files.merged(), files, main)
         rule_params = RuleParams(config)
         check_states(config, rule_params, STATE)
@@ -238,6 +275,7 @@ def open_experiment(files: ConfigFiles, main: bool = True) -> Experiment:
     experiment = Experiment(config, rule_params, named_config(config))
     if main:
         experiment.warn_of_older_code()
+        experiment.warn_of_processors()
     return experiment
 
 

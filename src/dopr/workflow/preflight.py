@@ -59,7 +59,8 @@ def check_selectors(config: Config) -> Config:
         try:
             options = check_options(recipe.selector, recipe.options)
         except ValueError as error:
-            raise ConfigError(f"recipes.{name}: {error}") from None
+            key = f"recipes.{name}." if str(error).startswith("options.") else f"recipes.{name}.selector: "
+            raise ConfigError(f"{key}{error}") from None
         recipes[name] = recipe.model_copy(update={"options": options})
     return config.model_copy(update={"recipes": recipes})
 
@@ -114,7 +115,7 @@ def check_warm_start(config: Config) -> None:
             raise ConfigError(f"base.warm_start.habit_styles: has no entry for {family}; add one")
     if warm_start.hidden_size % (2 * warm_start.heads):
         raise ConfigError(
-            f"base.warm_start.heads: {warm_start.heads} heads do not divide hidden_size "
+            f"base.warm_start.heads: {warm_start.heads} heads do not divide base.warm_start.hidden_size "
             f"{warm_start.hidden_size} into even parts"
         )
     if config.rollout.max_new_tokens >= warm_start.max_length:
@@ -123,7 +124,7 @@ def check_warm_start(config: Config) -> None:
             f"base.warm_start.max_length {warm_start.max_length}"
         )
     if warm_start.gate_family not in families_of(config.data):
-        raise ConfigError(f"base.warm_start.gate_family: {warm_start.gate_family!r} is no benchmark")
+        raise ConfigError(f"base.warm_start.gate_family: {warm_start.gate_family!r} is none of data.benchmarks")
     if config.prompt.template != "plain":
         raise ConfigError(
             f"prompt.template: the embedded policy reads plain prompts, not {config.prompt.template}; give base.model"
