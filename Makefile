@@ -103,11 +103,14 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	pip install --quiet --no-deps --editable .
 	touch $@
 
+SITE := import sysconfig; site = sysconfig.get_path('purelib')
+
 # The executor in an environment of its own, on top of the other: where it is installed and no Slurm answers, every
 # Snakemake command waits ten seconds.
 .venv-slurm/installed: $(VENV)/installed
 	$(BIN)/python -m venv .venv-slurm
-	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > .venv-slurm/lib/python3.11/site-packages/base.pth
+	site=$$(.venv-slurm/bin/python -c "$(SITE); print(site)") && \
+		$(BIN)/python -c "$(SITE); print(f'import site; site.addsitedir({site!r})')" > "$$site/base.pth"
 	.venv-slurm/bin/pip install --quiet snakemake-executor-plugin-slurm==2.8.0 snakemake-executor-plugin-slurm-jobstep==0.6.1
 	touch $@
 

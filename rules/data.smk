@@ -5,6 +5,7 @@ rule data:
         code=counts(experiment.code_path("data")),
     output:
         expand("results/data/{name}.jsonl", name=["test", "validation", *experiment.config.data.pools]),
+        "results/data/hashes.json",
         "results/data/provenance.json",
     log:
         "results/logs/data.log",

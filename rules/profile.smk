@@ -13,6 +13,7 @@ rule profile:
         ledger="results/profile/{pool}/ledger.parquet",
         metrics="results/profile/{pool}/metrics.csv",
         seconds="results/profile/{pool}/seconds.csv",
+        hashes="results/profile/{pool}/hashes.json",
         provenance="results/profile/{pool}/provenance.json",
     log:
         "results/logs/profile/{pool}.log",

@@ -16,7 +16,7 @@ for batch in experiment.seed_batches():
             expand(
                 "results/train/{{pool}}/{{method}}/{seed}/{file}",
                 seed=batch,
-                file=["ledger.parquet", "metrics.csv", "seconds.csv", "provenance.json"],
+                file=["ledger.parquet", "metrics.csv", "seconds.csv", "hashes.json", "provenance.json"],
             ),
             directory(expand("results/train/{{pool}}/{{method}}/{seed}/checkpoints", seed=batch)),
         log:

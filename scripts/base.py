@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
+from dopr.file_hashes import check_hash, write_hashes
 from dopr.files import read_prompts, write_atomically
 from dopr.runtime.run_state import RunState
 from dopr.training.shipped_policy import SHIPPED, is_made_from, write_record
@@ -23,11 +24,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     held_out = [prompt for path in args.held_out for prompt in read_prompts(path)]
+    for path in args.held_out:
+        check_hash(path)
     config = RuleParams.load(args.config).config
     shape = config.base.warm_start.model_copy(update={"seed": args.seed})
     with RunState(args.state).held():
         if shape.shipped and is_made_from(SHIPPED, shape, held_out):
             write_atomically(args.output, partial(shutil.copytree, SHIPPED))
+            write_hashes(args.output)
             return
         from dopr.runtime.threads import use_threads  # imports PyTorch, which takes seconds
         from dopr.training.warm_start import make_base
@@ -35,6 +39,7 @@ def main() -> None:
         use_threads(args.threads)
         make_base(shape, config.verify, held_out, args.output)
         write_record(args.output, shape, held_out)
+        write_hashes(args.output)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from dopr.errors import exit_with_one_line
+from dopr.file_hashes import write_hashes
 from dopr.files import read_json, read_prompts, write_json
+from dopr.parquet_files import read_parquet
 from dopr.profiling.profile import history_of, write_ranking
 from dopr.runtime.gpus import use_gpus
 from dopr.runtime.threads import use_threads
@@ -44,9 +44,10 @@ def main() -> None:
     if not wrote:
         return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
-    history = history_of(pq.read_table(job.output / "ledger.parquet"), params.recipe.group_size, pool)
+    history = history_of(read_parquet(job.output / "ledger.parquet"), params.recipe.group_size, pool)
     write_json(job.output / "history.json", history)
     write_ranking(job.output / "ranking.csv", history, pool)
+    write_hashes(job.output, ["history.json", "ranking.csv", "ledger.parquet", "metrics.csv"])
 
 
 if __name__ == "__main__":

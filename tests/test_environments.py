@@ -19,6 +19,7 @@ import yaml
 import conda_stand_in
 from dopr.commands.lock import LOCKS, deploy, problems
 from dopr.config.hardware import Hardware
+from dopr.file_hashes import HASHES
 from dopr.workflow.code_hash import closure
 from project import ROOT, SMOKE, Project
 
@@ -168,7 +169,10 @@ def test_the_whole_pipeline_in_its_environments(finished: Project, tmp_path: Pat
     run(project, tmp_path)
     assert len(list((project.folder / ".snakemake/conda").glob("*_/lib"))) == 3
     parts = ("data", "base", "profile", "train", "evaluate", "tables", "figures")
-    ours, theirs = project.hashes(*parts), finished.hashes(*parts)
+    ours, theirs = (
+        {name: value for name, value in each.hashes(*parts).items() if not name.endswith(HASHES)}
+        for each in (project, finished)
+    )
     for name in [name for name in theirs if name.endswith(NAMES_VERSIONS)]:
         assert content(project.folder / name) == content(finished.folder / name), name
         ours.pop(name), theirs.pop(name)

@@ -155,6 +155,12 @@ def test_a_damaged_row_is_named_by_its_number(tmp_path, damaged):
     assert "\n" not in str(caught.value)
 
 
+def test_a_byte_that_is_not_utf8_is_named_by_its_row(tmp_path):
+    (tmp_path / "prompts.jsonl").write_bytes(ROW.encode() + b"\n" + ROW.encode().replace(b"t", b"\xf8") + b"\n")
+    with pytest.raises(DataError, match=r"prompts\.jsonl: row 2 is not a prompt \('utf-8' codec can't decode"):
+        read_prompts(tmp_path / "prompts.jsonl")
+
+
 def test_an_empty_file_of_prompts_is_refused(tmp_path):
     (tmp_path / "prompts.jsonl").write_text("")
     with pytest.raises(DataError, match="holds no prompts; delete it"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from dopr.config.schema import Config, ConfigError
 from dopr.files import DataError, write_json
 from dopr.runtime.run_state import CheckpointError
 from dopr.workflow import preflight
-from dopr.workflow.experiment import Experiment, open_experiment
+from dopr.workflow.experiment import Experiment, check_folders, open_experiment
 from dopr.workflow.preflight import check_base, check_states, open_config
 from dopr.workflow.rule_params import RuleParams
 from fixture_gguf import write
@@ -53,6 +54,18 @@ def test_options_get_the_types_of_the_selector_as_other_values_do(raw):
     assert RuleParams(config).train("dopr").describe()["recipe"]["options"]["exploration"] == 0.5
     raw["recipes"]["dopr"]["options"] = {"exploration": "much"}
     assert refusal(raw).startswith("config.yaml: recipes.dopr.options.exploration: 'much' is refused: ")
+
+
+def test_what_random_mutations_of_the_configuration_brought_to_light(raw):
+    shipped = copy.deepcopy(raw)
+    raw["recipes"]["dopr"]["options"] = {"bandwidth": float("inf")}  # the file for the jobs would hold null
+    assert refusal(raw).startswith("config.yaml: recipes.dopr: options.bandwidth: inf is refused: ")
+    raw = copy.deepcopy(shipped)
+    raw["evaluate"]["profile"] = ["paper"]
+    assert refusal(raw).startswith("config.yaml: evaluate.profile: ['paper'] is refused: ")
+    raw = copy.deepcopy(shipped)
+    raw["recipes"]["dopr"]["selector"] = "a\nb"
+    assert "recipes.dopr: selector 'a\\nb' does not exist" in refusal(raw)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +214,15 @@ def test_a_mistake_ends_the_program_with_one_line_and_makes_nothing(raw, tmp_pat
         open_experiment([Path("config.yaml")])
     assert capsys.readouterr().err == "error: config.yaml: seeds: stands twice, in lines 1 and 2; remove one\n"
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_folder_whose_name_snakemake_would_misread_is_one_line(tmp_path, capsys):
+    check_folders(tmp_path)
+    with pytest.raises(SystemExit):
+        check_folders(tmp_path / "a{b}")
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/a{{b}}: Snakemake takes braces in a path for wildcards; rename the folder\n"
+    )
 
 
 def test_a_model_of_the_hub_needs_a_revision_and_a_revision_a_model_of_the_hub(raw):

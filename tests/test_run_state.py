@@ -77,6 +77,21 @@ def test_of_two_checkpoints_the_newer_one_counts(state):
     assert state.load() == (10, {"step": 10})
 
 
+def test_a_damaged_checkpoint_is_named_with_the_way_on(state):
+    state.save(9, {"weights": torch.zeros(50)})
+    path = state.folder / "step-00000009/state.pt"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # PyTorch itself would load it
+    for damaged in (b"", whole[:-1], bytes(flipped)):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError) as caught:
+            state.load()
+        assert str(caught.value) == f"{path}: a damaged checkpoint; delete {state.folder} to start the run over"
+    path.write_bytes(whole)
+    assert state.load()[0] == 9
+
+
 # --- whose state it is ---
 
 

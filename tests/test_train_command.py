@@ -30,7 +30,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_run_has_its_files_and_the_same_command_again_keeps_them(command: list[str], tmp_path: Path) -> None:
     main([*command, "--method", "grpo"])
     folder = tmp_path / "run/train/easy/grpo/0"
-    names = {"ledger.parquet", "metrics.csv", "seconds.csv", "provenance.json", "checkpoints"}
+    names = {"ledger.parquet", "metrics.csv", "seconds.csv", "hashes.json", "provenance.json", "checkpoints"}
     assert {path.name for path in folder.iterdir()} == names
     before = [(folder / name).read_bytes() for name in ("ledger.parquet", "metrics.csv")]
     main([*command, "--method", "grpo"])

@@ -23,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file or folder, then rename it to `path`. An existing folder is deleted first.
 
     Raises:
-        OSError: If writing fails; the message names the path if the disk is full. The temporary file is deleted.
+        OSError: If writing fails; the message names the path. The temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -35,6 +35,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(error.errno, f"disk full while writing {path}: free some space and run again") from error
+        if error.filename is None:  # as for a file that is larger than a limit
+            raise OSError(error.errno, f"{error.strerror or error} while writing {path}") from error
         raise
     finally:
         if temporary.is_dir():
@@ -80,7 +82,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     prompts = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             prompts.append(Prompt(**json.loads(line)))
         except (ValueError, TypeError) as error:

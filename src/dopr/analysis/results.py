@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from dopr.file_hashes import check_hash
 from dopr.files import DataError, read_json, read_prompts
+from dopr.parquet_files import check_columns, read_parquet
+from dopr.profiling.accuracy_history import read_history
 from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")
@@ -91,15 +92,17 @@ class Results:
 
     def prompts(self, pool: str) -> list[Prompt]:
         """Read the prompts of a pool, in file order."""
-        return read_prompts(self.root / "data" / f"{pool}.jsonl")
+        path = self.root / "data" / f"{pool}.jsonl"
+        prompts = read_prompts(path)
+        check_hash(path)
+        return prompts
 
     def history(self, pool: str) -> dict[str, list[float]]:
         """Read the accuracy of each visit in profiling, by prompt id."""
         path = self.root / "profile" / pool / "history.json"
-        history = read_json(path)
-        if not isinstance(history, dict) or not any(history.values()):
-            raise DataError(f"{path}: holds no visits; expected an object of prompt id -> list of accuracies")
-        return {str(prompt): [float(value) for value in values] for prompt, values in history.items()}
+        history = read_history(path)
+        check_hash(path)
+        return {prompt: list(values) for prompt, values in history.items()}
 
     def ranking(self, pool: str) -> pd.DataFrame:
         """Read the visited prompts by historical variance, the highest first."""
@@ -112,14 +115,7 @@ class Results:
 
 def _parquet(path: Path, columns: Sequence[str], rows: list[tuple[str, str, Any]] | None = None) -> pd.DataFrame:
     """Read some columns of a file. `rows` is a filter of pyarrow, so that other rows are not read."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; run the stage that makes it, or leave its run out")
-    try:
-        metadata = pq.read_metadata(path)
-        _check(path, metadata.schema.names, columns, metadata.num_rows)
-        frame: pd.DataFrame = pq.read_table(path, columns=list(columns), filters=rows).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file ({error}); delete it to have it made again") from None
+    frame: pd.DataFrame = read_parquet(path, columns, rows).to_pandas()
     return frame
 
 
@@ -130,13 +126,6 @@ def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a CSV file ({error}); delete it to have it made again") from None
-    _check(path, list(frame.columns), columns, len(frame))
+    check_columns(path, list(frame.columns), columns, len(frame))
+    check_hash(path)
     return frame
-
-
-def _check(path: Path, columns: Sequence[str], required: Sequence[str], rows: int) -> None:
-    missing = [column for column in required if column not in columns]
-    if missing:
-        raise DataError(f"{path}: has no column {missing[0]!r}; delete it to have it made again")
-    if not rows:
-        raise DataError(f"{path}: holds no rows; delete it to have it made again")

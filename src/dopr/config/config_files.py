@@ -59,6 +59,7 @@ class ConfigFiles:
         key, the last file that has its nearest parent is named. If the problem mentions another key, dotted or in
         backticks, that a later file has, the later file is named: what it changed does not fit the rest.
         """
+        problem = " ".join(problem.splitlines())  # a value may have several lines
         key, _, rest = problem.partition(": ")
         origin, files = min(map(self._holders, self._origins(key)), key=lambda found: found[2])[:2]
         mentioned = [file for other in MENTIONED.findall(rest) for file in self._files_with(other.strip("`"))]
@@ -112,13 +113,15 @@ def _content(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    text = path.read_text()
+    text = path.read_bytes()  # YAML is UTF-8 in every locale
     try:
         check_keys(path, yaml.compose(text, yaml.SafeLoader))
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise DataError(f"{path}: line {line} is no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: no YAML in UTF-8: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no keys and values")
     return content

@@ -11,12 +11,15 @@ from dopr.data.dataset import make_dataset
 from dopr.data.encoding import check_prompts
 from dopr.data.templates import make_template
 from dopr.data.unreadable_references import as_warnings, check_readable, unreadable
+from dopr.file_hashes import write_hashes
 from dopr.files import write_prompts
 from dopr.runtime.provenance import describe, write
 
 
 def write_dataset(config: Config, settings: Mapping[str, Any], output: Path) -> None:
-    """Write test.jsonl, validation.jsonl, one file a pool, and provenance.json; print what a user should know.
+    """Write test.jsonl, validation.jsonl, one file a pool, hashes.json and provenance.json.
+
+    What a user should know is printed.
 
     Args:
         config: The configuration.
@@ -36,6 +39,7 @@ def write_dataset(config: Config, settings: Mapping[str, Any], output: Path) -> 
     check_readable(splits, silent, found.locations, config.verify.max_error_share)
     for name, prompts in splits.items():
         write_prompts(output / f"{name}.jsonl", prompts)
+    write_hashes(output, [f"{name}.jsonl" for name in splits])
     for name, pool in found.account["pools"].items():
         for benchmark, count in pool["benchmark_questions"].items():
             print(f"pool {name} holds {count} questions of {benchmark}; data.decontaminate takes them out")

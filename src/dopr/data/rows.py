@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dopr.files import DataError
+from dopr.parquet_files import READ_ERRORS
 
 if TYPE_CHECKING:
     from dopr.config.data import Source
@@ -73,9 +74,10 @@ def hub_rows(source: Source) -> list[tuple[int, Row]]:
 
 def _parquet(path: Path) -> list[tuple[int, Row]]:
     try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file ({error}); get it again") from None
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+    except READ_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a Parquet file ({reason}); get it again") from None
     for index, column in enumerate(table.schema):
         if pa.types.is_float32(column.type):  # cast through text, so that 0.1 does not become 0.10000000149011612
             table = table.set_column(index, column.name, table[index].cast(pa.string()).cast(pa.float64()))

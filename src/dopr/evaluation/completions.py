@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from dopr.files import DataError, write_atomically
+from dopr.files import DataError
 from dopr.grading.grader import Grader
+from dopr.parquet_files import read_parquet, write_parquet
 
 # Keys of the file's metadata. The values are JSON.
 GRADER = b"dopr.grader"  # the grader's version and settings
@@ -45,7 +45,7 @@ def write_completions(
     joined = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).combine_chunks()
     metadata = {GRADER: grader_metadata, PROMPT: dict(prompt), REWARDS: dict(rewards)}
     table = joined.replace_schema_metadata({key: json.dumps(value, sort_keys=True) for key, value in metadata.items()})
-    write_atomically(output, lambda path: pq.write_table(table, path, compression="zstd"))
+    write_parquet(output, table, compression="zstd")
 
 
 def read_completions(path: Path) -> pa.Table:
@@ -55,17 +55,10 @@ def read_completions(path: Path) -> pa.Table:
         DataError: The file is missing, is no Parquet file, lacks a column or has no rows. Or rows that the grader
             graded have no reference answer; the message counts them.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file ({error})") from None
+    table = read_parquet(path)
     missing = [column for column in GRADED if column not in table.column_names]
     if missing:
         raise DataError(f"{path}: has no column {missing[0]!r}, which grading needs")
-    if not table.num_rows:
-        raise DataError(f"{path}: holds no completions")
     answers, _ = texts_of(table["answer"])
     empty = [row for row in graded_rows(table) if not answers[row].strip()]
     if empty:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dopr.evaluation.completions import write_completions
 from dopr.evaluation.evaluate import (
@@ -20,9 +19,11 @@ from dopr.evaluation.evaluate import (
     unparsed_warning,
 )
 from dopr.evaluation.params import EvaluationParams
+from dopr.file_hashes import check_hash, check_hashes
 from dopr.files import DataError, read_prompts
 from dopr.grading.grader import Grader
 from dopr.models.model_folder import read_tokenizer
+from dopr.parquet_files import read_parquet
 from dopr.plugins import load_callable
 from dopr.rollout.engine import Engine
 from dopr.rollout.open import open_on_folder
@@ -48,6 +49,7 @@ class EvaluationJob:
             params.max_new_tokens,
             {benchmark: load_callable(reward["function"]) for benchmark, reward in params.rewards.items()},
         )
+        check_hash(questions)
         check_questions(self.questions, self.settings, str(questions))
         self.grader = Grader(params.verify)
 
@@ -73,15 +75,15 @@ class EvaluationJob:
             output: The file to write.
 
         Raises:
-            DataError: There are no checkpoints, or one of another run.
+            DataError: There are no checkpoints, or one of another run, or a file is missing or damaged.
         """
         folders = sorted((run / "checkpoints").glob("step-*"))
         if not folders:
             raise DataError(f"{run}: holds no checkpoints; delete the folder to train it again")
-        ledger = pq.read_table(run / "ledger.parquet", columns=["step", "prompt_tokens", "completion_tokens"])
+        ledger = read_parquet(run / "ledger.parquet", ["step", "prompt_tokens", "completion_tokens"])
         models = [(folder, cost_of(ledger, folder)) for folder in folders]
         table = self._evaluate(f"{self.name}/{seed}", seed, models)
-        self._write([pq.read_table(base), table], output)
+        self._write([read_parquet(base, table.column_names), table], output)
 
     def _write(self, tables: Sequence[pa.Table], output: Path) -> None:
         write_completions(tables, self.grader, output, self.params.prompt, self.params.rewards)
@@ -89,6 +91,7 @@ class EvaluationJob:
     def _evaluate(self, name: str, seed: int, models: Sequence[tuple[Path, EvaluationCost]]) -> pa.Table:
         tables, progress, watch = [], Progress(f"evaluate {name}", len(models)), Stopwatch()
         for count, (folder, cost) in enumerate(models, 1):
+            check_hashes(folder)
             tokenizer, engine = read_tokenizer(folder), self._engine_with(folder)
             settings = self.settings if count == len(models) else self.settings.between(self.params.between)
             tables.append(evaluate(engine, tokenizer, self.grader, self.questions, settings, seed, cost))

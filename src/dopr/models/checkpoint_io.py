@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -57,7 +60,7 @@ def save(
     weights, adapter = tensors or checkpoint_tensors(policy)
     folder.mkdir(parents=True)
     weights = {name: weight.contiguous() for name, weight in weights.items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _save_weights(weights, folder / "model.safetensors")
     for name in SHARED_FILES:
         if (like / name).is_file():
             shutil.copyfile(like / name, folder / name)
@@ -67,3 +70,17 @@ def save(
         write_json(folder / "config.json", {**config, key: dtype})
     if adapter:
         save_adapter(policy.network, adapter, folder / "adapter")
+
+
+def _save_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """Write a file of weights.
+
+    Raises:
+        OSError: The disk refuses it, with the number that the error of safetensors has only in its text.
+    """
+    try:
+        save_file(weights, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if found := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+        raise

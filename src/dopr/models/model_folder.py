@@ -110,7 +110,10 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             f"with AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
     read_json(path)  # raises a clear error if the file is damaged
-    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises no other class
+        raise DataError(f"{path}: not a usable tokenizer ({str(error).splitlines()[0]}); get it again") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

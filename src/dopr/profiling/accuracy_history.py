@@ -43,11 +43,9 @@ def _from_json(path: Path) -> Recorded:
 
 def _from_ledger(path: Path) -> Recorded:
     """Read a ledger. A visit is a group of rows; sample 0 is the first row of a group."""
-    import pyarrow.parquet as pq  # here, so that a replay of the other formats needs NumPy alone
+    from dopr.parquet_files import read_parquet  # here, so that a replay of the other formats needs NumPy alone
 
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    table = pq.read_table(path, columns=["prompt", "sample", "reward"])
+    table = read_parquet(path, ["prompt", "sample", "reward"])
     starts = np.flatnonzero(table.column("sample").to_numpy() == 0)
     rewards, prompts = table.column("reward").to_numpy(), table.column("prompt").to_pylist()
     history: dict[str, list[float]] = {}

@@ -30,9 +30,11 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from dopr.errors import UserError
+from dopr.file_hashes import changed_files, write_hashes
 from dopr.files import read_json, write_atomically, write_json
 from dopr.runtime.file_locks import is_file_at, try_flock
 
+STATE = "state.pt"  # of a checkpoint
 CodePolicy = Literal["restart", "stop", "continue"]  # see config.yaml, on_code_change
 
 
@@ -171,13 +173,19 @@ class RunState:
                 shutil.rmtree(old)
 
     def load(self) -> tuple[int, dict[str, Any]] | None:
-        """Return (steps done, state) of the newest checkpoint, or None if there is none."""
+        """Return (steps done, state) of the newest checkpoint, or None if there is none.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged.
+        """
         if not self.steps_done:
             return None
         import torch  # imported here because it takes seconds, and parsing the Snakefile only compares job.json
 
         path = self._path(self.steps_done)
-        return self.steps_done, torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        if changed_files(path):
+            raise CheckpointError(f"{path / STATE}: a damaged checkpoint; delete {self.folder} to start the run over")
+        return self.steps_done, torch.load(path / STATE, map_location="cpu", weights_only=True)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -187,10 +195,16 @@ def _write_state(path: Path, state: dict[str, Any]) -> None:
     import torch
 
     path.mkdir()
-    with (path / "state.pt").open("wb") as file:
-        torch.save(state, file)
+    with (path / STATE).open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # of the disk, which PyTorch's own error at closing hides
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())
+    write_hashes(path)
 
 
 def check_same_job(folder: Path, found: dict[str, Any], job: dict[str, Any]) -> None:

@@ -28,12 +28,13 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dopr.errors import RewardError, UserError, suggestion
 from dopr.plugins import load_callable
 
 ENTRY_POINTS = "dopr.selectors"
+FINITE = ConfigDict(allow_inf_nan=False)
 Features = NDArray[np.float32]
 
 
@@ -266,7 +267,7 @@ def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
         if option not in known:
             raise ValueError(f"options.{option}: selector {name} has no option {option!r}{suggestion(option, known)}")
         try:
-            converted = TypeAdapter(types[option]).validate_python(value)
+            converted = TypeAdapter(types[option], config=FINITE).validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise ValueError(f"options.{option}: {value!r} is refused: {message[0].lower()}{message[1:]}") from None

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from dopr.analysis.rollouts_to_target import first_crossing
+from dopr.parquet_files import read_parquet
 
 
 def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def tuning_table(completions: Sequence[Path], targets: Sequence[float]) -> pd.Da
 
 def accuracy_curve(path: Path) -> pd.Series[float]:
     """Return the sampled accuracy by training rollouts; all questions have equal weight."""
-    frame = pq.read_table(path, columns=["rollouts", "mode", "reward"]).to_pandas()
+    frame = read_parquet(path, ["rollouts", "mode", "reward"]).to_pandas()
     sampled = frame[frame["mode"] == "sampled"]
     curve: pd.Series[float] = sampled["reward"].groupby(sampled["rollouts"]).mean()
     return curve

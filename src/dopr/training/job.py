@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from dopr.data.encoding import check_prompts
-from dopr.files import DataError, digest, read_json, read_prompts, write_atomically
+from dopr.file_hashes import check_hash, check_hashes, write_hashes
+from dopr.files import DataError, digest, read_prompts, write_atomically
 from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
 from dopr.models.model_folder import read_tokenizer, weight_files
 from dopr.models.network import Policy
+from dopr.profiling.accuracy_history import read_history
 from dopr.records import Phase
 from dopr.rollout.open import open_engine
 from dopr.runtime.distributed import barrier, is_main_process, process_group
@@ -97,8 +99,10 @@ class TrainingJob:
         """Open all that the training loop needs; only the main process has a tracker, and only it reports."""
         recipe, sampling = self.params.recipe, self.params.rollout
         pool = {prompt.id: prompt for prompt in read_prompts(self.pool)}
-        history = read_json(self.history) if self.history else {}
-        history = {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+        history = read_history(self.history) if self.history else {}
+        for path in (self.pool, self.history) if self.history else (self.pool,):
+            check_hash(path)
+        check_hashes(self.base)
         check_prompts(list(pool.values()), self.base, sampling.max_new_tokens)
         tokenizer = read_tokenizer(self.base)
         load = partial(checkpoint_io.load, self.base, recipe.dtype, device, self.params.attn_implementation)
@@ -129,7 +133,12 @@ class TrainingJob:
     def _save_policy(self, policy: Policy, folder: Path) -> None:
         tensors = checkpoint_io.checkpoint_tensors(policy)  # all processes must take part
         if is_main_process():
-            write_atomically(folder, lambda temporary: checkpoint_io.save(policy, temporary, self.base, tensors))
+
+            def write_policy(temporary: Path) -> None:
+                checkpoint_io.save(policy, temporary, self.base, tensors)
+                write_hashes(temporary)
+
+            write_atomically(folder, write_policy)
 
     def _write(self, run: Run, watch: Stopwatch) -> None:
         run.state.check_held()  # the output is that of the run that holds the state
@@ -140,6 +149,7 @@ class TrainingJob:
             # Links, not moves: if this process is killed here, the next one still finds the snapshots.
             link = partial(link_snapshots, run.state, sorted(run.snapshot_steps))
             write_atomically(self.output / "checkpoints", link)
+        write_hashes(self.output, ["ledger.parquet", "metrics.csv"])
 
 
 def run_all(jobs: Iterable[TrainingJob], device: str = "cpu", gpus: float = 0.0) -> bool:

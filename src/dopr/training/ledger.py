@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from dopr.files import write_atomically
+from dopr.parquet_files import read_parquet, write_parquet
 from dopr.records import Phase, Rollout
 from dopr.runtime.distributed import is_main_process
 
@@ -65,10 +64,15 @@ class Ledger:
         """Write the rows since the last flush as one part; all processes have the same rows, the main one writes."""
         table = pa.Table.from_pylist(self._rows, SCHEMA)
         if is_main_process():
-            write_atomically(self.folder / f"{steps_done:08d}.parquet", lambda path: pq.write_table(table, path))
+            write_parquet(self.folder / f"{steps_done:08d}.parquet", table)
         self._rows = []
 
     def write(self, path: Path) -> None:
-        """Join all parts into one file at `path`."""
-        table = pa.concat_tables([pq.read_table(part) for part in sorted(self.folder.glob("*.parquet"))])
-        write_atomically(path, lambda temporary: pq.write_table(table.combine_chunks(), temporary))
+        """Join all parts into one file at `path`.
+
+        Raises:
+            DataError: A part is damaged.
+        """
+        parts = sorted(self.folder.glob("*.parquet"))
+        table = pa.concat_tables([read_parquet(part, SCHEMA.names, may_be_empty=True) for part in parts])
+        write_parquet(path, table.combine_chunks())

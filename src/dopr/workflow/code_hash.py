@@ -74,7 +74,7 @@ def with_neighbours(module: str) -> list[str]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    return ast.parse(path.read_bytes(), filename=str(path))  # bytes: the locale's encoding may not be UTF-8
 
 
 @cache

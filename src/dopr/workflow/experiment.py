@@ -207,16 +207,17 @@ class Experiment:
             on_this_machine: Jobs run on it, and not on nodes of a cluster.
 
         Raises:
-            SystemExit: After one line, if a package is missing or another Snakemake runs in this folder.
+            SystemExit: After one line, if a package is missing, another Snakemake runs in this folder, or it cannot be
+                written.
         """
         try:
             if in_this_environment:
                 check_packages(self.config)
             take_lock()
-        except UserError as error:
+            write_text(self.config_path, self.config.model_dump_json(indent=1))
+        except (UserError, OSError) as error:  # such as a full or read-only disk
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
-        write_text(self.config_path, self.config.model_dump_json(indent=1))
         if in_this_environment and on_this_machine:
             self.servers.start(self.forked)
 
@@ -244,7 +245,7 @@ class Experiment:
             limits["gpu"] = slots
 
     def sweep(self) -> None:
-        """Delete other configurations, and the working state of runs whose outputs are complete."""
+        """Delete other configurations, the working state of runs whose outputs are complete, and half-written files."""
         for path in self.config_path.parent.iterdir():
             if path != self.config_path:
                 path.unlink()
@@ -252,6 +253,8 @@ class Experiment:
             output = Path("results") / finished.parent.relative_to(STATE) / "provenance.json"
             if output.is_file() and output.stat().st_mtime >= finished.stat().st_mtime:
                 shutil.rmtree(finished.parent)
+        for half in list(Path("results").rglob(".*.part")):  # of writes that were killed
+            shutil.rmtree(half) if half.is_dir() else half.unlink()
 
 
 def open_experiment(
@@ -277,6 +280,22 @@ def open_experiment(
         experiment.warn_of_older_code()
         experiment.warn_of_processors()
     return experiment
+
+
+def check_folders(project: Path) -> None:
+    """End the program with one line where Snakemake would end later with a traceback.
+
+    Args:
+        project: The folder of the project. Snakemake runs in the working folder.
+    """
+    problem = ""
+    if set("{}") & set(str(project)):
+        problem = f"{project}: Snakemake takes braces in a path for wildcards; rename the folder"
+    elif not os.access(Path.cwd(), os.W_OK):
+        problem = f"{Path.cwd()}: cannot be written; run in another folder, on a disk that can"
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def batched(values: Sequence[int], size: int) -> Iterator[Sequence[int]]:
