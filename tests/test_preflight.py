@@ -59,7 +59,7 @@ def test_options_get_the_types_of_the_selector_as_other_values_do(raw):
 def test_what_random_mutations_of_the_configuration_brought_to_light(raw):
     shipped = copy.deepcopy(raw)
     raw["recipes"]["dopr"]["options"] = {"bandwidth": float("inf")}  # the file for the jobs would hold null
-    assert refusal(raw).startswith("config.yaml: recipes.dopr: options.bandwidth: inf is refused: ")
+    assert refusal(raw).startswith("config.yaml: recipes.dopr.options.bandwidth: inf is refused: ")
     raw = copy.deepcopy(shipped)
     raw["evaluate"]["profile"] = ["paper"]
     assert refusal(raw).startswith("config.yaml: evaluate.profile: ['paper'] is refused: ")
