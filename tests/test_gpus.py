@@ -187,6 +187,20 @@ def test_a_job_without_gpus_leaves_what_is_visible_alone(monkeypatch: pytest.Mon
         assert os.environ[VISIBLE] == "7,8"
 
 
+def test_the_gpus_that_slurm_assigned_are_left_alone_and_those_of_a_larger_allocation_are_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dopr.runtime.gpus.claim_gpus.__defaults__", (tmp_path,))
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv(VISIBLE, "7")
+    with use_gpus(Hardware(gpus=1)):
+        assert os.environ[VISIBLE] == "7"
+        assert not list(tmp_path.iterdir())
+    monkeypatch.setenv(VISIBLE, "6,7")
+    with use_gpus(Hardware(gpus=1)):
+        assert os.environ[VISIBLE] == "6"
+
+
 def test_two_allocations_of_a_cluster_name_their_gpus_alike_and_do_not_share_locks() -> None:
     code = "from dopr.runtime.gpus import SLOTS; print(SLOTS)"
     folders = {

@@ -2,7 +2,8 @@
 
 Snakemake counts GPUs but does not assign them, so all jobs of a workstation would use the first one. A job therefore
 claims free GPUs by locking a file for each, and waits while there is none. The operating system releases the locks when
-the job ends, even if it is killed. Under Slurm, the GPUs are those of the allocation, which has its own locks.
+the job ends, even if it is killed. Slurm assigns GPUs itself, so a job that has what Slurm gave claims none. Jobs that
+share a larger allocation do, with locks of that allocation.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def use_gpus(hardware: Hardware) -> Iterator[str]:
         NoDeviceError: If there are too few, or PyTorch cannot use them.
     """
     gpus = visible_gpus() if hardware.gpus else []
-    if not gpus:
+    assigned = "SLURM_JOB_ID" in os.environ and len(gpus) <= hardware.gpus  # to this job alone
+    if not gpus or assigned:
         yield choose_device(hardware)
         return
     locks = claim_gpus(gpus, hardware.gpus_each, hardware.share, wait=hardware.processes == 1)
