@@ -279,7 +279,9 @@ def test_jobs_on_a_gpu_or_with_vllm_are_no_forks(raw, hardware, engine, kinds) -
 
 def test_torchrun_starts_several_processes() -> None:
     assert Hardware().launcher == "python -m dopr.runtime.launch torch"
-    assert Hardware(processes=2).launcher == "torchrun --standalone --nnodes 1 --nproc-per-node 2"
+    assert Hardware(processes=2).launcher == (
+        "torchrun --standalone --nnodes 1 --nproc-per-node 2 -m dopr.runtime.launch torch"
+    )
 
 
 @pytest.mark.parametrize(
