@@ -65,7 +65,7 @@ def test_what_random_mutations_of_the_configuration_brought_to_light(raw):
     assert refusal(raw).startswith("config.yaml: evaluate.profile: ['paper'] is refused: ")
     raw = copy.deepcopy(shipped)
     raw["recipes"]["dopr"]["selector"] = "a\nb"
-    assert "recipes.dopr: selector 'a\\nb' does not exist" in refusal(raw)
+    assert "recipes.dopr.selector: selector 'a\\nb' does not exist" in refusal(raw)
 
 
 @pytest.mark.parametrize(
