@@ -14,6 +14,7 @@ from dopr.errors import exit_with_one_line
 
 COMMANDS = {  # name -> module
     "agreement": "dopr.commands.agreement",
+    "base-accuracy": "dopr.commands.base_accuracy",
     "forms": "dopr.commands.forms",
     "lock": "dopr.commands.lock",
     "log": "dopr.commands.log",
