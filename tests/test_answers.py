@@ -123,6 +123,20 @@ def test_extractions_that_look_for_no_box(text, exact, gsm8k):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
+        ("<answer>7</answer>", "7"),
+        ("<answer>1</answer> no: <answer>\n 2, 3 \n</answer>.", "2, 3"),
+        ("<answer>1</answer> and <answer>2", "1"),
+        ("<answer> </answer>", None),
+        (r"\boxed{7} 7", None),
+    ],
+)
+def test_the_last_pair_of_answer_tags(text, answer):
+    assert final_answer(text, "tags") == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
         (r"so \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         (r"\boxed{1} or \boxed{2", "2"),  # not closed
         (r"\boxed 5$ and so on", "5"),

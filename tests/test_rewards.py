@@ -13,7 +13,7 @@ from dopr.config.schema import Config, ConfigError
 from dopr.errors import RewardError, UserError
 from dopr.grading.rewards import RULES, Rewards, wrong_labels
 from dopr.plugins import load_callable, own_code
-from dopr.records import Prompt, Verdict
+from dopr.records import Grade, Prompt, Verdict
 from dopr.workflow.preflight import check_rewards
 from dopr.workflow.rule_params import RuleParams
 
@@ -29,8 +29,12 @@ def prompts(*answers: str) -> list[Prompt]:
     return [Prompt(f"p{i}", f"question {i}\n", answer, "chain1") for i, answer in enumerate(answers or "001234567")]
 
 
+def graded(verdict: Verdict) -> Grade:
+    return Grade(verdict, float(verdict == "correct"))
+
+
 def drawn(made: Rewards, verdict: Verdict, text: str = BOX, count: int = 4000) -> list[float]:
-    return [made.reward(verdict, text, 3, 0, "p0", sample) for sample in range(count)]
+    return [made.reward(graded(verdict), text, 3, 0, "p0", sample) for sample in range(count)]
 
 
 # --- kinds without chance ---
@@ -52,12 +56,18 @@ def drawn(made: Rewards, verdict: Verdict, text: str = BOX, count: int = 4000) -
 )
 def test_what_a_completion_earns(settings: dict, expected: list[float]) -> None:
     made = rewards(**settings)
-    assert [made.reward(verdict, text, 0, 0, "p0", 0) for verdict, text in COMPLETIONS] == expected
+    assert [made.reward(graded(verdict), text, 0, 0, "p0", 0) for verdict, text in COMPLETIONS] == expected
+
+
+def test_a_score_between_0_and_1_is_the_reward_and_noise_takes_it_from_1() -> None:
+    part = Grade("wrong", 0.25)
+    assert rewards().reward(part, BARE, 0, 0, "p0", 0) == 0.25
+    assert rewards(kind="noisy", probability=1.0).reward(part, BARE, 0, 0, "p0", 0) == 0.75
 
 
 @pytest.mark.parametrize("text", ["", r"\boxed{4", r"\boxed", "boxed{4}"])
 def test_an_incomplete_box_has_no_format(text: str) -> None:
-    assert rewards(kind="format").reward("unparsed", text, 0, 0, "p0", 0) == 0.0
+    assert rewards(kind="format").reward(graded("unparsed"), text, 0, 0, "p0", 0) == 0.0
 
 
 # --- kinds with chance ---
@@ -96,10 +106,10 @@ def test_a_judge_is_noisy_about_its_grades_and_cut_off_at_both_ends() -> None:
 def test_chance_depends_on_seed_and_place_alone(kind: str) -> None:
     made = rewards(kind=kind)
     places = [(step, group, "p0", sample) for step in range(4) for group in range(4) for sample in range(16)]
-    values = [made.reward("wrong", BOX, *place) for place in places]
-    again = {place: rewards(kind=kind).reward("wrong", BOX, *place) for place in reversed(places)}
+    values = [made.reward(graded("wrong"), BOX, *place) for place in places]
+    again = {place: rewards(kind=kind).reward(graded("wrong"), BOX, *place) for place in reversed(places)}
     assert values == [again[place] for place in places]
-    assert values != [rewards(1, kind=kind).reward("wrong", BOX, *place) for place in places]
+    assert values != [rewards(1, kind=kind).reward(graded("wrong"), BOX, *place) for place in places]
     # Neither the groups of a step nor the steps repeat each other, though prompt and sample are the same.
     blocks = {tuple(values[start : start + 16]) for start in range(0, len(values), 16)}
     assert len(blocks) == 16
@@ -109,7 +119,7 @@ def test_chance_depends_on_seed_and_place_alone(kind: str) -> None:
 def test_a_reward_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     monkeypatch.setitem(RULES, "judge", lambda *_: value)
     with pytest.raises(RewardError, match=r"reward judge gave .* at \(7, 0, 'p0', 2\); it must lie within 0 and 1"):
-        rewards(kind="judge").reward("wrong", BOX, 7, 0, "p0", 2)
+        rewards(kind="judge").reward(graded("wrong"), BOX, 7, 0, "p0", 2)
 
 
 # --- wrong labels ---
@@ -193,15 +203,15 @@ def test_rules_stay_in_range_for_any_settings() -> None:
             }
             made = rewards(kind=kind, **keys.get(kind, {}))
             verdict, text = rng.choice(COMPLETIONS)
-            assert 0 <= made.reward(verdict, text, rng.randrange(99), 0, "p1", 0) <= 1
+            assert 0 <= made.reward(graded(verdict), text, rng.randrange(99), 0, "p1", 0) <= 1
 
 
 def test_a_function_of_ones_own_from_a_file_and_from_a_module(tmp_path, pool):
     (tmp_path / "mine.py").write_text("def half(prompt, text):\n    return 0.5 if prompt['answer'] in text else 0\n")
     settings = Reward(kind="function", function=f"{tmp_path}/mine.py:half")
     made = Rewards(settings, 0, pool)
-    assert made.reward("wrong", f"so {pool[0].answer}", 0, 0, pool[0].id, 0) == 0.5
-    assert made.reward("correct", "nothing", 0, 0, pool[0].id, 0) == 0
+    assert made.reward(graded("wrong"), f"so {pool[0].answer}", 0, 0, pool[0].id, 0) == 0.5
+    assert made.reward(graded("correct"), "nothing", 0, 0, pool[0].id, 0) == 0
     assert load_callable("dopr.grading.answers:last_boxed")("\\boxed{3}") == "3"
 
 
@@ -216,14 +226,14 @@ def test_what_a_function_gives_must_be_a_number_from_0_to_1(tmp_path, pool, valu
     (tmp_path / "mine.py").write_text(f"def f(prompt, text):\n    return {value}\n")
     made = Rewards(Reward(kind="function", function=f"{tmp_path}/mine.py:f"), 0, pool)
     with pytest.raises(RewardError, match=r"reward function gave .*; it must lie within 0 and 1"):
-        made.reward("wrong", "x", 0, 0, pool[0].id, 0)
+        made.reward(graded("wrong"), "x", 0, 0, pool[0].id, 0)
 
 
 @pytest.mark.parametrize("value", ["numpy.float32(1.0)", "numpy.int64(1)", "numpy.array(1.0)", "True"])
 def test_a_number_of_any_make_is_a_reward(tmp_path, value):
     (tmp_path / "mine.py").write_text(f"import numpy\ndef f(prompt, text):\n    return {value}\n")
     made = rewards(kind="function", function=f"{tmp_path}/mine.py:f")
-    reward = made.reward("wrong", "x", 0, 0, "p0", 0)
+    reward = made.reward(graded("wrong"), "x", 0, 0, "p0", 0)
     assert (reward, type(reward)) == (1.0, float)
 
 

@@ -14,8 +14,26 @@ from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 
-COMMANDS = ("agreement", "forms", "lock", "log", "overhead", "plan", "ranking", "regrade", "replay", "train")
-EXTRAS = {"datasets": "hub", "gguf": "gguf", "packaging": "dev", "peft": "lora"}  # of packages outside of `pipeline`
+COMMANDS = (
+    "agreement",
+    "base-accuracy",
+    "forms",
+    "lock",
+    "log",
+    "overhead",
+    "plan",
+    "ranking",
+    "regrade",
+    "replay",
+    "train",
+)
+EXTRAS = {  # of packages outside of `pipeline`
+    "datasets": "hub",
+    "gguf": "gguf",
+    "packaging": "dev",
+    "peft": "lora",
+    "reasoning_gym": "reasoning-gym",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +67,7 @@ def make_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
         text = docstring(name)
         added = commands.add_parser(name, help=text.partition("\n")[0], description=text)
         if name in wanted:
-            command = importlib.import_module(f"dopr.commands.{name}")
+            command = importlib.import_module(f"dopr.commands.{name.replace('-', '_')}")
             command.add_arguments(added)
             added.set_defaults(run=command.run)
     return parser
@@ -57,7 +75,7 @@ def make_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
 
 def docstring(name: str) -> str:
     """Return the docstring of a subcommand's module, without importing the module."""
-    source = Path(__file__).with_name("commands") / f"{name}.py"
+    source = Path(__file__).with_name("commands") / f"{name.replace('-', '_')}.py"
     return ast.get_docstring(ast.parse(source.read_text()), clean=False) or ""
 
 

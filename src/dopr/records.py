@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["correct", "wrong", "unparsed", "timeout", "error"]
 Phase = Literal[
     "profile", "train", "held", "discarded"
 ]  # why a rollout was generated, or what a selector decided about it
+
+
+class Grade(NamedTuple):
+    """The verdict on a completion, and its score from 0 to 1: 1 for a correct answer, and less for others."""
+
+    verdict: Verdict
+    score: float
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Prompt:
     Args:
         id: Unique in its pool.
         text: The exact text that the policy reads.
-        answer: The reference answer.
+        answer: The reference answer. For a question of reasoning-gym, all that its scorer reads (dopr.grading.entries).
         family: The task family or the data source; for an evaluation question, the benchmark.
         category: The subject, if known.
     """

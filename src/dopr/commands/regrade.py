@@ -66,11 +66,12 @@ def regrade(table: pa.Table, grader: Grader) -> tuple[pa.Table, Counter[tuple[st
     texts, damaged = texts_of(table["text"])
     row_indices = graded_rows(table)
     before = [str(verdict) for verdict in table["verdict"].to_pylist()]
-    verdicts = dict(zip(row_indices, grader.grade([(answers[i], texts[i]) for i in row_indices]), strict=True))
+    grades = dict(zip(row_indices, grader.grades([(answers[i], texts[i]) for i in row_indices]), strict=True))
+    verdicts = {i: grade.verdict for i, grade in grades.items()}
     changes = Counter((before[i], str(verdict)) for i, verdict in verdicts.items() if verdict != before[i])
     graded = _replaced(table, "verdict", verdicts)
     if "reward" in table.column_names:
-        graded = _replaced(graded, "reward", {i: float(verdict == "correct") for i, verdict in verdicts.items()})
+        graded = _replaced(graded, "reward", {i: grade.score for i, grade in grades.items()})
     empty, kept = sum(not text.strip() for text in texts), len(texts) - len(row_indices)
     report = f"{len(texts)} completions, {changes.total()} verdicts changed; {empty} empty, {len(damaged)} not UTF-8"
     if damaged:

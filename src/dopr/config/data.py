@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from dopr.config.reasoning_gym import ReasoningGym
 from dopr.config.section import PositiveInt, Section, Share
 
 Weight = Annotated[float, Field(gt=0, le=1e6)]  # of one thing among others
@@ -34,8 +35,8 @@ def without_null(entries: Any) -> Any:
 class Source(Section):
     """A data set with one question in each row.
 
-    Exactly one of `file`, `url`, `public` and `repo` is given. Keys that name a field of a row may be paths: `a.0.b`
-    is b of the first element of a, and `a.-1.b` of the last.
+    Exactly one of `file`, `url`, `public`, `repo` and `reasoning_gym` is given. Keys that name a field of a row may be
+    paths: `a.0.b` is b of the first element of a, and `a.-1.b` of the last.
     """
 
     file: Path | None = None
@@ -54,6 +55,8 @@ class Source(Section):
     """The split of `repo`."""
     config: str | None = None
     """The configuration of `repo`."""
+    reasoning_gym: ReasoningGym | None = None
+    """A data set that the package reasoning-gym generates. Of the other keys it takes `suffix`, `prompts`, `about`."""
     format: Literal["parquet", "jsonl", "json", "csv"] | None = None
     """The format of a file. null takes it from the file name's ending."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -95,8 +98,8 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _check_location(self) -> Source:
-        locations = {"file": self.file, "url": self.url, "public": self.public, "repo": self.repo}
-        given = [name for name, value in locations.items() if value is not None]
+        locations = ("file", "url", "public", "repo", "reasoning_gym")
+        given = [name for name in locations if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
                 f"{' and '.join(given) or 'no location'} is given; give exactly one of {', '.join(locations)}"
@@ -105,6 +108,10 @@ class Source(Section):
             raise ValueError("url and sha256 go together; give both: sha256sum FILE prints the latter")
         if self.repo is not None and self.revision is None and not Path(self.repo).is_dir():
             raise ValueError(f"revision: missing; give the commit of {self.repo}, or a result cannot be made again")
+        read = {*locations, "suffix", "prompts", "about"}
+        for name, field in Source.model_fields.items() if self.reasoning_gym else ():
+            if name not in read and getattr(self, name) != field.default:
+                raise ValueError(f"{name}: goes with rows of a file; reasoning_gym makes its own, so leave it out")
         return self
 
 

@@ -11,7 +11,7 @@ from dopr.config.section import PositiveInt, Section, Share
 # For commands that show every error and must not stop at a share of them.
 OFFLINE: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 1}
 ProfileName = Literal["dopr", "math_verify", "qwen_eval", "deepscaler"]
-Extraction = Literal["boxed", "stated", "any", "qwen", "exact", "gsm8k"]
+Extraction = Literal["boxed", "stated", "any", "qwen", "exact", "gsm8k", "tags"]
 
 
 class Verify(Section):
@@ -29,8 +29,10 @@ class Verify(Section):
     r"""Where the answer of a completion is.
 
     `boxed` is the last \boxed{}. `stated` adds what follows "answer is". `any` adds the last formula or number. `qwen`
-    does as Qwen's public code. `exact` takes the whole completion. `gsm8k` takes the text after the last ####. null is
-    the profile's own: `any` for dopr, `exact` for math_verify, `qwen` for qwen_eval, `boxed` for deepscaler.
+    does as Qwen's public code. `exact` takes the whole completion. `gsm8k` takes the text after the last ####. `tags`
+    takes what is between the last <answer> and </answer>. null is the profile's own: `any` for dopr, `exact` for
+    math_verify, `qwen` for qwen_eval, `boxed` for deepscaler. Completions for reasoning-gym are read by `tags`, and by
+    the one given here only where there are none.
     """
     workers: PositiveInt = 1
     """Processes that compare answers. The verdicts do not depend on it."""

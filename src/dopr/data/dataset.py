@@ -1,7 +1,8 @@
 """The output of the data job: test questions, validation questions, pools, and an account of their origin.
 
 Questions that are drawn from task families never repeat (dopr.data.splits). Published data sets may overlap: benchmark
-questions in a pool are counted, and data.decontaminate removes them from the pool.
+questions in a pool are counted, and data.decontaminate removes them from the pool. From pools that reasoning-gym
+generates they are always removed.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def make_dataset(data: Data, template: Template) -> Dataset:
         from_source = validation_from_source(data.validation, sources, pools, test)
         validation += from_source
         pools = remove_questions(pools, sources, sources.questions(from_source))
+    pools = remove_questions(pools, sources, sources.questions(test), generated_only=True)
     shared = overlap(pools, sources, test)
     if data.decontaminate:
         pools = remove_questions(pools, sources, sources.questions(test))
@@ -114,19 +116,31 @@ def overlap(pools: dict[str, list[Prompt]], sources: Sources, test: list[Prompt]
     return {name: dict(Counter(family for family in families if family)) for name, families in matches.items()}
 
 
-def remove_questions(pools: dict[str, list[Prompt]], sources: Sources, questions: set[str]) -> dict[str, list[Prompt]]:
+def remove_questions(
+    pools: dict[str, list[Prompt]], sources: Sources, questions: set[str], generated_only: bool = False
+) -> dict[str, list[Prompt]]:
     """Remove questions from the pools of sources; pools of task families never have them.
+
+    Args:
+        generated_only: Change only pools that are generated: a published set stays as it is.
 
     Raises:
         DataError: No prompt is left in a pool.
     """
+
+    def loses(source: str | None) -> bool:
+        return source is not None and not (generated_only and source_named(sources.data, source).reasoning_gym is None)
+
     kept = {
-        name: without(prompts, sources, questions) if sources.data.pools[name].source else prompts
+        name: without(prompts, sources, questions) if loses(sources.data.pools[name].source) else prompts
         for name, prompts in pools.items()
     }
     empty = [name for name, prompts in kept.items() if not prompts]
     if empty:
-        raise DataError(f"data.pools.{empty[0]}: no prompt is left; data.validation or data.decontaminate took all")
+        raise DataError(
+            f"data.pools.{empty[0]}: no prompt is left; all are questions of data.validation or of a benchmark (a "
+            "source of reasoning_gym needs another seed for these)"
+        )
     return kept
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dopr.config.data import Data, Source
-from dopr.data import fields
+from dopr.data import fields, reasoning_gym
 from dopr.data.conversation import SYSTEM, USER, Conversation, Turn, read_turns
 from dopr.data.public import MIRROR, fetched, public_file
 from dopr.data.rows import Row, file_rows, hub_rows
@@ -70,11 +70,13 @@ def used_sources(data: Data) -> list[str]:
 
 
 def check_source(name: str, source: Source, mirror: Path | None) -> None:
-    """Check that a source on this machine exists.
+    """Check that a source on this machine exists, and that reasoning-gym has one of its.
 
     Raises:
-        DataError: It does not.
+        DataError: It does not, or has not.
     """
+    if source.reasoning_gym is not None:
+        reasoning_gym.check(source.reasoning_gym, f"data.sources.{name}.reasoning_gym")
     if source.file is not None and not source.file.is_file():
         raise DataError(f"data.sources.{name}.file: {source.file}: no such file")
     if source.public is not None and mirror:
@@ -92,7 +94,7 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
     Raises:
         DataError: The source cannot be found or read, or a row is invalid. The message names the row and the field.
     """
-    where, rows, origin = _rows(source, mirror)
+    where, rows, origin = _rows(name, source, mirror)
     if not rows:
         raise DataError(f"{where}: holds no rows")
     distinct: dict[str, tuple[int, Prompt]] = {}
@@ -101,7 +103,8 @@ def load_source(name: str, source: Source, mirror: Path | None) -> Loaded:
             prompt = _prompt(name, source, row_index, row)
         except ValueError as problem:
             raise DataError(f"{where}: row {number}: {problem}") from None
-        first_number, first_prompt = distinct.setdefault(prompt.id if source.id else repr(row), (number, prompt))
+        key = prompt.id if source.id else prompt.text if source.reasoning_gym else repr(row)
+        first_number, first_prompt = distinct.setdefault(key, (number, prompt))
         if source.id and first_prompt != prompt:
             raise DataError(
                 f"{where}: row {number}: has the id of row {first_number}, {source.id} {prompt.id!r}; make it another"
@@ -127,8 +130,12 @@ def comparable_question(prompt: Prompt, suffix: str) -> str:
     return " ".join(prompt.text.strip().removesuffix(suffix.strip()).split())
 
 
-def _rows(source: Source, mirror: Path | None) -> tuple[str, list[tuple[int, Row]], dict[str, Any]]:
-    """Return a source's location, its numbered rows, and its identity: the file's hash or the revision."""
+def _rows(name: str, source: Source, mirror: Path | None) -> tuple[str, list[tuple[int, Row]], dict[str, Any]]:
+    """Return a source's location, its numbered rows, and its identity: the file's hash, the revision or the version."""
+    if source.reasoning_gym is not None:
+        key = f"data.sources.{name}.reasoning_gym"
+        rows = reasoning_gym.rows(source.reasoning_gym, key)
+        return key, rows, {**source.reasoning_gym.model_dump(), **reasoning_gym.package()}
     if source.repo is not None:
         return source.repo, hub_rows(source), {"repo": source.repo, "revision": source.revision}
     path = _path(source, mirror)
@@ -160,7 +167,8 @@ def _prompt(name: str, source: Source, row_index: int, row: Row) -> Prompt:
     if not answer and not source.unanswered:
         raise ValueError(f"field {source.answer!r} is empty; give an answer, or set the source's `unanswered`")
     row_id = fields.read(row, source.id, fields.row_id) if source.id else str(row_index)
-    category = fields.read(row, source.category, fields.text) if source.category else ""
+    category_field = reasoning_gym.TASK if source.reasoning_gym else source.category
+    category = fields.read(row, category_field, fields.text) if category_field else ""
     text = "\n".join([*(turn.content for turn in before if turn.role != SYSTEM), question])
     prompt = Prompt(f"{name}-{row_id}", text + "\n", answer, name, category)
     return Conversation(**vars(prompt), turns=(*before, Turn(USER, question))) if before else prompt

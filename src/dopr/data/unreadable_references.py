@@ -57,7 +57,7 @@ def check_readable(
                 first = next(prompt for prompt in answered if prompt.family == source)
                 where = locations.get(first.id, first.id)
                 raise DataError(
-                    f"{where}: the grader cannot read reference {first.answer!r}, and {count} in all of the "
+                    f"{where}: the grader cannot read reference {first.answer[:80]!r}, and {count} in all of the "
                     f"{sizes[source]} of {source} in {split}, more than verify.max_error_share, {limit}: mend them, "
                     "drop their rows, or raise it"
                 )

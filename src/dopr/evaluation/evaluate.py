@@ -3,7 +3,8 @@
 At temperature 0 a benchmark has one sample, which is the greedy completion. It is stored under both modes, so that
 `sampled` is always what the protocol measures.
 
-A completion's reward is 1 if the grader finds it correct, else 0. A benchmark may have a reward function in place of
+A completion's reward is 1 if the grader finds it correct, else 0; the score of a scorer of reasoning-gym may lie
+between. A benchmark may have a reward function in place of
 the grader. Then a completion is correct if its reward is 1, else wrong. Accuracy is the mean reward.
 """
 
@@ -20,7 +21,7 @@ from dopr.data.encoding import decode_completion, encode_prompt
 from dopr.files import DataError
 from dopr.grading.grader import Grader
 from dopr.grading.rewards import within_bounds
-from dopr.records import Prompt, Verdict, derive_seed
+from dopr.records import Grade, Prompt, derive_seed
 from dopr.rollout.engine import Engine, Sample
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def evaluate(
 
 def grade_completions(
     grader: Grader, rewards: Mapping[str, Callable[..., Any]], completions: Sequence[tuple[Prompt, str]]
-) -> list[tuple[Verdict, float]]:
+) -> list[Grade]:
     """Return the verdict and reward of each (question, completion text) pair.
 
     Raises:
@@ -141,16 +142,15 @@ def grade_completions(
         RewardError: A reward function returned something other than a number from 0 to 1.
     """
     pairs = [(question.answer, text) for question, text in completions if question.family not in rewards]
-    verdicts = iter(grader.grade(pairs))
-    grades: list[tuple[Verdict, float]] = []
+    graded = iter(grader.grades(pairs))
+    grades: list[Grade] = []
     for question, text in completions:
         if question.family in rewards:
             value = rewards[question.family](question.row(), text)
             reward = within_bounds(value, f"evaluate.reward gave {value!r} for a completion of {question.id}")
-            grades.append(("correct" if reward == 1 else "wrong", reward))
+            grades.append(Grade("correct" if reward == 1 else "wrong", reward))
         else:
-            verdict = next(verdicts)
-            grades.append((verdict, float(verdict == "correct")))
+            grades.append(next(graded))
     return grades
 
 

@@ -10,6 +10,7 @@ qwen     as Qwen2.5-Math's evaluation code (parser.py, extract_answer): Minerva'
          last number, which for a fraction is its denominator
 exact    the whole completion, without surrounding white space
 gsm8k    the text after the last ####, to the end of its line; an amount as a plain number
+tags     the text between the last <answer> and </answer>, as reasoning-gym reads completions
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ NUMBER = re.compile(r"-?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?|-?\.\d+")
 COUNTED = re.compile(rf"(?:[a-z]+ )*\\?\$?({NUMBER.pattern}) [a-z ]+", re.IGNORECASE)  # 12 apples
 MARK = "####"
 AMOUNT = re.compile(r"-?\s*(?:\\?\$)?\s*-?((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)\.?")
+TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 QWEN_MINERVA = re.compile(r"final answer is \$(.*?)\$\. I hope", re.DOTALL)
 QWEN_NUMBER = re.compile(r"-?\d*\.?\d+")
 BETWEEN = re.compile(
@@ -141,12 +143,20 @@ def marked(text: str) -> str | None:
     return "-" * ("-" in found) + amount[1].replace(",", "") if amount else found or None
 
 
+def tagged(text: str) -> str | None:
+    """Return the text between the last pair of answer tags, or None."""
+    pairs = TAGS.findall(text)
+    return pairs[-1].strip() or None if pairs else None
+
+
 def final_answer(text: str, extraction: Extraction) -> str | None:
     """Extract the answer of a completion; None if there is none."""
     if extraction == "exact":
         return text.strip() or None
     if extraction == "gsm8k":
         return marked(text)
+    if extraction == "tags":
+        return tagged(text)
     if extraction == "qwen":
         return qwen_answer(text)
     answer = last_boxed(text)

@@ -8,6 +8,9 @@ worker processes, which are killed when a comparison exceeds its limits (dopr.gr
     timeout           the comparison exceeds a limit of time, memory or recursion depth, or is estimated to do so
     error             the grader failed, or cannot read the reference; a run with many errors stops
 
+A question of reasoning-gym (dopr.grading.entries) is scored by its own scorer, in workers of the same kind. Its verdict
+is `correct` for a score of 1, else `wrong`; its reward is the score.
+
 Profiles: dopr (dopr.grading.mathematics), math_verify (dopr.grading.plain), qwen_eval (dopr.grading.qwen_eval) and
 deepscaler (dopr.grading.deepscaler).
 """
@@ -19,11 +22,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dopr.config.grading import Verify
-from dopr.grading.answers import final_answer, joined_boxes
+from dopr.grading.answers import final_answer, joined_boxes, tagged
+from dopr.grading.entries import INSTALL, PACKAGE, installed_version, is_entry
 from dopr.grading.guards import is_no_answer
 from dopr.grading.pool import GraderError, Pool
-from dopr.grading.rules import EXTRACTION, STRICT_INTEGERS, WITH_BOXES, grader_version
-from dopr.records import Verdict
+from dopr.grading.rules import EXTRACTION, SCORERS, STRICT_INTEGERS, WITH_BOXES, grader_version
+from dopr.records import Grade, Verdict
 
 INTEGER = re.compile(r"-?[0-9]+")
 SEVERAL = re.compile(r",|;|\\pm|\\\\|\band\b|\bor\b")
@@ -37,37 +41,44 @@ class Grader:
         self.extraction = limits.extraction or EXTRACTION[limits.profile]
         self.version = grader_version(limits.profile, limits.extraction)
         self.counts: Counter[Verdict] = Counter()
-        self._known: dict[tuple[str, str], Verdict] = {}
-        self._pool = Pool(limits)
+        self._known: dict[tuple[str, str], Grade] = {}
+        self._pool, self._scorers = Pool(limits), Pool(limits, SCORERS)
 
     def __enter__(self) -> Grader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.close()
+        self._scorers.close()
 
     def grade(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """Return the verdict of each (reference, completion text) pair.
+        """Return the verdict of each (reference, completion text) pair; `grades` has the errors."""
+        return [grade.verdict for grade in self.grades(pairs)]
+
+    def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Grade]:
+        """Return the verdict and the score of each (reference, completion text) pair.
 
         Raises:
             GraderError: The grader cannot be started, or too large a share of its verdicts are errors.
         """
         if self.limits.profile == "math_verify":  # whole completions are hardly met again, and fill the memory
             self._known.clear()
-        verdicts = self._verdicts([(reference, self._answer(reference, text)) for reference, text in pairs])
-        self.counts.update(verdicts)
+        grades = self._grades([(reference, self._answer(reference, text)) for reference, text in pairs])
+        self.counts.update(grade.verdict for grade in grades)
         self._check_error_share()
-        return verdicts
+        return grades
 
     def unreadable(self, references: Iterable[str]) -> list[str]:
         """Return the references that cannot be read. Any answer to them but the same text is an `error`."""
         distinct = list(dict.fromkeys(references))
         other = r"\text{no answer}"  # equal to no reference, so that the comparison has to read the reference
-        verdicts = self._verdicts([(reference, other) for reference in distinct])
-        return [reference for reference, verdict in zip(distinct, verdicts, strict=True) if verdict == "error"]
+        grades = self._grades([(reference, other) for reference in distinct])
+        return [reference for reference, grade in zip(distinct, grades, strict=True) if grade.verdict == "error"]
 
     def _answer(self, reference: str, text: str) -> str | None:
         """Return the answer of a completion. For a reference with several values it may span several boxes."""
+        if is_entry(reference):
+            return tagged(text) or (final_answer(text, self.limits.extraction) if self.limits.extraction else None)
         answer = final_answer(text, self.extraction)
         if answer is None or self.extraction == "exact":
             return answer
@@ -77,21 +88,26 @@ class Grader:
             return joined_boxes(text) or answer
         return answer
 
-    def _verdicts(self, answers: Sequence[tuple[str, str | None]]) -> list[Verdict]:
+    def _grades(self, answers: Sequence[tuple[str, str | None]]) -> list[Grade]:
         new: dict[tuple[str, str], None] = {}
         for reference, answer in answers:
             if answer is not None and (reference, answer) not in self._known:
                 verdict = self._without_comparison(reference, answer)
                 if verdict:
-                    self._known[reference, answer] = verdict
+                    self._known[reference, answer] = Grade(verdict, float(verdict == "correct"))
                 else:
                     new[reference, answer] = None
-        self._known.update(zip(new, self._pool.compare(list(new)), strict=True))
-        return ["unparsed" if answer is None else self._known[reference, answer] for reference, answer in answers]
+        entries = [pair for pair in new if is_entry(pair[0])]
+        if entries and installed_version() is None:
+            raise GraderError(f"questions of {PACKAGE} need the package for their scorers: {INSTALL}")
+        for pool, pairs in ((self._scorers, entries), (self._pool, [pair for pair in new if not is_entry(pair[0])])):
+            self._known.update(zip(pairs, pool.compare(pairs), strict=True))
+        none = Grade("unparsed", 0.0)
+        return [none if answer is None else self._known[reference, answer] for reference, answer in answers]
 
     def _without_comparison(self, reference: str, answer: str) -> Verdict | None:
         """Return the verdict if the profile is certain to give it; else None."""
-        if self.limits.profile == "math_verify":
+        if self.limits.profile == "math_verify" or is_entry(reference):
             return None
         if answer == reference and answer.strip():
             return "correct"

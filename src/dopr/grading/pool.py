@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING
 
 from dopr.config.grading import Verify
 from dopr.errors import UserError
-from dopr.records import Verdict
+from dopr.grading.rules import SCORERS
+from dopr.records import Grade
 
 if TYPE_CHECKING:  # so that its code counts in the code hash; it runs in processes of its own
     from dopr.grading import worker  # noqa: F401
 
 BATCH = 64  # pairs that are sent to a worker at a time
 MESSAGE = 32  # bytes, as in dopr.grading.worker
-START_SECONDS = 60.0  # to import math-verify on a busy machine
+START_SECONDS = 300.0  # to import math-verify or reasoning-gym on a very busy machine
 STUCK_SECONDS = 30.0  # beyond all limits of a worker: it was stopped, or waits for a disk
 TIMEOUT_SIGNALS = {signal.SIGPROF, signal.SIGALRM}
 Pair = tuple[str, str]
@@ -49,12 +50,13 @@ class Worker:
 class Pool:
     """A server process and `limits.workers` workers.
 
-    The first comparison starts the server, which imports math-verify, and waits until it is ready. Integers alone need
-    no comparison.
+    The first comparison starts the server, which imports the rule, and waits until it is ready. Integers alone need no
+    comparison.
     """
 
-    def __init__(self, limits: Verify) -> None:
-        self.limits = limits
+    def __init__(self, limits: Verify, rule: str | None = None) -> None:
+        """Compare by a rule of dopr.grading.rules; None is that of `limits.profile`."""
+        self.limits, self.rule = limits, rule or limits.profile
         self.notes: dict[str, None] = {}  # messages of errors, each once
         self._control, self._server_end = socket.socketpair()
         self._control.settimeout(START_SECONDS)
@@ -70,25 +72,25 @@ class Pool:
         if self._server:
             self._server.wait()
 
-    def compare(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """Return the verdict of each (reference, answer) pair. The number of workers does not change it.
+    def compare(self, pairs: Sequence[Pair]) -> list[Grade]:
+        """Return the grade of each (reference, answer) pair. The number of workers does not change it.
 
         Raises:
             GraderError: No worker can be started.
         """
-        verdicts: dict[int, Verdict] = {}
+        grades: dict[int, Grade] = {}
         size = max(1, min(BATCH, len(pairs) // (4 * self.limits.workers)))
         queue = deque(list(range(start, min(start + size, len(pairs)))) for start in range(0, len(pairs), size))
         retried: set[int] = set()
-        while len(verdicts) < len(pairs):
+        while len(grades) < len(pairs):
             busy = self._send(pairs, queue)
             ready = wait([worker.connection for worker in busy], self._stuck_after())
             for worker in busy:
                 if worker.connection in ready:
-                    self._receive(worker, verdicts, queue, retried)
+                    self._receive(worker, grades, queue, retried)
                 elif not ready:
                     os.kill(worker.process, signal.SIGKILL)
-        return [verdicts[index] for index in range(len(pairs))]
+        return [grades[index] for index in range(len(pairs))]
 
     def _stuck_after(self) -> float:
         """Return the seconds without any answer after which all busy workers are killed."""
@@ -109,23 +111,21 @@ class Pool:
                     self._workers[slot], _ = self._replace(worker)
         return [worker for worker in self._workers if worker.pending]
 
-    def _receive(
-        self, worker: Worker, verdicts: dict[int, Verdict], queue: deque[list[int]], retried: set[int]
-    ) -> None:
-        """Receive one verdict. If the worker died, replace it and put the rest of its batch back into the queue."""
+    def _receive(self, worker: Worker, grades: dict[int, Grade], queue: deque[list[int]], retried: set[int]) -> None:
+        """Receive one grade. If the worker died, replace it and put the rest of its batch back into the queue."""
         try:
-            verdict, note = json.loads(worker.connection.recv_bytes())
+            verdict, score, note = json.loads(worker.connection.recv_bytes())
         except (EOFError, ConnectionResetError):
             replacement, ended_by = self._replace(worker)
             self._workers[self._workers.index(worker)] = replacement
             first = worker.pending[0]
             if ended_by in TIMEOUT_SIGNALS or first in retried:
-                verdicts[worker.pending.popleft()] = "timeout" if ended_by in TIMEOUT_SIGNALS else "error"
+                grades[worker.pending.popleft()] = Grade("timeout" if ended_by in TIMEOUT_SIGNALS else "error", 0.0)
             retried.add(first)
             if worker.pending:
                 queue.appendleft(list(worker.pending))
             return
-        verdicts[worker.pending.popleft()] = verdict
+        grades[worker.pending.popleft()] = Grade(verdict, score)
         if note and note not in self.notes:
             self.notes[note] = None
             print(f"grader: {note}", file=sys.stderr, flush=True)
@@ -146,13 +146,14 @@ class Pool:
             reply = b""
         worker_end.close()
         if not reply:
-            raise GraderError("the grading process does not answer; is math-verify installed in this environment?")
+            package = "reasoning-gym" if self.rule == SCORERS else "math-verify"
+            raise GraderError(f"the grading process does not answer; is {package} installed in this environment?")
         ended_by, process = map(int, reply.split())
         return Worker(connection, process), ended_by
 
     def _start_server(self) -> subprocess.Popen[bytes]:
         limits, descriptor = self.limits, self._server_end.fileno()
-        arguments = (descriptor, limits.profile, limits.seconds, limits.memory_mb)
+        arguments = (descriptor, self.rule, limits.seconds, limits.memory_mb)
         server = subprocess.Popen(
             [sys.executable, "-m", "dopr.grading.worker", *map(str, arguments)],
             pass_fds=[descriptor],

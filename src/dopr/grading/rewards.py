@@ -1,11 +1,12 @@
 r"""Reward functions of rollouts, by kind. All kinds but `verdict` and `function` are controls.
 
-    verdict      1 if the answer is correct, else 0: reinforcement learning with verifiable rewards
+    verdict      1 if the answer is correct, else 0: reinforcement learning with verifiable rewards. For a question of
+                 reasoning-gym it is the score of its own scorer, which may lie between
     format       1 for a complete \boxed{} with any content
     random       1 with `probability`, for any completion
     wrong_label  the verdict against a wrong reference answer, for `share` of the pool's prompts. These prompts and
                  their labels are fixed for a run. A wrong label is another prompt's answer, or `label`
-    noisy        the verdict, flipped with `probability`
+    noisy        the reward of the verdict, 1 minus it with `probability`
     judge        a score in [0, 1] from a simulated judge: 1 for a correct answer, `partial` for another answer in a
                  box, 0 without a box, plus normal noise with standard deviation `spread`, clipped to [0, 1]
     function     your own function, `FILE.py:NAME` or `MODULE:NAME`. Its arguments are the prompt's row (a dict with id,
@@ -31,9 +32,9 @@ from dopr.config.recipe import Reward
 from dopr.errors import RewardError
 from dopr.grading.answers import last_boxed
 from dopr.plugins import load_callable
-from dopr.records import Prompt, Verdict, derive_seed
+from dopr.records import Grade, Prompt, derive_seed
 
-Rule = Callable[[Reward, Verdict, str, random.Random], float]
+Rule = Callable[[Reward, Grade, str, random.Random], float]
 
 
 class Rewards:
@@ -47,11 +48,11 @@ class Rewards:
         self.rows = {prompt.id: prompt.row() for prompt in pool}
         self.function = load_callable(settings.function) if settings.function else None
 
-    def reward(self, verdict: Verdict, text: str, step: int, group: int, prompt: str, sample: int) -> float:
+    def reward(self, grade: Grade, text: str, step: int, group: int, prompt: str, sample: int) -> float:
         """Return the reward of a completion, within [0, 1].
 
         Args:
-            verdict: The verdict against the prompt's entry in `labels`.
+            grade: The grade against the prompt's entry in `labels`.
             text: The completion.
             step, group, prompt, sample: The rollout's position in the run. `prompt` is the prompt's id.
 
@@ -63,7 +64,7 @@ class Rewards:
             value = self.function(self.rows[prompt], text)
         else:
             rng = random.Random(derive_seed(self.seed, "reward", *position))
-            value = RULES[self.settings.kind](self.settings, verdict, text, rng)
+            value = RULES[self.settings.kind](self.settings, grade, text, rng)
         return within_bounds(value, f"reward {self.settings.kind} gave {value!r} at {position}")
 
 
@@ -102,29 +103,29 @@ def wrong_labels(pool: Sequence[Prompt], share: float, label: str | None, seed: 
     return labels
 
 
-def from_verdict(_: Reward, verdict: Verdict, __: str, ___: random.Random) -> float:
-    """Return 1 for a correct answer."""
-    return float(verdict == "correct")
+def from_verdict(_: Reward, grade: Grade, __: str, ___: random.Random) -> float:
+    """Return 1 for a correct answer; the score where there is one."""
+    return grade.score
 
 
-def from_format(_: Reward, __: Verdict, text: str, ___: random.Random) -> float:
+def from_format(_: Reward, __: Grade, text: str, ___: random.Random) -> float:
     r"""Return 1 for a complete \boxed{}."""
     return float(last_boxed(text) is not None)
 
 
-def from_chance(settings: Reward, _: Verdict, __: str, rng: random.Random) -> float:
+def from_chance(settings: Reward, _: Grade, __: str, rng: random.Random) -> float:
     """Return 1 with `probability`."""
     return float(rng.random() < settings.probability)
 
 
-def from_noisy_verdict(settings: Reward, verdict: Verdict, _: str, rng: random.Random) -> float:
+def from_noisy_verdict(settings: Reward, grade: Grade, _: str, rng: random.Random) -> float:
     """Return the reward of the verdict, flipped with `probability`."""
-    return float((verdict == "correct") != (rng.random() < settings.probability))
+    return 1 - grade.score if rng.random() < settings.probability else grade.score
 
 
-def from_judge(settings: Reward, verdict: Verdict, text: str, rng: random.Random) -> float:
+def from_judge(settings: Reward, grade: Grade, text: str, rng: random.Random) -> float:
     """Return a noisy score between 0 and 1."""
-    mean = 1.0 if verdict == "correct" else settings.partial if last_boxed(text) is not None else 0.0
+    mean = 1.0 if grade.verdict == "correct" else settings.partial if last_boxed(text) is not None else 0.0
     return min(1.0, max(0.0, mean + rng.gauss(0.0, settings.spread)))
 
 

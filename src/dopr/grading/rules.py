@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from dopr.config.grading import Extraction, ProfileName
 
 if TYPE_CHECKING:  # so that their code counts in the code hash; only workers import them, with math-verify
-    from dopr.grading import deepscaler, mathematics, plain, qwen_eval  # noqa: F401
+    from dopr.grading import deepscaler, mathematics, plain, qwen_eval, reasoning_gym  # noqa: F401
 
 RULES_VERSION = 5  # raise it whenever a verdict may change
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
-MODULES: dict[ProfileName, str] = {
+SCORERS = "reasoning_gym"  # the rule for questions of that package, whatever the profile
+MODULES: dict[str, str] = {
     "dopr": "dopr.grading.mathematics",
     "math_verify": "dopr.grading.plain",
     "qwen_eval": "dopr.grading.qwen_eval",
     "deepscaler": "dopr.grading.deepscaler",
+    SCORERS: "dopr.grading.reasoning_gym",
 }
 EXTRACTION: dict[ProfileName, Extraction] = {
     "dopr": "any",
@@ -28,12 +30,15 @@ EXTRACTION: dict[ProfileName, Extraction] = {
 }
 STRICT_INTEGERS: frozenset[ProfileName] = frozenset({"dopr", "deepscaler"})  # unequal integers are wrong
 WITH_BOXES: frozenset[Extraction] = frozenset({"boxed", "stated", "any"})
-Rule = Callable[[str, str], str]
+Rule = Callable[[str, str], str | float]
 
 
-def load(profile: ProfileName) -> Rule:
-    """Import a profile and return its `grade(reference, answer)`. Importing math-verify takes half a second."""
-    rule: Rule = importlib.import_module(MODULES[profile]).grade
+def load(name: str) -> Rule:
+    """Import a profile, or SCORERS, and return its `grade(reference, answer)`: a verdict, or a score from 0 to 1.
+
+    Importing math-verify takes half a second.
+    """
+    rule: Rule = importlib.import_module(MODULES[name]).grade
     return rule
 
 

@@ -1,9 +1,9 @@
-"""The processes that compare answers: a server that has imported math-verify, and the workers that it forks.
+"""The processes that compare answers: a server that has imported what it needs, and the workers that it forks.
 
-    python -m dopr.grading.worker DESCRIPTOR PROFILE SECONDS MEMORY_MB
+    python -m dopr.grading.worker DESCRIPTOR RULE SECONDS MEMORY_MB
 
 The server waits on a socket. For each descriptor that it receives, it forks a worker that serves the connection behind
-it. A worker reads a batch of `[reference, answer]` and writes `[verdict, note]` one at a time. A fork takes
+it. A worker reads a batch of `[reference, answer]` and writes `[verdict, score, note]` one at a time. A fork takes
 milliseconds, so losing a worker costs little. The kernel ends a worker that exceeds its limits, even in the middle of a
 multiplication. The process that waits for it then finds the connection closed. When the server's socket closes, the
 server kills all its workers and itself.
@@ -20,9 +20,7 @@ import signal
 import socket
 import sys
 from multiprocessing.connection import Connection
-from typing import cast
 
-from dopr.config.grading import ProfileName
 from dopr.grading.rules import Rule, load
 
 MESSAGE = 32  # bytes of a message to or from the server, padded with spaces
@@ -30,14 +28,17 @@ WALL_FACTOR = 10  # seconds of wall-clock time that a worker has for each second
 EXPECTED = (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, AssertionError, RuntimeError)
 
 
-def compare(rule: Rule, reference: str, answer: str) -> tuple[str, str]:
-    """Return the verdict of a pair, and the message of an error or empty text."""
+def compare(rule: Rule, reference: str, answer: str) -> tuple[str, float, str]:
+    """Return the verdict of a pair, its score, and the message of an error or empty text."""
     try:
-        return rule(reference, answer), ""
+        result = rule(reference, answer)
     except (MemoryError, RecursionError):
-        return "timeout", ""
+        return "timeout", 0.0, ""
     except EXPECTED as error:
-        return "error", f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300]
+        return "error", 0.0, f"{type(error).__name__}: {ascii(str(error))[1:-1]}"[:300]
+    if isinstance(result, float):
+        return ("correct" if result == 1 else "wrong"), result, ""
+    return result, float(result == "correct"), ""
 
 
 def serve(connection: Connection, rule: Rule, seconds: float, memory: int) -> None:
@@ -52,10 +53,10 @@ def serve(connection: Connection, rule: Rule, seconds: float, memory: int) -> No
             # No signal handlers: they would wait for the arithmetic to end. The default action ends the process.
             signal.setitimer(signal.ITIMER_PROF, seconds)
             signal.setitimer(signal.ITIMER_REAL, WALL_FACTOR * (seconds + 1))
-            verdict_and_note = compare(rule, reference, answer)
+            graded = compare(rule, reference, answer)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send_bytes(json.dumps(verdict_and_note).encode())
+            connection.send_bytes(json.dumps(graded).encode())
 
 
 def fork(descriptor: int, control: socket.socket, rule: Rule, seconds: float, memory: int) -> int:
@@ -77,8 +78,8 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     seconds, memory = float(sys.argv[3]), int(sys.argv[4]) * 2**20
     logging.disable(logging.WARNING)  # math-verify warns that its own timeouts are off
-    rule = load(cast(ProfileName, sys.argv[2]))
-    rule("0.5", r"\frac{3}{6}")  # fills caches, which all workers inherit
+    rule = load(sys.argv[2])
+    compare(rule, "0.5", r"\frac{3}{6}")  # fills caches, which all workers inherit
     gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 1)

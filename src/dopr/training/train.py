@@ -233,8 +233,8 @@ def grade_and_reward(
     """
     texts = [[decode_completion(run.tokenizer, sample.tokens, sample.finish) for sample in group] for group in samples]
     references = [run.rewards.labels[request.prompt] for request in requests]
-    verdicts = iter(
-        run.grader.grade(
+    grades = iter(
+        run.grader.grades(
             [(reference, text) for reference, group in zip(references, texts, strict=True) for text in group]
         )
     )
@@ -244,8 +244,8 @@ def grade_and_reward(
         held_rollouts = len(request.group.rewards) if request.group else 0
         group = []
         for j, (sample, text) in enumerate(zip(samples[i], texts[i], strict=True), held_rollouts):
-            verdict = next(verdicts)
-            reward = run.rewards.reward(verdict, text, step, i, prompt.id, j)
+            grade = next(grades)
+            verdict, reward = grade.verdict, run.rewards.reward(grade, text, step, i, prompt.id, j)
             group.append(
                 Rollout(prompt, prompt_tokens, j, sample.tokens, sample.logprobs, text, sample.finish, verdict, reward)
             )

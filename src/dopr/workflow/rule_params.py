@@ -17,6 +17,7 @@ from dopr.bounds.bound import place_of
 from dopr.config.config_files import ConfigFiles
 from dopr.config.recipe import Recipe
 from dopr.config.schema import Config
+from dopr.data import reasoning_gym
 from dopr.data.sources import source_named, used_sources
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, suggestion
@@ -86,7 +87,8 @@ class RuleParams:
         fit = {"model": config.base.model, "revision": config.base.revision, **self._fit()}
         sources = {name: source_named(config.data, name).model_dump(mode="json") for name in used_sources(config.data)}
         data = config.data.model_dump(mode="json")
-        return {"data": data, "sources": sources, "prompt": self._prompt(), "fit": fit}
+        packages = reasoning_gym.package() if any(source["reasoning_gym"] for source in sources.values()) else {}
+        return {"data": data, "sources": sources, "prompt": self._prompt(), "fit": fit, **packages}
 
     def base(self, seed: int) -> Settings:
         """Return what the starting policy of a warm-start seed depends on."""
