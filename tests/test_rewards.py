@@ -180,8 +180,8 @@ def test_only_wrong_labels_change_what_is_graded_against() -> None:
         ({"kind": "noisy", "probability": 1.5}, "reward.probability: 1.5 is refused: input should be less than"),
         ({"kind": "noisy", "probability": math.nan}, "reward.probability: nan is refused: input should be"),
         ({"kind": "judge", "spread": -1}, "reward.spread: -1 is refused: input should be greater than"),
-        ({"kind": "noisy", "share": 0.3}, "reward: share: kind noisy does not read it; remove it, or use wrong_label"),
-        ({"label": "4"}, "reward: label: kind verdict does not read it; remove it, or use wrong_label"),
+        ({"kind": "noisy", "share": 0.3}, "reward.share: kind noisy does not read it; remove it, or use wrong_label"),
+        ({"label": "4"}, "reward.label: kind verdict does not read it; remove it, or use wrong_label"),
         ({"probabilty": 0.3}, "reward.probabilty: unknown key; did you mean 'probability'?"),
     ],
 )
