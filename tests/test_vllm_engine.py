@@ -286,7 +286,7 @@ def test_an_evaluation_samples_in_the_type_the_checkpoint_is_stored_in(folder, t
         rewards={},
     )
     with EvaluationJob("x", params, tmp_path / "questions.jsonl") as job:
-        assert job._engine_on(folder)._llm.llm_engine.model_config.dtype == torch.float32
+        assert job._engine_with(folder)._llm.llm_engine.model_config.dtype == torch.float32
 
 
 SHORT = {
