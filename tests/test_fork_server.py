@@ -44,10 +44,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def servers(folder: Path, monkeypatch):
+    """Servers, although another copy of the library is found first."""
+    (folder / "another copy/dopr").mkdir(parents=True)
+    (folder / "another copy/dopr/__init__.py").touch()
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.pathsep.join(sys.path)}")
+    paths = [str(folder / "another copy"), str(folder), *sys.path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     running = ForkServers()
     running.start(["analysis", "torch"])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths[1:]))
     deadline = time.monotonic() + 20
     while not all(Path(socket_path(kind)).exists() for kind in ("analysis", "torch")):
         assert time.monotonic() < deadline

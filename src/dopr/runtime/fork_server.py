@@ -38,10 +38,15 @@ class ForkServers:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, kinds: Sequence[str]) -> None:
-        """Start a server for each kind of job; it waits, without imports, for the first."""
+        """Start a server for each kind of job; it waits, without imports, for the first.
+
+        It uses the library that this process uses, whatever other copy is installed: that one's hash is noted.
+        """
+        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}  # as the workflow's jobs
         for kind in kinds:
             command = [sys.executable, "-m", "dopr.runtime.fork_server", kind]
-            self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+            self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
 
     def stop(self) -> None:
         """End the servers, and wait for them."""
