@@ -19,11 +19,10 @@ from typing import Any, get_args
 import pandas as pd
 
 from dopr.commands.replay import positive
-from dopr.config.grading import OFFLINE, Extraction, Verify
+from dopr.config.grading import OFFLINE, Extraction, ProfileName, Verify
 from dopr.data.rows import file_rows
 from dopr.files import DataError, read_prompts, write_text
 from dopr.grading.grader import Grader
-from dopr.grading.rules import MODULES
 
 STORED = "stored"
 NAMED = {"true": "correct", "1": "correct", "false": "wrong", "0": "wrong"}
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("completions", nargs="+", type=Path, metavar="COMPLETIONS")
     parser.add_argument("--questions", type=Path, help="prompts, as JSON lines, for completions without references")
     parser.add_argument("--columns", nargs="+", type=named, default=[], metavar="NAME=COLUMN", help="other names")
-    parser.add_argument("--profiles", nargs="+", choices=list(MODULES), default=list(MODULES))
+    parser.add_argument("--profiles", nargs="+", choices=get_args(ProfileName), default=get_args(ProfileName))
     parser.add_argument("--extraction", choices=get_args(Extraction), help="where answers are looked for, by all")
     parser.add_argument("--workers", type=positive, default=2)
     parser.add_argument("--output", type=Path, help="where to write the completions on which they differ, as CSV")

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dopr.commands.replay import positive
-from dopr.config.grading import OFFLINE, Verify
+from dopr.config.grading import OFFLINE, ProfileName, Verify
 from dopr.data.sources import known_sources, load_source
 from dopr.grading.grader import Grader
-from dopr.grading.rules import MODULES
 from dopr.grading.structure import shape
 from dopr.grading.tidy import words
 
@@ -188,7 +187,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--data", type=Path, help="folder with the public files (default: DOPR_DATA, or downloads)")
     parser.add_argument("--sources", nargs="+", choices=list(known_sources()), default=BENCHMARKS)
-    parser.add_argument("--profile", choices=list(MODULES), default="dopr")
+    parser.add_argument("--profile", choices=get_args(ProfileName), default="dopr")
     parser.add_argument("--workers", type=positive, default=2)
 
 
