@@ -9,7 +9,7 @@ import pytest
 
 from project import ROOT, Project, rules_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_another_workflow_runs_it_and_goes_on_from_its_table(other: Project) -> 
     assert "Nothing to be done" in other.snakemake("--cores", "1")[1]
 
 
+@pytest.mark.pipeline
 def test_a_mistake_in_the_modules_config_is_one_line(other: Project) -> None:
     path = other.folder / "config.yaml"
     path.write_text(path.read_text().replace("seeds:", "sedes:"))
@@ -48,6 +49,7 @@ def test_without_dopr_s_onstart_a_job_says_that_its_configuration_is_missing(oth
     assert "call dopr.onstart() in onstart" in output
 
 
+@pytest.mark.pipeline
 def test_another_folder_takes_a_configuration_and_keeps_results_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("seeds: [3]\nmethods: [grpo]\n")
     here = Project(tmp_path)

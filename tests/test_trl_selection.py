@@ -131,7 +131,6 @@ def test_a_resumed_run_makes_the_choices_of_one_that_was_not_stopped(tiny, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.pipeline
 @pytest.mark.parametrize(("rows", "count"), [(2, 1), (8, 4)], ids=["half a group each", "two groups each"])
 def test_two_processes_share_the_choices(tiny, tmp_path, rows, count):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
