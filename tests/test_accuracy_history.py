@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dopr.analysis.accuracy_history import AccuracyHistory, informative_share, read_history, smooth
 from dopr.files import DataError
-from dopr.profiling.accuracy_history import AccuracyHistory, informative_share, read_history, smooth
 from test_historical_variance import RECORD, recorded
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dopr.analysis.accuracy_history import read_history
 from dopr.cli import main
 from dopr.data.public import LISTED, public_file
 from dopr.figures.ranking import collect, spearman
 from dopr.files import DataError, read_json
-from dopr.profiling.accuracy_history import read_history
 from test_historical_variance import DATA, RECORD, recorded
 
 # --- the figure ---

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dopr.analysis.accuracy_history import read_history
 from dopr.files import DataError
 from dopr.integrations.rewards_log import RewardsLog, read_groups
-from dopr.profiling.accuracy_history import read_history
 from dopr.selection.selector import GroupResult
 
 LINE = '{"step": 0, "prompt": "a", "rewards": [1.0, 0.0]}\n'

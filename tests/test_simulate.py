@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dopr.analysis.accuracy_history import AccuracyHistory, read_history
 from dopr.cli import main
 from dopr.commands.replay import parse, table
 from dopr.errors import UserError
-from dopr.profiling.accuracy_history import AccuracyHistory, read_history
 from dopr.profiling.simulate import Measured, SelectorSimulation, compare, simulate
 from dopr.selection.selector import GroupDecision, RolloutRequest
 from test_historical_variance import RECORD, recorded

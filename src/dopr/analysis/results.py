@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from dopr.analysis.accuracy_history import read_history
 from dopr.file_hashes import check_hash
 from dopr.files import DataError, read_json, read_prompts
 from dopr.parquet_files import check_columns, read_parquet
-from dopr.profiling.accuracy_history import read_history
 from dopr.records import Prompt
 
 LEDGER = ("step", "prompt", "sample", "prompt_tokens", "completion_tokens", "reward")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dopr.analysis.accuracy_history import read_history
 from dopr.data.public import public_file
 from dopr.errors import UserError
 from dopr.figures.ranking import collect, draw
 from dopr.figures.style import save
-from dopr.profiling.accuracy_history import read_history
 from dopr.selection.parts.historical_variance import rank
 
 PUBLIC = "acc_step_500.json"

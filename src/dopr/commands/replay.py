@@ -17,9 +17,9 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from dopr.analysis.accuracy_history import AccuracyHistory, read_history
 from dopr.errors import UserError
 from dopr.files import write_text
-from dopr.profiling.accuracy_history import AccuracyHistory, read_history
 from dopr.profiling.simulate import CAVEAT, Measured, SelectorSimulation, compare
 from dopr.selection.selector import built_in, check_options
 

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from dopr.analysis.accuracy_history import AccuracyHistory
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
 from dopr.config.schema import Config
 from dopr.figures.style import GREY, PAGE, PALETTE, letter, new_figure
-from dopr.profiling.accuracy_history import AccuracyHistory
 from dopr.profiling.simulate import SelectorSimulation, compare
 from dopr.selection import dapo, dopr, greso, lim, max_variance, mopps, one_shot, random_one, speed, ucb, uniform
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from dopr.analysis.accuracy_history import AccuracyHistory
 from dopr.analysis.statistics import interval, redraw_weights
-from dopr.profiling.accuracy_history import AccuracyHistory
 from dopr.records import derive_seed
 from dopr.selection.selector import (
     GroupDecision,

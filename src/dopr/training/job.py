@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dopr.analysis.accuracy_history import read_history
 from dopr.data.encoding import check_prompts
 from dopr.file_hashes import check_hash, check_hashes, write_hashes
 from dopr.files import DataError, digest, read_prompts, write_atomically
@@ -17,7 +18,6 @@ from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
 from dopr.models.model_folder import read_tokenizer, weight_files
 from dopr.models.network import Policy
-from dopr.profiling.accuracy_history import read_history
 from dopr.records import Phase
 from dopr.rollout.open import open_engine
 from dopr.runtime.distributed import barrier, is_main_process, process_group
