@@ -119,7 +119,7 @@ def damage(path: Path, kind: str, draw: random.Random) -> bool:
 
 
 def drop_a_part(path: Path, draw: random.Random) -> bool:
-    """Take a column out of a table, or a key out of a JSON object or of one row of JSON lines."""
+    """Take a column out of a table, or a part out of a JSON value or of one row of JSON lines."""
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         pq.write_table(table.drop_columns([draw.choice(table.column_names)]), path)
@@ -131,7 +131,7 @@ def drop_a_part(path: Path, draw: random.Random) -> bool:
         lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
         number = draw.randrange(len(lines))
         value = json.loads(lines[number])
-        value.pop(draw.choice(sorted(value)))
+        value.pop(draw.randrange(len(value)) if isinstance(value, list) else draw.choice(sorted(value)))
         lines[number] = json.dumps(value)
         path.write_text("\n".join(lines) + "\n")
     else:
