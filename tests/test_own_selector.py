@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dopr.cli import main
 from dopr.commands.replay import parse
 from dopr.selection.selector import Setup, check_options, class_of, make_selector, module_of, uses_history
 from dopr.workflow import code_hash
@@ -110,3 +111,25 @@ def test_the_code_of_the_file_its_neighbours_and_what_they_import_counts(folder:
 def test_replay_takes_it_with_options(folder: Path) -> None:
     assert parse("mine/late.py:Turns") == ("mine/late.py:Turns", {})
     assert parse("mine/late.py:Turns:stride=3") == ("mine/late.py:Turns", {"stride": 3})
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ('["c"]', "selector bad.py:Bad returned 'c', which is no prompt of the history"),
+        ("[]", "selector bad.py:Bad returned no prompt; it must return at least one"),
+        ("None", "Bad.select returned None; it must return a list of prompts"),
+    ],
+)
+def test_replay_says_in_one_line_what_a_selector_did_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/bring_your_own.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class Rotation" in block]
+    head = code.partition("        start, pool")[0].replace("Rotation", "Bad")
+    Path("bad.py").write_text(f"{head}        return {returned}\n")
+    Path("history.json").write_text('{"a": [0.5, 0.25], "b": [1.0, 0.0]}')
+    with pytest.raises(SystemExit) as end:
+        main(["replay", "history.json", "--selector", "bad.py:Bad", "--steps", "2", "--seeds", "1"])
+    assert str(end.value) == f"error: {message}"

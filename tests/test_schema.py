@@ -70,7 +70,7 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
         ("seeds", [-1], "seeds.0: -1 is refused: input should be greater than or equal to 0"),
         ("seeds", 3, "seeds: 3 is refused: input should be a valid list"),
         ("methods", [], "methods: [] is refused: list should have at least 1 item"),
-        ("data", None, "data: None is refused: input should be a valid dictionary"),
+        ("data", None, "data: is empty; give it a value, or remove it"),
         ("recipes", [1], "recipes: [1] is refused: input should be a valid dictionary"),
         ("checkpoint_every", 0, "checkpoint_every: 0 is refused: input should be greater than 0"),
         (
@@ -80,7 +80,7 @@ def test_a_misspelt_key_of_all_recipes_is_refused(raw):
         ),
         ("rollout.temperature", 0, "rollout.temperature: 0 makes all rollouts of a prompt equal, so that none has an"),
         ("evaluate", 0.5, "evaluate: 0.5 is refused: input should be a valid dictionary"),
-        ("evaluate", None, "evaluate: None is refused: input should be a valid dictionary"),
+        ("evaluate", None, "evaluate: is empty; give it a value, or remove it"),
         ("evaluate.profile", ["paper"], "evaluate.profile: ['paper'] is refused: input should be 'embedded', 'paper'"),
         ("evaluate.temperature", 0, "evaluate.samples: 2 samples of chain3 at evaluate.temperature 0 would all"),
         ("verify.max_error_share", 2, "verify.max_error_share: 2 is refused: input should be less than or equal to 1"),

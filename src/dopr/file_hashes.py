@@ -52,7 +52,8 @@ def check_hash(path: Path) -> None:
     changed = path.parent / HASHES if hashes is None else path
     if hashes is None or (path.name in hashes and not _is_as_written(path, hashes[path.name])):
         raise DataError(
-            f"{changed}: damaged or changed since it was written (see {HASHES}); delete it to have it made again"
+            f"{changed}: damaged or changed since it was written (see {HASHES}); delete it to have it made again, "
+            f"alone: snakemake {changed}"
         )
 
 

@@ -87,7 +87,8 @@ def read_prompts(path: Path) -> list[Prompt]:
             prompts.append(Prompt(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise DataError(
-                f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again"
+                f"{path}: row {number} is not a prompt ({error}); delete the file to have it made again, alone: "
+                f"snakemake {path}"
             ) from None
     if not prompts:
         raise DataError(

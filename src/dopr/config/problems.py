@@ -50,6 +50,8 @@ def _as_text(problem: Any, root: type[Section]) -> str:
     if problem["type"] == "value_error":
         key = message.partition(": ")[0].partition(".")[0]
         return f"{path}.{message}" if key in _known_keys(keys, root) else f"{path}: {message}"
+    if problem["input"] is None:
+        return f"{path}: is empty; give it a value, or remove it"
     return f"{path}: {problem['input']!r} is refused: {message[0].lower()}{message[1:]}"
 
 

@@ -92,7 +92,9 @@ def _draw_curves(figure: FigureBase, frame: pd.DataFrame, pools: Sequence[str], 
     for column in range(min(COLUMNS, len(methods))):  # only the lowest panel of a column has tick labels
         lowest = panels[(len(methods) - 1 - column) // COLUMNS, column]
         # A range within one decade may hold no power of ten, and the axis then no label.
-        log_axis(lowest.xaxis, each=(1,) if trained["rollouts"].max() > 10 * trained["rollouts"].min() else (1, 2, 3, 5))
+        log_axis(
+            lowest.xaxis, each=(1,) if trained["rollouts"].max() > 10 * trained["rollouts"].min() else (1, 2, 3, 5)
+        )
         lowest.xaxis.set_tick_params(labelbottom=True)
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[0, 0].yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

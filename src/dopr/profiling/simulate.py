@@ -22,6 +22,7 @@ from dopr.selection.selector import (
     GroupResult,
     PromptSelector,
     RolloutRequest,
+    SelectorError,
     Setup,
     make_selector,
     uses_history,
@@ -99,18 +100,25 @@ class SelectorSimulation:
             regret: `best` - `informative`.
             updates: Share of steps with an informative group to train on.
             profile: Rollouts of the history, if the selector reads it; otherwise 0.
+
+        Raises:
+            SelectorError: The selector requested no prompt, or one that the history has not.
         """
         setup = Setup(self.record.pool, seed, self.count, self.group_size, dict(self.history))
         selector = make_selector(name, setup, options)
-        rng = np.random.default_rng(derive_seed("replay", seed))
+        rng, known = np.random.default_rng(derive_seed("replay", seed)), set(self.record.pool)
 
         def draw(step: int, request: RolloutRequest) -> tuple[float, ...]:
+            if request.prompt not in known:
+                raise SelectorError(f"selector {name} returned {request.prompt!r}, which is no prompt of the history")
             correct = rng.random(request.rollouts) < self.record.probability(request.prompt, step)
             return tuple(correct.astype(float).tolist())
 
         rollouts, informative, updates = 0, 0, 0
         prompts: set[str] = set()
         for simulated in simulate(selector, range(self.steps), draw):
+            if not simulated.requests:
+                raise SelectorError(f"selector {name} returned no prompt; it must return at least one")
             rollouts += sum(request.rollouts for request in simulated.requests)
             prompts.update(request.prompt for request in simulated.requests)
             trained_on = sum(group.informative for group in simulated.decision.train)

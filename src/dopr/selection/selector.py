@@ -147,6 +147,10 @@ class PromptSelector(Protocol):
         """Return numbers to log about the last choice, under the same names at every step."""
 
 
+class SelectorError(UserError):
+    """A request of a selector that cannot be met; the message names the selector and the request."""
+
+
 class BaseSelector:
     """Base class of selectors that choose before any rollout. Subclasses define `select`, `observe` and the state."""
 
@@ -157,8 +161,15 @@ class BaseSelector:
         raise TypeError(f"{type(self).__module__} defines neither select nor request")
 
     def request(self, step: int, held: Sequence[GroupResult]) -> list[RolloutRequest]:
-        """Request a complete group for each selected prompt."""
-        return [RolloutRequest(prompt, self.setup.group_size) for prompt in self.select(step)]
+        """Request a complete group for each selected prompt.
+
+        Raises:
+            SelectorError: `select` returned something other than a list.
+        """
+        selected = self.select(step)
+        if not isinstance(selected, Sequence):
+            raise SelectorError(f"{type(self).__name__}.select returned {selected!r}; it must return a list of prompts")
+        return [RolloutRequest(prompt, self.setup.group_size) for prompt in selected]
 
     def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
         """Train on all groups."""

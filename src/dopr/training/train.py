@@ -35,7 +35,7 @@ from dopr.rollout.engine import Engine, Sample
 from dopr.runtime.distributed import broadcast_from_main, is_main_process
 from dopr.runtime.run_state import RunState
 from dopr.runtime.stopwatch import Stopwatch
-from dopr.selection.selector import GroupDecision, PromptSelector, RolloutRequest
+from dopr.selection.selector import GroupDecision, PromptSelector, RolloutRequest, SelectorError
 from dopr.training.group import Group, merge_held
 from dopr.training.learner import Learner
 from dopr.training.ledger import Ledger
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Metrics = dict[str, float]
-
-
-class SelectorError(UserError):
-    """A request of a selector that cannot be met; the message names the selector and the request."""
 
 
 class EngineError(UserError):
