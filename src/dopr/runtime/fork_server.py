@@ -43,7 +43,9 @@ class ForkServers:
         It uses the library that this process uses, whatever other copy is installed: that one's hash is noted.
         """
         paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}  # as the workflow's jobs
+        # As the workflow's jobs. NumPy's products depend on the number of threads, which it reads when it is imported.
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        environment = {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
         for kind in kinds:
             command = [sys.executable, "-m", "dopr.runtime.fork_server", kind]
             self._processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
