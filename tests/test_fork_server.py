@@ -26,11 +26,21 @@ if __name__ == "__main__":
         print("a warning", file=sys.stderr)
     elif what == "exit":
         sys.exit(int(rest[0]) if rest[0].isdigit() else rest[0])
+    elif what == "threads":
+        print({pool["internal_api"]: pool["num_threads"] for pool in slow_to_import.threads()})
     elif what == "fail":
         raise KeyError(rest[0])
     elif what == "wait":
         open("process", "w").write(str(os.getpid()))
         time.sleep(60)
+"""
+IMPORTED = """
+import os
+
+import numpy
+from threadpoolctl import threadpool_info as threads
+
+IMPORTED_IN = os.getpid()
 """
 
 
@@ -38,7 +48,9 @@ if __name__ == "__main__":
 def folder(tmp_path: Path) -> Path:
     (tmp_path / ".snakemake").mkdir()
     (tmp_path / "job.py").write_text(SCRIPT)
-    (tmp_path / "slow_to_import.py").write_text("import os\nIMPORTED_IN = os.getpid()\n")
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os\nimport numpy\nfrom threadpoolctl import threadpool_info as threads\nIMPORTED_IN = os.getpid()\n"
+    )
     return tmp_path
 
 
@@ -48,6 +60,7 @@ def servers(folder: Path, monkeypatch):
     (folder / "another copy/dopr").mkdir(parents=True)
     (folder / "another copy/dopr/__init__.py").touch()
     monkeypatch.chdir(folder)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     paths = [str(folder / "another copy"), str(folder), *sys.path]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     running = ForkServers()
@@ -165,3 +178,8 @@ def test_a_script_that_cannot_be_imported_says_so_itself(servers, folder):
     assert "No module named 'no_such_module'" in result.stderr
     (folder / "job.py").write_text("print('mended')\n")
     assert run().stdout == "mended\n"
+
+
+def test_numpy_has_one_thread_in_a_fork_whatever_the_environment_says(servers):
+    """The number of threads is read when NumPy is imported, which the server does, and it decides how sums round."""
+    assert "'openblas': 1" in run("threads").stdout
