@@ -107,20 +107,22 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	pip install --quiet --no-deps --editable .
 	touch $@
 
+# Lets an environment see the packages of the main one too.
 SITE := import sysconfig; site = sysconfig.get_path('purelib')
+on_top = site=$$($(1)/bin/python -c "$(SITE); print(site)") && \
+	$(BIN)/python -c "$(SITE); print(f'import site; site.addsitedir({site!r})')" > "$$site/base.pth"
 
 # The executor in an environment of its own, on top of the other: where it is installed and no Slurm answers, every
 # Snakemake command waits ten seconds.
 .venv-slurm/installed: $(VENV)/installed
 	$(BIN)/python -m venv .venv-slurm
-	site=$$(.venv-slurm/bin/python -c "$(SITE); print(site)") && \
-		$(BIN)/python -c "$(SITE); print(f'import site; site.addsitedir({site!r})')" > "$$site/base.pth"
+	$(call on_top,.venv-slurm)
 	.venv-slurm/bin/pip install --quiet snakemake-executor-plugin-slurm==2.8.0 snakemake-executor-plugin-slurm-jobstep==0.6.1
 	touch $@
 
 .venv-verl/installed: $(VENV)/installed requirements-verl.lock
 	$(BIN)/python -m venv .venv-verl
-	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/python3.11/site-packages')" > .venv-verl/lib/python3.11/site-packages/base.pth
+	$(call on_top,.venv-verl)
 	.venv-verl/bin/pip install --quiet --no-deps --require-hashes -r requirements-verl.lock
 	touch $@
 
