@@ -169,6 +169,7 @@ class _Run:
 
     @classmethod
     def read(cls, results: Results, pool: str, method: str, seed: int) -> _Run:
+        """Read the completions of one run."""
         frame = results.completions(pool, method, seed)
         name = f"{results.evaluations}/{pool}/{method}/{seed}/completions.parquet"
         steps, first, checkpoint = np.unique(frame["step"], return_index=True, return_inverse=True)

@@ -56,6 +56,7 @@ class _OneDnnLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Map rows [rows, inner] to [rows, columns], and keep what their gradients need."""
         rows_need_grad, weight_needs_grad, _ = ctx.needs_input_grad
         ctx.save_for_backward(rows if weight_needs_grad else None, weight if rows_need_grad else None)
         with fast_products():
@@ -64,6 +65,7 @@ class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the gradients of rows, weight and bias, for a gradient [rows, columns]."""
         rows, weight = ctx.saved_tensors
         rows_need_grad, weight_needs_grad, bias_needs_grad = ctx.needs_input_grad
         with fast_products():
