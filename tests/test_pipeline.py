@@ -64,10 +64,10 @@ def test_working_state_is_swept_when_all_is_done(finished: Project) -> None:
     assert not list((finished.folder / "results/state").rglob("job.json"))
 
 
-def test_the_report_holds_every_figure_and_table(finished: Project) -> None:
-    code, output = finished.snakemake(*SMOKE, "--report", "results/report.html")
+def test_the_report_holds_every_figure_and_table(finished: Project, tmp_path: Path) -> None:
+    code, output = finished.snakemake(*SMOKE, "--report", str(tmp_path / "report.html"))
     assert code == 0, output
-    page = (finished.folder / "results/report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     for name in ("accuracy_vs_rollouts.png", "selection_easy.png", "complexity.png", "main.html", "credit.html"):
         assert name in page
 
@@ -132,9 +132,9 @@ def test_an_edit_of_a_selector_or_its_options_retrains_its_methods_only(
         ("base: {model: /nowhere/model}", "/nowhere/model is no model folder: config.json is missing"),
     ],
 )
-def test_bad_input_costs_one_clear_line(finished: Project, overlay: str, message: str) -> None:
-    (finished.folder / "bad.yaml").write_text(overlay + "\n")
-    code, output = finished.snakemake("--configfile", "experiments/smoke.yaml", "bad.yaml", "-n")
+def test_bad_input_costs_one_clear_line(finished: Project, tmp_path: Path, overlay: str, message: str) -> None:
+    (tmp_path / "bad.yaml").write_text(overlay + "\n")
+    code, output = finished.snakemake("--configfile", "experiments/smoke.yaml", str(tmp_path / "bad.yaml"), "-n")
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
     assert code == 1
     assert len(errors) == 1, output
