@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from dopr.commands.plan import read_config
 from dopr.commands.replay import positive
 from dopr.config.recipe import Reward
 from dopr.config.schema import Config
 from dopr.errors import UserError
 from dopr.files import sha256, write_prompts
+from dopr.workflow.preflight import read_config
 from dopr.workflow.rule_params import RuleParams
 from program import run_program
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from dopr.commands.base_accuracy import model_folder
-from dopr.config.config_files import ConfigFiles
 from dopr.config.data import Source
 from dopr.config.schema import Config
 from dopr.data.dataset import make_dataset
@@ -31,7 +30,7 @@ from dopr.grading.grader import Grader
 from dopr.models.model_folder import read_tokenizer
 from dopr.records import Prompt
 from dopr.rollout.open import open_on_folder
-from dopr.workflow.preflight import open_config
+from dopr.workflow.preflight import read_config
 from program import run_program
 
 Scores = dict[str, list[bool]]  # name of the scorer -> whether each completion is correct
@@ -60,8 +59,7 @@ def run(args: argparse.Namespace) -> None:
     """
     if find_spec("lm_eval") is None:
         raise UserError("lm-eval is not installed here: pip install 'lm-eval[hf]', in an environment of its own")
-    files = ConfigFiles.read([args.config, *args.overlays])
-    config = open_config(files.merged(), files)
+    config = read_config([args.config, *args.overlays])
     folder = model_folder(config, args.overlays)
     questions = read_questions(config, args)[: args.limit]
     texts = {OURS: decode(config, folder, questions)}

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+PRESENT = set(sys.modules)  # what Python itself has imported by now; some have a sitecustomize
 start = time.perf_counter()
 from dopr.selection.selector import GroupResult, Setup, built_in, make_selector  # noqa: E402
 
@@ -37,5 +38,6 @@ def choices(name: str, stop: int) -> list[list[str]]:
 
 for name in built_in():
     assert choices(name, stop=5) == choices(name, stop=10), name
-files = {name.partition(".")[0] for name, module in sys.modules.items() if getattr(module, "__file__", None)}
+new = sys.modules.keys() - PRESENT
+files = {name.partition(".")[0] for name in new if getattr(sys.modules[name], "__file__", None)}
 print(json.dumps({"seconds": seconds, "selectors": built_in(), "packages": sorted(files - sys.stdlib_module_names)}))

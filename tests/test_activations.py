@@ -10,7 +10,6 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from dopr.commands.plan import read_config
 from dopr.config.recipe import Lora, Recipe, Reuse
 from dopr.config.schema import Config
 from dopr.models import network as policies
@@ -23,6 +22,7 @@ from dopr.planning.activations import activations, final_norm_bytes, layer_bytes
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, update_rows
+from dopr.workflow.preflight import read_config
 from dopr.workflow.rule_params import RuleParams
 from fixture_activations import saved_bytes
 from project import ROOT

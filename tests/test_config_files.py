@@ -63,6 +63,7 @@ def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigF
             {"recipes": {"dopr": {"options": {"exploraton": 1}}}},
             "mine.yaml: recipes.dopr.options.exploraton: selector dopr has no option 'exploraton'; did you mean",
         ),
+        ({"rollout": {"max_new_tokens": True}}, "mine.yaml: rollout.max_new_tokens: true is refused: it is no"),
         ({"train": {"minibatches": 9}}, "mine.yaml: train.minibatches: 9 is more than the 8 rollouts a step"),
         ({"train": {"options": {"window": 2}}}, "mine.yaml: train.options.window: selector uniform has no option"),
         ({"train": None}, "mine.yaml: train: None is no mapping; give keys and values"),
@@ -90,6 +91,7 @@ def test_a_mistake_in_an_overlay_is_named_with_the_overlay(shipped: dict, overla
     ("train", "message"),
     [
         ({"loss": {"variannt": "grpo"}}, "train.loss.variannt: unknown key; did you mean 'variant'?"),
+        ({"epochs": True}, "train.epochs: true is refused: it is no number; give one"),
         ({"learning_rate": "fast"}, "train.learning_rate: 'fast' is refused: input should be a valid number, "),
         ({"lora": {"rank": 4, "alpha": 8, "targets": "all"}}, "train.lora.targets: 'all' is refused: input should be"),
         ({"reward": {"kind": "noisy", "share": 0.5}}, "train.reward.share: kind noisy does not read it; remove it"),
@@ -130,6 +132,12 @@ def test_a_key_that_stands_twice_is_refused_with_file_key_and_lines(tmp_path: Pa
     with pytest.raises(ConfigError) as caught:
         ConfigFiles.read([tmp_path / "mine.yaml"])
     assert str(caught.value).startswith(f"{tmp_path / 'mine.yaml'}: {message}")
+
+
+def test_a_key_that_yaml_takes_for_false_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("recipes:\n  no: {selector: random_one}\n")
+    with pytest.raises(ConfigError, match=r'mine.yaml: recipes.no: YAML reads this key as true or false; write "no"'):
+        ConfigFiles.read([tmp_path / "mine.yaml"])
 
 
 def test_a_key_may_override_what_a_merge_takes_over(tmp_path: Path) -> None:

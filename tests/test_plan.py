@@ -277,8 +277,11 @@ def test_the_length_of_prompts_is_measured_where_they_are(
 
 def test_a_mistake_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(SystemExit, match=r"error: none.yaml: no such file"):
+    with pytest.raises(SystemExit, match=f"error: none.yaml: no such file in {ROOT}; give its path"):
         main(["plan", "none.yaml"])
     (tmp_path / "mine.yaml").write_text("sedes: [1]\n")
     with pytest.raises(SystemExit, match=r"mine.yaml: sedes: unknown key; did you mean 'seeds'\?"):
+        main(["plan", str(tmp_path / "mine.yaml")])
+    (tmp_path / "mine.yaml").write_text("recipes: {dopr: {options: {exploraton: 1}}}\n")
+    with pytest.raises(SystemExit, match=r"options.exploraton: selector dopr has no option .* did you mean 'explor"):
         main(["plan", str(tmp_path / "mine.yaml")])

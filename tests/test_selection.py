@@ -259,6 +259,8 @@ def test_a_selector_is_made_with_options_of_its_types():
     assert (selector.exploration, selector.entropy) == (0.5, (0.0, 1.0))
     with pytest.raises(ValueError, match=r"options.exploration: 'much' is refused: input should be a valid number"):
         make_selector("dopr", Setup(("a", "b"), 0, 1), {"exploration": "much"})
+    with pytest.raises(ValueError, match=r"options.exploration: true is refused: it is no number"):
+        check_options("dopr", {"exploration": True})
 
 
 def test_the_profile_counts_for_the_selectors_that_read_it():

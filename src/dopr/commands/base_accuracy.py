@@ -16,7 +16,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from dopr.config.config_files import ConfigFiles
 from dopr.config.data import Source
 from dopr.config.reasoning_gym import ReasoningGym
 from dopr.config.schema import Config
@@ -30,7 +29,7 @@ from dopr.evaluation.evaluate import EvaluationCost, EvaluationSettings, evaluat
 from dopr.grading.grader import Grader
 from dopr.models.model_folder import read_tokenizer
 from dopr.records import Prompt
-from dopr.workflow.preflight import check_packages, open_config
+from dopr.workflow.preflight import check_packages, read_config
 
 HEADER = (
     "| task | questions | prompt tokens | mean reward, % | correct, % | informative, % | unparsed, % | truncated, % |"
@@ -57,8 +56,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: The configuration cannot be run, or its model folder has not been made.
     """
-    files = ConfigFiles.read([args.config, *args.overlays])
-    config = open_config(files.merged(), files)
+    config = read_config([args.config, *args.overlays])
     check_packages(config)
     folder = model_folder(config, args.overlays)
     from dopr.rollout.open import open_on_folder

@@ -11,12 +11,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
 from dopr.files import read_prompts
 from dopr.planning.cost import TABLE, Throughput, disk, memory
 from dopr.planning.shape import Shape, shape_of
 from dopr.planning.work import Lengths, Work, work_of
+from dopr.workflow.preflight import read_config
 from dopr.workflow.rule_params import RuleParams
 
 SMALLEST = 1e8  # parameters: a smaller policy runs on a CPU, and no GPU-hours are estimated
@@ -59,17 +59,6 @@ def run(args: argparse.Namespace) -> None:
     else:
         print("No GPU-hours are estimated for so small a policy; it runs on a CPU.")
     print_sizes(config, shape, works, lengths, args)
-
-
-def read_config(paths: Sequence[Path]) -> Config:
-    """Return the configuration from files merged in order, as Snakemake merges them.
-
-    Raises:
-        DataError: a file is missing or is not a mapping.
-        ConfigError: the merged files are not a valid configuration.
-    """
-    files = ConfigFiles.read(paths)
-    return Config.parse(files.merged(), files)
 
 
 def mean_prompt(config: Config) -> tuple[float, str]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dopr.config.config_files import ConfigFiles
 from dopr.config.schema import Config
 from dopr.data.job import write_dataset
 from dopr.errors import UserError
 from dopr.files import digest, read_prompts, sha256
-from dopr.workflow.preflight import check_packages, open_config
+from dopr.workflow.preflight import check_packages, read_config
 from dopr.workflow.rule_params import RuleParams
 
 
@@ -34,8 +33,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: The configuration cannot be run, or the method needs a file that only the workflow makes.
     """
-    files = ConfigFiles.read([args.config, *args.overlays])
-    config = open_config(files.merged(), files)
+    config = read_config([args.config, *args.overlays])
     check_packages(config)
     params = RuleParams(config)
     pool = args.pool or config.pools[0]

@@ -112,7 +112,8 @@ def _content(path: Path) -> dict[str, Any]:
     import yaml  # the environments that jobs run in do not have it
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        place = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise DataError(f"{path}: no such file{place}; give its path")
     text = path.read_bytes()  # YAML is UTF-8 in every locale
     try:
         check_keys(path, yaml.compose(text, yaml.SafeLoader))
@@ -128,14 +129,16 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def check_keys(path: Path, root: Any) -> None:
-    """Check that no mapping of a YAML file has a key twice: YAML would take the last one without a word.
+    """Check that no mapping of a YAML file has a key twice, or a key that YAML takes for true or false.
+
+    YAML would take the last of two values without a word, and `no` for false.
 
     Args:
         path: The file, for the message.
         root: Its root node; None for an empty file.
 
     Raises:
-        ConfigError: A key stands twice; names its place and both lines.
+        ConfigError: A key stands twice, or is `yes`, `no`, `on` or `off`; names its place and lines.
     """
     waiting, seen = [("", root)], set()
     while waiting:
@@ -149,6 +152,8 @@ def check_keys(path: Path, root: Any) -> None:
             lines: dict[str, int] = {}
             for key, value in node.value:
                 name, line = str(key.value), key.start_mark.line + 1
+                if key.tag.endswith(":bool"):
+                    raise ConfigError(f'{path}: {parent}{name}: YAML reads this key as true or false; write "{name}"')
                 if name in lines:
                     raise ConfigError(
                         f"{path}: {parent}{name}: stands twice, in lines {lines[name]} and {line}; remove one"

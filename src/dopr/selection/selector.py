@@ -282,5 +282,7 @@ def check_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise ValueError(f"options.{option}: {value!r} is refused: {message[0].lower()}{message[1:]}") from None
+        if isinstance(value, bool) and not isinstance(converted, bool):
+            raise ValueError(f"options.{option}: {str(value).lower()} is refused: it is no number; give one")
         checked[option] = value if isinstance(converted, float) and converted == value else converted
     return checked

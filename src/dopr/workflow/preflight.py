@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: boo
         check_bounds(config)
         check_methods(config)
     return config
+
+
+def read_config(paths: Sequence[Path]) -> Config:
+    """Return the configuration that files merge to, in Snakemake's order, checked as Snakemake has it checked.
+
+    Raises:
+        DataError: a file is missing or holds no mapping.
+        ConfigError: it cannot be run; names the file, the key, the value and the fix.
+    """
+    files = ConfigFiles.read(paths)
+    return open_config(files.merged(), files)
 
 
 def check_selectors(config: Config) -> Config:
