@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from dopr.files import (
     DataError,
     read_json,
     read_prompts,
+    remove_half_written,
+    search,
     sha256,
     write_atomically,
     write_json,
@@ -173,3 +176,35 @@ def test_an_empty_file_of_prompts_is_refused(tmp_path):
 def test_the_hash_is_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2
     assert sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+# --- search ---
+
+
+def test_half_written_folders_are_removed_with_half_written_files_in_them(tmp_path):
+    """As a kill leaves them while the hashes of a checkpoint are written."""
+    half = tmp_path / "run/.step-00000008.7.part"
+    half.mkdir(parents=True)
+    (half / ".hashes.json.7.part").touch()
+    (tmp_path / ".job.json.7.part").touch()
+    (tmp_path / "run/job.json").touch()
+    remove_half_written(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "run", tmp_path / "run/job.json"]
+
+
+def test_folders_that_are_deleted_meanwhile_are_passed_over(tmp_path, monkeypatch):
+    for name in ("a/b", "a/gone", "c"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "job.json").touch()
+    (tmp_path / "c/.x.part").mkdir()
+    assert search(tmp_path, ".*.part") == [tmp_path / "c/.x.part"]
+    assert search(tmp_path / "nowhere", "*") == []
+    scandir = os.scandir
+
+    def deleted(path):
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deleted)
+    assert search(tmp_path, "job.json") == [tmp_path / "a/b/job.json", tmp_path / "c/job.json"]

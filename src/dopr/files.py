@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -95,6 +96,25 @@ def read_prompts(path: Path) -> list[Prompt]:
             f"{path}: holds no prompts; delete it to have it made again, or see data.validation in docs/data.md"
         )
     return prompts
+
+
+def search(folder: Path, pattern: str) -> list[Path]:
+    """Return all below a folder whose names match a pattern, sorted.
+
+    Path.rglob fails if another process deletes a folder that it is about to list, such as an old checkpoint.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        found += [Path(parent, name) for name in fnmatch.filter([*folders, *files], pattern)]
+    return sorted(found)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Delete what writes that were killed left below a folder. A half-written folder may hold half-written files."""
+    for half in search(folder, ".*.part"):
+        if half.is_dir():
+            shutil.rmtree(half)
+        half.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -31,7 +31,7 @@ from typing import IO, Any, Literal
 
 from dopr.errors import UserError
 from dopr.file_hashes import changed_files, write_hashes
-from dopr.files import read_json, write_atomically, write_json
+from dopr.files import read_json, remove_half_written, write_atomically, write_json
 from dopr.runtime.file_locks import is_file_at, try_flock
 
 STATE = "state.pt"  # of a checkpoint
@@ -103,8 +103,7 @@ class RunState:
         Raises:
             CheckpointError: If the checkpoint is from another configuration, or from other code and `policy` is `stop`.
         """
-        for leftover in list(self.folder.rglob(".*.part")):  # from a write that was interrupted
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        remove_half_written(self.folder)
         path = self.folder / "job.json"
         if path.is_file():
             check_same_job(self.folder, read_json(path), job)

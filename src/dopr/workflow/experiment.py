@@ -18,7 +18,7 @@ from dopr.config.schema import Config
 from dopr.data.public import at_hand
 from dopr.data.sources import mirror_of, source_named, used_sources
 from dopr.errors import UserError
-from dopr.files import digest, read_json, write_text
+from dopr.files import digest, read_json, remove_half_written, search, write_text
 from dopr.models.gguf.place import locate
 from dopr.runtime.file_locks import try_flock
 from dopr.runtime.fork_server import ForkServers
@@ -249,12 +249,11 @@ class Experiment:
         for path in self.config_path.parent.iterdir():
             if path != self.config_path:
                 path.unlink()
-        for finished in sorted(STATE.glob("**/job.json")):
+        for finished in search(STATE, "job.json"):
             output = Path("results") / finished.parent.relative_to(STATE) / "provenance.json"
             if output.is_file() and output.stat().st_mtime >= finished.stat().st_mtime:
                 shutil.rmtree(finished.parent)
-        for half in list(Path("results").rglob(".*.part")):  # of writes that were killed
-            shutil.rmtree(half) if half.is_dir() else half.unlink()
+        remove_half_written(Path("results"))
 
 
 def open_experiment(

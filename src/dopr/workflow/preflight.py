@@ -15,7 +15,7 @@ from dopr.data.sources import check_source, mirror_of, source_named, sources_of,
 from dopr.data.splits import families_of
 from dopr.data.templates import OWN, make_template
 from dopr.errors import ConfigError, UserError
-from dopr.files import DataError, read_json
+from dopr.files import DataError, read_json, search
 from dopr.models.gguf.place import locate
 from dopr.models.kinds import check_config
 from dopr.models.model_folder import check_folder, context_of, read_shape
@@ -270,7 +270,7 @@ def check_states(config: Config, jobs: RuleParams, folder: Path) -> None:
     Raises:
         CheckpointError: a run has another; names the folder and the key or the modules.
     """
-    for job_file in sorted(folder.glob("*/**/job.json")):
+    for job_file in search(folder, "job.json"):
         stage, _, *method = job_file.parent.relative_to(folder).parts
         job = read_json(job_file)
         if stage != "profile" and not jobs.knows(method[0]):
