@@ -29,9 +29,9 @@ from dopr.models.network import Policy
 from dopr.planning.cost import memory
 from dopr.planning.shape import Shape
 from dopr.planning.work import Lengths
-from dopr.records import Rollout
 from dopr.rollout.engine import Sample
 from dopr.runtime.threads import use_threads
+from dopr.training.group import Group
 from dopr.training.learner import Learner
 from program import run_program
 from workload import alternating, group, grpo
@@ -136,7 +136,7 @@ def sampling(args: argparse.Namespace) -> SamplingParams:
     return SamplingParams(temperature=1.0, max_new_tokens=args.completion)
 
 
-def rollouts(args: argparse.Namespace, length: int) -> list[list[Rollout]]:
+def rollouts(args: argparse.Namespace, length: int) -> list[Group]:
     """Groups of completions of random tokens, half of them rewarded."""
     rng = random.Random(0)
 

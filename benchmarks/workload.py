@@ -8,6 +8,7 @@ from typing import Any
 from dopr.config.recipe import Loss, Recipe
 from dopr.records import Prompt, Rollout
 from dopr.rollout.engine import Sample
+from dopr.training.group import Group
 
 RATE = 1e-6  # TRL's default learning rate
 
@@ -29,9 +30,9 @@ def grpo(prompts: int, samples: int, steps: int, **settings: Any) -> Recipe:
     )
 
 
-def group(name: str, prompt: Sequence[int], samples: Sequence[Sample], rewards: Sequence[float]) -> list[Rollout]:
-    """The completions of a prompt, of token ids, with the rewards they are given."""
-    return [
+def group(name: str, prompt: Sequence[int], samples: Sequence[Sample], rewards: Sequence[float]) -> Group:
+    """Return a group of completions, of token ids, with the rewards they are given."""
+    rollouts = [
         Rollout(
             prompt=Prompt(name, "", "", ""),
             prompt_tokens=tuple(prompt),
@@ -45,6 +46,7 @@ def group(name: str, prompt: Sequence[int], samples: Sequence[Sample], rewards: 
         )
         for i, (sample, reward) in enumerate(zip(samples, rewards, strict=True))
     ]
+    return Group.from_rollouts((), rollouts)
 
 
 def alternating(count: int) -> list[float]:

@@ -99,7 +99,7 @@ def train(name: str, base: Path, pool: list[Prompt], test: list[Prompt], grader:
         for group in groups:
             selector.observe(step, group)
         # A group whose rewards are all equal has no gradient: its rollouts are counted, and teach nothing.
-        learner.learn([group.rollouts for group in groups], step)
+        learner.learn(groups, step)
     return f"{name:8}{rollouts:>8}{before:>8.1%}{accuracy():>8.1%}"
 
 

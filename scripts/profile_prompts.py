@@ -44,7 +44,7 @@ def main() -> None:
     if not wrote:
         return
     pool = {prompt.id: prompt for prompt in read_prompts(job.pool)}
-    history = history_of(read_parquet(job.output / "ledger.parquet"), params.recipe.group_size, pool)
+    history = history_of(read_parquet(job.output / "ledger.parquet"), pool)
     write_json(job.output / "history.json", history)
     write_ranking(job.output / "ranking.csv", history, pool)
     write_hashes(job.output, ["history.json", "ranking.csv", "ledger.parquet", "metrics.csv"])

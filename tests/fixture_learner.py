@@ -13,8 +13,8 @@ from dopr.config.recipe import Loss, Recipe
 from dopr.config.schema import SamplingParams
 from dopr.models.model_folder import end_tokens
 from dopr.models.network import Policy
-from dopr.records import Rollout
 from dopr.rollout.torch_engine import TorchEngine
+from dopr.training.group import Group
 from dopr.training.learner import Learner
 from fixture_rollouts import make_rollout
 
@@ -46,24 +46,27 @@ def make_learner(policy: Policy, temperature: float = 1.0, seed: int = 0, **chan
 
 def roll_out(
     tiny: Path, policy: Policy, rewards: Sequence[Sequence[float]], temperature: float = 1.0, seed: int = 1
-) -> list[list[Rollout]]:
+) -> list[Group]:
     """Groups really sampled from the policy, with made-up rewards."""
     tokenizer, engine = Tokenizer.from_file(str(tiny / "tokenizer.json")), TorchEngine(policy.network, end_tokens(tiny))
     ids = [tuple(tokenizer.encode(f"compute 1 + {i}\n").ids) for i in range(len(rewards))]
     samples = engine.generate(ids, len(rewards[0]), temperature, LIMIT, seed)
     return [
-        [
-            make_rollout(
-                f"p{i}",
-                sample=j,
-                prompt_tokens=ids[i],
-                tokens=drawn.tokens,
-                logprobs=drawn.logprobs,
-                finish=drawn.finish,
-                reward=rewards[i][j],
-            )
-            for j, drawn in enumerate(group)
-        ]
+        Group.from_rollouts(
+            (),
+            [
+                make_rollout(
+                    f"p{i}",
+                    sample=j,
+                    prompt_tokens=ids[i],
+                    tokens=drawn.tokens,
+                    logprobs=drawn.logprobs,
+                    finish=drawn.finish,
+                    reward=rewards[i][j],
+                )
+                for j, drawn in enumerate(group)
+            ],
+        )
         for i, group in enumerate(samples)
     ]
 

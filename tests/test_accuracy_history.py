@@ -52,6 +52,17 @@ def test_a_ledger_is_read_group_by_group(tmp_path: Path):
     assert read_history(tmp_path / "ledger.parquet") == {"b": (0.5, 0.0), "a": (1.0,)}
 
 
+def test_a_group_that_is_sampled_in_parts_is_one_visit(tmp_path: Path):
+    # Two rollouts of each of a, b and c; then the rest of a, new ones of d, and at last the rest of c.
+    rows = {
+        "prompt": list("aabbccaaddcc"),
+        "sample": [0, 1, 0, 1, 0, 1, 2, 3, 0, 1, 2, 3],
+        "reward": [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "ledger.parquet")
+    assert read_history(tmp_path / "ledger.parquet") == {"a": (0.25,), "b": (1.0,), "c": (0.75,), "d": (0.0,)}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

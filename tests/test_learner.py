@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from dopr.config.recipe import Critic, Reuse
-from dopr.errors import RewardError
 from dopr.models import checkpoint_io
 from dopr.models.logprobs import completion_logprobs, logprobs_and_entropy
 from dopr.models.network import Policy
-from dopr.records import Rollout
+from dopr.training.group import Group
 from dopr.training.learner import mean_statistics, split_minibatches
 from dopr.training.update import TrainingSample, UpdateStatistics
 from fixture_learner import MIXED, SILENT, make_learner, make_loss, roll_out, same, weights
@@ -26,8 +25,8 @@ def policy(tiny: Path) -> Policy:
     return checkpoint_io.load(tiny)
 
 
-def mean_entropy(policy: Policy, groups: list[list[Rollout]], temperature: float = 1.0) -> float:
-    rollouts = [rollout for group in groups for rollout in group]
+def mean_entropy(policy: Policy, groups: list[Group], temperature: float = 1.0) -> float:
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
     with torch.no_grad():
         _, entropy, mask = logprobs_and_entropy(
             policy, [r.prompt_tokens for r in rollouts], [r.tokens for r in rollouts], temperature
@@ -84,7 +83,7 @@ def test_mini_batches_depend_on_their_seed_alone_and_a_single_one_keeps_the_orde
 
 
 def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(tiny, policy):
-    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group.rollouts]
 
     def batches(step: int, seed: int = 0) -> list[tuple[int, ...]]:
         learner = make_learner(checkpoint_io.load(tiny), seed=seed, epochs=3, minibatches=2)
@@ -99,7 +98,7 @@ def test_every_pass_of_every_step_is_split_anew_but_the_same_for_the_same_seed(t
 
 def test_every_mini_batch_has_its_share_of_the_tokens_of_its_pass(tiny, policy):
     """By which dapo averages: two mini-batches have half each, however many tokens fell to them."""
-    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group]
+    new = [TrainingSample(rollout, 1.0, True) for group in roll_out(tiny, policy, MIXED) for rollout in group.rollouts]
     total = sum(len(row.rollout.tokens) for row in new)
     for count in (1, 2, 3):
         assert [share for _, share in make_learner(policy, minibatches=count)._minibatches(new, 0)] == [
@@ -145,7 +144,7 @@ def test_rewards_are_of_no_account_without_the_policy_gradient(tiny):
 
 
 def test_the_entropy_is_that_of_the_distribution_at_the_sampling_temperature(tiny, policy):
-    rollout = roll_out(tiny, policy, [[1.0]])[0][0]
+    rollout = roll_out(tiny, policy, [[1.0]])[0].rollouts[0]
     logprobs, entropy, mask = logprobs_and_entropy(policy, [rollout.prompt_tokens], [rollout.tokens], 0.5)
     with torch.no_grad():
         logits = policy.network(torch.tensor([[*rollout.prompt_tokens, *rollout.tokens]])).logits
@@ -183,7 +182,7 @@ def test_the_gradient_of_the_divergence_is_its_slope(tiny, policy):
         for weight in policy.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=noise)
     start, groups = copy.deepcopy(policy), roll_out(tiny, policy, SILENT)
-    rollouts = [rollout for group in groups for rollout in group]
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
     parts = ([rollout.prompt_tokens for rollout in rollouts], [rollout.tokens for rollout in rollouts], 1.0)
     norm = learner.learn(groups, 0)[0].grad_norm
     gradients = {name: weight.grad for name, weight in policy.named_parameters()}
@@ -203,14 +202,14 @@ def test_the_gradient_of_the_divergence_is_its_slope(tiny, policy):
 
 def test_rows_without_signal_are_computed_where_another_term_is_on(tiny, policy):
     groups = roll_out(tiny, policy, [MIXED[0], SILENT[1]])
-    rows = [row for group in make_learner(policy)._compute_advantages(groups, 0) for row in group]
+    rows = [row for group in make_learner(policy)._compute_advantages(groups) for row in group]
     for loss, expected in ((make_loss(), 4), (make_loss(kl=0.1), 8), (make_loss(entropy=0.1), 8)):
         assert len(make_learner(checkpoint_io.load(tiny), loss=loss).objective.contributing(rows)) == expected
 
 
 def test_truncated_completions_take_no_part_where_they_are_masked(tiny, policy):
     groups = roll_out(tiny, policy, MIXED)
-    cut = [[replace(rollout, finish="length") for rollout in group] for group in groups]
+    cut = [Group.from_rollouts((), [replace(r, finish="length") for r in group.rollouts]) for group in groups]
     before = weights(policy)
     masked = make_loss(mask_truncated=True, entropy=0.1)
     assert make_learner(policy, loss=masked).learn(cut, 0)[1] == 0
@@ -223,12 +222,12 @@ def test_truncated_completions_take_no_part_where_they_are_masked(tiny, policy):
 
 def test_rejection_sampling_makes_rewarded_completions_likelier_and_sees_no_others(tiny, policy):
     groups = roll_out(tiny, policy, MIXED)
-    right = [rollout for group in groups for rollout in group if rollout.reward]
+    right = [rollout for group in groups for rollout in group.rollouts if rollout.reward]
     parts = ([rollout.prompt_tokens for rollout in right], [rollout.tokens for rollout in right], 1.0)
     ends = []
     for dropped in (False, True):
         trained = checkpoint_io.load(tiny)
-        kept = [[rollout for rollout in group if rollout.reward or not dropped] for group in groups]
+        kept = [Group.from_rollouts((), [r for r in group.rollouts if r.reward or not dropped]) for group in groups]
         make_learner(trained, loss=make_loss(variant="rft")).learn(kept, 0)
         ends.append(weights(trained))
     assert same(*ends)
@@ -278,20 +277,8 @@ def test_the_gap_of_new_rollouts_shows_though_only_replayed_ones_are_computed(ti
     learner = make_learner(policy, learning_rate=1e-12, reuse=Reuse(groups=2, window=4))
     learner.learn(roll_out(tiny, policy, MIXED), 0)
     groups = roll_out(tiny, policy, SILENT, seed=2)
-    first = groups[0][0]
-    groups[0][0] = replace(first, logprobs=tuple(value - 0.25 for value in first.logprobs))
+    first, *others = groups[0].rollouts
+    moved = replace(first, logprobs=tuple(value - 0.25 for value in first.logprobs))
+    groups[0] = Group.from_rollouts((), [moved, *others])
     statistics, updates = learner.learn(groups, 1)
     assert (updates, statistics.gap.high) == (1, pytest.approx(0.25, abs=1e-4))
-
-
-# --- refusals ---
-
-
-def test_a_reward_that_is_not_finite_is_no_silent_zero_step(tiny, policy):
-    before = weights(policy)
-    for variant in ("dapo", "rft"):
-        with pytest.raises(RewardError, match=r"step 4: sample 1 of prompt p1 has reward nan"):
-            make_learner(policy, loss=make_loss(variant=variant)).learn(
-                roll_out(tiny, policy, [[1.0, 0.0], [0.0, float("nan")]]), 3
-            )
-    assert same(before, weights(policy))

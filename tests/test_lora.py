@@ -20,6 +20,7 @@ from dopr.models import checkpoint_io, lora
 from dopr.models.logprobs import completion_logprobs
 from dopr.models.lora import AdapterError, PolicyWeights, add_adapters, without_adapters
 from dopr.models.network import Policy
+from dopr.training.group import Group
 from dopr.workflow.preflight import check_packages, open_config
 from fixture_learner import MIXED, make_learner, make_loss, roll_out, same, weights
 
@@ -195,7 +196,7 @@ def test_the_policy_with_its_adapters_off_is_the_reference(tiny: Path, policy: P
     found = []
     for step in range(4):
         groups = roll_out(tiny, policy, MIXED, seed=step)
-        rollouts = [rollout for group in groups for rollout in group]
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
         parts = [rollout.prompt_tokens for rollout in rollouts], [rollout.tokens for rollout in rollouts], 1.0
         with torch.no_grad():
             now, mask = completion_logprobs(policy, *parts)
@@ -221,8 +222,11 @@ def test_a_run_with_adapters_raises_its_reward(tiny: Path, policy: Policy) -> No
     rewards = []
     for step in range(25):
         drawn = roll_out(tiny, policy, [[0.0] * 16] * 2, seed=step)
-        groups = [[replace(rollout, reward=share_of_even(rollout.tokens)) for rollout in group] for group in drawn]
-        rewards.append(sum(rollout.reward for group in groups for rollout in group) / 32)
+        groups = [
+            Group.from_rollouts((), [replace(r, reward=share_of_even(r.tokens)) for r in group.rollouts])
+            for group in drawn
+        ]
+        rewards.append(sum(rollout.reward for group in groups for rollout in group.rollouts) / 32)
         assert learner.learn(groups, step)[0].gap.high < 1e-4
     assert sum(rewards[:3]) / 3 < 0.55
     assert sum(rewards[-3:]) / 3 > 0.65

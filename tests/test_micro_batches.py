@@ -16,6 +16,7 @@ from dopr.models.network import Policy
 from dopr.records import Rollout
 from dopr.training import critic as critic_module
 from dopr.training import update as update_module
+from dopr.training.group import Group
 from dopr.training.loss import VARIANTS
 from dopr.training.micro_batches import split_micro_batches
 from dopr.training.optimiser import Optimiser
@@ -69,7 +70,7 @@ def moved(policy: Policy, size: float = 0.05) -> Policy:
     return policy
 
 
-def groups_of(starting: Policy) -> list[list[Rollout]]:
+def groups_of(starting: Policy) -> list[Group]:
     """Five groups of four, of one prompt each: a long row, short ones, cut ones, and a group without signal."""
     rng = random.Random(3)
     found = []
@@ -82,7 +83,7 @@ def groups_of(starting: Policy) -> list[list[Rollout]]:
             finish = "length" if len(tokens) > 11 else "stop"
             group.append(make_rollout(f"p{i}", sample=j, prompt_tokens=prompt, tokens=tokens, logprobs=stored,
                                       finish=finish, reward=1.0 if i == 4 else reward))  # fmt: skip
-        found.append(group)
+        found.append(Group.from_rollouts((), group))
     return found
 
 
@@ -153,7 +154,7 @@ def test_the_clip_is_counted_over_all_tokens(tiny: Path, monkeypatch: pytest.Mon
 
 
 def test_a_critic_values_rows_in_parts_as_it_does_together(starting: Policy) -> None:
-    rows = [TrainingSample(rollout, 0.0, fresh=True) for group in groups_of(starting) for rollout in group]
+    rows = [TrainingSample(rollout, 0.0, fresh=True) for group in groups_of(starting) for rollout in group.rollouts]
     whole, parts = (
         make_learner(starting, critic=Critic(learning_rate=0.01), micro_batch_tokens=most).critic
         for most in (None, MOST)
@@ -199,8 +200,9 @@ def test_a_stored_log_probability_that_is_not_finite_stops_the_run_in_whichever_
     starting: Policy,
 ) -> None:
     groups = groups_of(starting)
-    shortest = min((rollout for group in groups[:4] for rollout in group), key=lambda r: len(r.tokens))
-    broken = [[replace(r, logprobs=(float("nan"),) * len(r.tokens)) if r is shortest else r for r in g] for g in groups]
+    shortest = min((rollout for group in groups[:4] for rollout in group.rollouts), key=lambda r: len(r.tokens))
+    silent = replace(shortest, logprobs=(float("nan"),) * len(shortest.tokens))
+    broken = [Group.from_rollouts((), [silent if r is shortest else r for r in g.rollouts]) for g in groups]
     before = starting.network.model.embed_tokens.weight.clone()
     with pytest.raises(FloatingPointError, match="step 1: a rollout's log-probability or advantage is not finite"):
         make_learner(starting, loss=make_loss(kl=0.1), micro_batch_tokens=MOST).learn(broken, 0)

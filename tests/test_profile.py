@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
-import pytest
 
 from dopr.profiling.profile import history_of, write_ranking
 from dopr.training.ledger import Ledger
@@ -27,23 +26,22 @@ def ledger_of(tmp_path, steps: list[list[tuple[str, str]]]):
 
 def test_a_history_by_hand(tmp_path):
     table = ledger_of(tmp_path, [[("b", "1000"), ("a", "1111")], [("a", "1100"), ("b", "0000")]])
-    assert history_of(table, 4, POOL) == {"a": [1.0, 0.5], "b": [0.25, 0.0], "c": []}
+    assert history_of(table, POOL) == {"a": [1.0, 0.5], "b": [0.25, 0.0], "c": []}
 
 
 def test_two_groups_of_one_prompt_in_a_step_are_two_visits(tmp_path):
     table = ledger_of(tmp_path, [[("a", "1000"), ("a", "1110")]])
-    assert history_of(table, 4, POOL)["a"] == [0.25, 0.75]
+    assert history_of(table, POOL)["a"] == [0.25, 0.75]
 
 
 def test_a_history_is_in_file_order_whatever_the_order_of_visits(tmp_path):
     table = ledger_of(tmp_path, [[("c", "0000"), ("b", "1111"), ("a", "0000")]])
-    assert list(history_of(table, 4, POOL)) == ["a", "b", "c"]
+    assert list(history_of(table, POOL)) == ["a", "b", "c"]
 
 
-def test_a_ledger_that_is_no_whole_number_of_groups_is_refused(tmp_path):
-    table = ledger_of(tmp_path, [[("a", "1000"), ("b", "10")]])
-    with pytest.raises(ValueError, match="reshape"):
-        history_of(table, 4, POOL)
+def test_groups_may_have_different_sizes(tmp_path):
+    table = ledger_of(tmp_path, [[("a", "1000"), ("b", "10")], [("a", "1")]])
+    assert history_of(table, POOL) == {"a": [0.25, 1.0], "b": [0.5], "c": []}
 
 
 def test_the_ranking_by_hand(tmp_path):

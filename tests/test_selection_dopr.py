@@ -341,3 +341,16 @@ def test_every_variant_goes_on_from_its_state_as_if_never_stopped(options):
     resumed.load_state_dict(json.loads(json.dumps(stopped.state_dict())))
     assert before + tell_all(resumed, range(25, 60)) == expected
     assert resumed.state_dict() == whole.state_dict()
+
+
+def test_the_metrics_of_the_last_choice_outlive_a_stop():
+    """With screening, the step after a choice makes none and shows those of the last."""
+    options = {"candidates": 3, "screening": 2}
+    chooser, resumed = (selector("dopr", pool="abc", **options) for _ in range(2))
+    groups = [GroupResult(prompt, (1.0, 0.0)) for prompt in "abc"]
+    for group in groups:
+        chooser.observe(0, group)
+    chooser.decide(0, groups)
+    resumed.load_state_dict(json.loads(json.dumps(chooser.state_dict())))
+    assert resumed.metrics() == chooser.metrics()
+    assert chooser.metrics()["volatility"] > 0

@@ -186,10 +186,16 @@ def test_speed_takes_accuracies_strictly_between_its_limits():
     assert chooser.decide(0, groups).hold == (groups[2],)
 
 
-@pytest.mark.parametrize("screening", [3, 8])
-def test_speed_refuses_a_screening_that_would_make_costs_differ(screening):
-    with pytest.raises(OptionError, match=f"speed: screening {screening} must divide the group size 8"):
+@pytest.mark.parametrize("screening", [1, 3, 8])
+def test_speed_refuses_a_screening_that_screens_nothing_or_would_make_costs_differ(screening):
+    with pytest.raises(OptionError, match=rf"speed: screening {screening} does not .* a group of 8 .* one of \[2, 4\]"):
         selector("speed", "ab", group=8, screening=screening)
+
+
+@pytest.mark.parametrize("group", [2, 3, 7])
+def test_speed_cannot_screen_a_group_whose_size_is_a_prime_number(group):
+    with pytest.raises(OptionError, match="take a group_size that is no prime number, such as 8"):
+        selector("speed", "ab", group=group)
 
 
 # --- UCB ---

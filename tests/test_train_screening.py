@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from dopr.config.recipe import Recipe
 from dopr.grading.grader import Grader
 from dopr.records import Prompt
-from dopr.training.train import train
+from dopr.training.train import EngineError, train
 from test_train import (  # noqa: F401
     STEPS,
     StoppedError,
@@ -58,3 +59,27 @@ def test_stopped_and_resumed_it_ends_the_same_and_every_rollout_is_in_the_ledger
     if name == "turns":  # two of three candidates are discarded, and one is held, at every other step
         phases = Counter((row["step"] % 2, row["phase"]) for row in ledger)
         assert phases == {(0, "held"): 12, (0, "discarded"): 24, (1, "train"): 36}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_engine_of_other_weights_is_noticed_though_groups_are_held(
+    boxing: Path,  # noqa: F811
+    tmp_path: Path,
+    pool: list[Prompt],  # noqa: F811
+    recipe: Recipe,  # noqa: F811
+    grader: Grader,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    run = make_run(boxing, tmp_path, pool, recipe.model_copy(update=RECIPES[name]), grader)
+    generate = run.engine.generate
+
+    def from_other_weights(*arguments: object) -> object:
+        return [
+            [replace(sample, logprobs=tuple(value - 0.25 for value in sample.logprobs)) for sample in group]
+            for group in generate(*arguments)  # type: ignore[arg-type]
+        ]
+
+    monkeypatch.setattr(run.engine, "generate", from_other_weights)
+    with pytest.raises(EngineError, match=r"differ by 0.25 in the mean"):
+        train(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +42,33 @@ def _from_json(path: Path) -> Recorded:
 
 
 def _from_ledger(path: Path) -> Recorded:
-    """Read a ledger. A visit is a group of rows; sample 0 is the first row of a group."""
+    """Read a ledger. A visit is a group."""
     from dopr.parquet_files import read_parquet  # here, so that a replay of the other formats needs NumPy alone
 
     table = read_parquet(path, ["prompt", "sample", "reward"])
-    starts = np.flatnonzero(table.column("sample").to_numpy() == 0)
-    rewards, prompts = table.column("reward").to_numpy(), table.column("prompt").to_pylist()
     history: dict[str, list[float]] = {}
-    for start, end in zip(starts, [*starts[1:], len(rewards)], strict=True):
-        history.setdefault(prompts[start], []).append(float(rewards[start:end].mean()))
+    for prompt, rewards in groups_of(*(table.column(name).to_pylist() for name in table.column_names)):
+        history.setdefault(prompt, []).append(sum(rewards) / len(rewards))
     return {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
+
+
+def groups_of(
+    prompts: Iterable[str], samples: Iterable[int], rewards: Iterable[float]
+) -> list[tuple[str, list[float]]]:
+    """Return prompt and rewards of each group of a ledger, in the order in which the groups begin.
+
+    Sample 0 begins a group. A selector may have the others sampled in later steps, between those of other groups.
+    """
+    groups: dict[str, list[list[float]]] = {}
+    found: list[tuple[str, list[float]]] = []
+    for prompt, sample, reward in zip(prompts, samples, rewards, strict=True):
+        of_prompt = groups.setdefault(prompt, [])
+        group = next((group for group in reversed(of_prompt) if len(group) == sample), None) if sample else None
+        if group is None:
+            of_prompt.append(group := [])
+            found.append((prompt, group))
+        group.append(reward)
+    return found
 
 
 def _from_rewards_log(path: Path) -> Recorded:

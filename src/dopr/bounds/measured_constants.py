@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dopr.analysis.accuracy_history import groups_of
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.results import Results
+from dopr.analysis.scores import Evaluation
 from dopr.analysis.statistics import FloatArray, even_weights, interval, redraw_weights
 from dopr.bounds.bound import Bound, Constants
 from dopr.bounds.change_of_measure import binary_kl
@@ -88,9 +90,10 @@ def _constants(base: float, trained: float, starting_coverage: float, fixed: Map
 
 
 def base_coverage(comparison: Comparison, method: str) -> Measured:
-    """Measure C of the starting policy on the benchmarks, from the first checkpoint of every seed of `method`.
+    """Measure C of the starting policy on the benchmarks, from the first checkpoint of the runs of `method`.
 
-    The samples of all seeds are from the same policy, so they are pooled. The interval is over questions.
+    The runs of a pool share one evaluation of their starting policy, which counts once. Pools with starting policies of
+    their own are pooled. The interval is over questions.
     """
     weights = even_weights(comparison.evaluations[method].benchmark)
     replicates = _coverage(comparison, method, comparison.questions)
@@ -98,15 +101,20 @@ def base_coverage(comparison: Comparison, method: str) -> Measured:
 
 
 def _coverage(comparison: Comparison, method: str, weights: FloatArray) -> FloatArray:
-    evaluation = comparison.evaluations[method]
-    return coverage(evaluation.correct[:, 0].sum(axis=0), evaluation.samples[0] * len(evaluation.seeds), weights)
+    correct, drawn = _starting_counts(comparison.evaluations[method])
+    return coverage(correct, drawn, weights)
+
+
+def _starting_counts(evaluation: Evaluation) -> tuple[FloatArray, FloatArray]:
+    """Return how many samples of the starting policies are correct, and of how many, `[questions]` each."""
+    runs = [evaluation.pools.index(pool) for pool in dict.fromkeys(evaluation.pools)]
+    return evaluation.correct[runs, 0].sum(axis=0), evaluation.samples[0] * len(runs)
 
 
 def solvable_share(comparison: Comparison, method: str) -> float:
     """Return the share of questions that the starting policy solved at least once, which base_coverage is over."""
     evaluation = comparison.evaluations[method]
-    solved = evaluation.correct[:, 0].sum(axis=0) > 0
-    return float(solved @ even_weights(evaluation.benchmark))
+    return float((_starting_counts(evaluation)[0] > 0) @ even_weights(evaluation.benchmark))
 
 
 def base_budget(results: Results, comparison: Comparison, method: str) -> Measured:
@@ -137,11 +145,12 @@ def group_size(ledger: pd.DataFrame) -> int:
     return int(ledger["sample"].max()) + 1
 
 
-def spent_per_informative_group(metrics: pd.DataFrame, group: int) -> float:
-    """Return the rollouts of a run divided by its informative groups; inf if there was none."""
-    groups = metrics["rollouts"].diff().fillna(metrics["rollouts"]) / group
-    informative = float(((1 - metrics["frac_reward_zero_std"]) * groups).sum())
-    return float(metrics["rollouts"].iloc[-1]) / informative if informative else float("inf")
+def spent_per_informative_group(ledger: pd.DataFrame) -> float:
+    """Return the rollouts of a run divided by its complete informative groups; inf if there was none."""
+    groups = groups_of(ledger["prompt"], ledger["sample"], ledger["reward"])
+    size = group_size(ledger)
+    informative = sum(len(rewards) == size and len(set(rewards)) > 1 for _, rewards in groups)
+    return len(ledger) / informative if informative else float("inf")
 
 
 def pool_informative_share(history: Mapping[str, Sequence[float]], drawn: int, group: int, replicates: int) -> Measured:

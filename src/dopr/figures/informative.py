@@ -44,7 +44,7 @@ def collect(
         history, profile_group = results.history(pool), group_size(results.profile_ledger(pool))
         for method in methods:
             group = group_size(results.ledger(pool, method, seeds[0]))
-            spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
+            spent = [spent_per_informative_group(results.ledger(pool, method, seed)) for seed in seeds]
             names = {"pool": pool, "method": method, "group": group}
             mean = {**names, "seed": MEAN, "measured": sum(spent) / len(spent)}
             mean["least"] = rollouts_per_informative_group(float(informative_share(0.5, group)), group)

@@ -8,21 +8,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dopr.analysis.accuracy_history import groups_of
 from dopr.files import write_atomically
 from dopr.records import Prompt
 from dopr.selection.parts.historical_variance import rank
 
 
-def history_of(ledger: pa.Table, group_size: int, pool: Mapping[str, Prompt]) -> dict[str, list[float]]:
-    """Return the accuracy of every visit, for all prompts of the pool in file order.
-
-    A visit is a group: `group_size` consecutive rows of the ledger.
-    """
+def history_of(ledger: pa.Table, pool: Mapping[str, Prompt]) -> dict[str, list[float]]:
+    """Return the accuracy of every visit, for all prompts of the pool in file order. A visit is a group."""
     history: dict[str, list[float]] = {prompt: [] for prompt in pool}
-    prompts = ledger.column("prompt").to_pylist()[::group_size]
-    rewards = ledger.column("reward").to_numpy().reshape(-1, group_size).mean(axis=1)
-    for prompt, accuracy in zip(prompts, rewards.tolist(), strict=True):
-        history[prompt].append(accuracy)
+    for prompt, rewards in groups_of(*(ledger.column(name).to_pylist() for name in ("prompt", "sample", "reward"))):
+        history[prompt].append(sum(rewards) / len(rewards))
     return history
 
 

@@ -203,15 +203,16 @@ class Selector(BaseSelector):
             self.entropy_scale.observe(group.entropy)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the volatility estimate and of the entropy scale."""
+        """Return the state of the volatility estimate and of the entropy scale, and the metrics of the last choice."""
         entropy = self.entropy_scale.state_dict() if self.entropy_scale else {}
-        return {"estimate": self.estimate.state_dict(), "entropy": entropy}
+        return {"estimate": self.estimate.state_dict(), "entropy": entropy, "last_choice": self.last_choice}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what state_dict returned, into a new selector."""
         self.estimate.load_state_dict(state["estimate"])
         if self.entropy_scale:
             self.entropy_scale.load_state_dict(state["entropy"])
+        self.last_choice = state.get("last_choice", self.last_choice)  # older checkpoints do not have it
 
     def metrics(self) -> dict[str, float]:
         """Return the mean volatility and the mean exploration bonus of the prompts chosen last."""

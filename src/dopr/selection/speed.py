@@ -3,7 +3,7 @@
 A new prompt gets `screening` rollouts; the default is the largest proper divisor of the group size, which is half of an
 even group. If its accuracy is strictly between `low` and `high`, the next step completes its group, while new prompts
 are screened. Training waits for `count` complete groups; surplus groups stay in a buffer, as in the paper. A single
-rollout has accuracy 0 or 1 and never passes, so the group size must not be a prime number.
+rollout that is right or wrong never passes, so it takes two or more to screen.
 
 Departure: a step costs count * group_size rollouts, whatever the rewards. Held prompts are completed first, as many as
 fit, and the rest of the budget screens new prompts, in GRPO's order. A group can therefore contain rollouts of two
@@ -35,7 +35,8 @@ class Selector(BaseSelector):
         high: Upper limit of the accuracy, excluded.
 
     Raises:
-        OptionError: If `screening` does not divide the group size, or equals it.
+        OptionError: If `screening` is 1, equals the group size, or does not divide it. A group size that is a prime
+            number has no such divisor.
     """
 
     setup: Setup
@@ -48,11 +49,13 @@ class Selector(BaseSelector):
 
     def __post_init__(self) -> None:
         size = self.setup.group_size
-        self.screening = self.screening or max(divisor for divisor in range(1, size) if size % divisor == 0)
-        if size % self.screening or self.screening == size:
+        divisors = [divisor for divisor in range(2, size) if size % divisor == 0]
+        self.screening = self.screening or max(divisors, default=0)
+        if self.screening not in divisors:
+            fix = f"one of {divisors}" if divisors else "a group_size that is no prime number, such as 8"
             raise OptionError(
-                f"speed: screening {self.screening} must divide the group size {size} and be smaller, so that every "
-                "step costs the same"
+                f"speed: screening {self.screening or 1} does not screen a group of {size} at the same cost in every "
+                f"step; take {fix}"
             )
         self.epochs = ShuffledEpochs(self.setup.seed, len(self.setup.pool))
 

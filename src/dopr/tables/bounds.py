@@ -123,7 +123,7 @@ def _informative_group(results: Results, comparison: Comparison, method: str, gr
     pool, seeds = comparison.pool, comparison.evaluations[method].seeds
     share = pool_informative_share(results.history(pool), profile_group, group, len(comparison.questions))
     counts = [rollouts_per_informative_group(each, group) for each in (share.value, share.high, share.low)]
-    spent = [spent_per_informative_group(results.metrics(pool, method, seed), group) for seed in seeds]
+    spent = [spent_per_informative_group(results.ledger(pool, method, seed)) for seed in seeds]
     constants = f"q {share.value:.3f}, G {group}"
     mean = float(np.mean(spent))
     return _Row("one informative group", COST, "rollouts", constants, Measured(*counts), mean, EXPECTED)

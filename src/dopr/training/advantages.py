@@ -10,7 +10,6 @@ sample once from a fixed policy and drop duplicates; here each step samples anew
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -18,45 +17,36 @@ from typing import Literal
 import torch
 
 from dopr.config.recipe import Loss
-from dopr.errors import RewardError
 from dopr.records import Rollout
+from dopr.training.group import Group
 from dopr.training.update import TrainingSample
 
 
-def compute_advantages(
-    groups: Sequence[Sequence[Rollout]], loss: Loss, max_completion_length: int, step: int
-) -> list[list[TrainingSample]]:
+def compute_advantages(groups: Sequence[Group], loss: Loss, max_completion_length: int) -> list[list[TrainingSample]]:
     """Return the rollouts of every group with their advantages.
 
     For rft, only rollouts with a positive reward are returned, each with advantage 1; a group may then be empty.
-
-    Raises:
-        RewardError: A reward is not finite.
     """
-    shaped = [[shape_reward(rollout, loss, max_completion_length, step) for rollout in group] for group in groups]
+    shaped = [[shape_reward(rollout, loss, max_completion_length) for rollout in group.rollouts] for group in groups]
+    rewards = [[rollout.reward for rollout in rollouts] for rollouts in shaped]
     if loss.variant == "rft":
-        return [
-            [TrainingSample(rollout, 1.0, fresh=True) for rollout in group if rollout.reward > 0] for group in shaped
+        advantages = [[float(reward > 0) for reward in rewards_of_group] for rewards_of_group in rewards]
+    else:
+        advantages = group_advantages(rewards, loss.scale, loss.advantage_epsilon)
+    samples = [
+        [
+            TrainingSample(rollout, advantage, fresh=i >= len(rollouts) - len(group.new))
+            for i, (rollout, advantage) in enumerate(zip(rollouts, advantages_of_group, strict=True))
         ]
-    rewards = [[rollout.reward for rollout in group] for group in shaped]
-    advantages = group_advantages(rewards, loss.scale, loss.advantage_epsilon)
-    return [
-        [TrainingSample(rollout, advantage, fresh=True) for rollout, advantage in zip(*pair, strict=True)]
-        for pair in zip(shaped, advantages, strict=True)
+        for group, rollouts, advantages_of_group in zip(groups, shaped, advantages, strict=True)
     ]
+    if loss.variant == "rft":
+        return [[sample for sample in samples_of_group if sample.advantage] for samples_of_group in samples]
+    return samples
 
 
-def shape_reward(rollout: Rollout, loss: Loss, max_completion_length: int, step: int) -> Rollout:
-    """Return the rollout with the overlong penalty in its reward; ledger and selector have the reward without it.
-
-    Raises:
-        RewardError: The reward is not finite.
-    """
-    if not math.isfinite(rollout.reward):
-        raise RewardError(
-            f"step {step + 1}: sample {rollout.sample} of prompt {rollout.prompt.id} has reward {rollout.reward}; "
-            "fix the reward function: a reward must be finite"
-        )
+def shape_reward(rollout: Rollout, loss: Loss, max_completion_length: int) -> Rollout:
+    """Return the rollout with the overlong penalty in its reward; ledger and selector have the reward without it."""
     penalty = overlong_penalty(len(rollout.tokens), max_completion_length, loss.overlong_buffer)
     return replace(rollout, reward=rollout.reward + penalty) if penalty else rollout
 

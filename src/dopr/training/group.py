@@ -14,7 +14,7 @@ class Group(GroupResult):
     """A group with its rollouts, of which a selector sees the fields of GroupResult.
 
     Attributes:
-        rollouts: All rollouts of the group.
+        rollouts: All rollouts of the group, those that were held first.
         new: Those of them that were generated in this step.
     """
 

@@ -15,10 +15,11 @@ from dopr.config.schema import SamplingParams
 from dopr.models.logprobs import completion_logprobs
 from dopr.models.lora import add_adapters
 from dopr.models.network import Policy, checkpoint_layers
-from dopr.records import Rollout, derive_seed
+from dopr.records import derive_seed
 from dopr.runtime.distributed import shard
 from dopr.training.advantages import compute_advantages
 from dopr.training.critic import Critic
+from dopr.training.group import Group
 from dopr.training.optimiser import Optimiser
 from dopr.training.replay_buffer import ReplayBuffer
 from dopr.training.update import LogprobGap, Objective, TrainingSample, UpdateStatistics, update
@@ -48,7 +49,7 @@ class Learner:
             recipe.loss, sampling.temperature, sampling.max_new_tokens, reference, recipe.micro_batch_tokens
         )
 
-    def learn(self, groups: Sequence[Sequence[Rollout]], step: int) -> tuple[UpdateStatistics, int]:
+    def learn(self, groups: Sequence[Group], step: int) -> tuple[UpdateStatistics, int]:
         """Make the optimiser steps of one training step.
 
         A mini-batch without a gradient makes no optimiser step, so there is no weight decay either.
@@ -57,10 +58,9 @@ class Learner:
             The mean statistics of the optimiser steps, and their number.
 
         Raises:
-            RewardError: A reward is not finite.
             FloatingPointError: The policy diverged.
         """
-        new_groups = self._compute_advantages(groups, step)
+        new_groups = self._compute_advantages(groups)
         statistics: list[UpdateStatistics] = []
         for minibatch, tokens_per_minibatch in self._minibatches([row for group in new_groups for row in group], step):
             value_loss = self.critic.learn(minibatch, step) if self.critic else 0.0
@@ -75,9 +75,9 @@ class Learner:
                 self.replay.add(group)
         return mean_statistics(statistics), len(statistics)
 
-    def _compute_advantages(self, groups: Sequence[Sequence[Rollout]], step: int) -> list[list[TrainingSample]]:
+    def _compute_advantages(self, groups: Sequence[Group]) -> list[list[TrainingSample]]:
         """Return the rollouts with their advantages, within the group or from the critic."""
-        samples = compute_advantages(groups, self.recipe.loss, self.objective.max_completion_length, step)
+        samples = compute_advantages(groups, self.recipe.loss, self.objective.max_completion_length)
         if self.critic is None:
             return samples
         estimated = iter(self.critic.estimate_advantages([sample for group in samples for sample in group]))
@@ -105,12 +105,12 @@ class Learner:
         return self.critic.estimate_advantages(samples) if self.critic else samples
 
     @torch.no_grad()
-    def _first_rollout_gap(self, groups: Sequence[Sequence[Rollout]]) -> LogprobGap:
-        """Return the log-probability gap of the first new rollout, for a first update that computes only replayed ones.
+    def _first_rollout_gap(self, groups: Sequence[Group]) -> LogprobGap:
+        """Return the log-probability gap of the first new rollout, for a first update that computes only older ones.
 
         Without it, such a step would not notice an engine with old weights.
         """
-        rollout = next((rollout for group in groups for rollout in group), None)
+        rollout = next((rollout for group in groups for rollout in group.new), None)
         if rollout is None:
             return LogprobGap()
         prompts, completions = [rollout.prompt_tokens], [rollout.tokens]

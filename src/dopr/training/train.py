@@ -125,14 +125,13 @@ def train(run: Run) -> Stopwatch:
             run.selector.observe(step, group.new_result)
         decision = run.selector.decide(step, groups)
 
-        statistics, updates = learner.learn([group.rollouts for group in groups if group in decision.train], step)
-        if not run.held:  # held groups were sampled from an older policy, so a gap is expected
-            check_gap(run, statistics.gap, step)
+        statistics, updates = learner.learn([group for group in groups if group in decision.train], step)
+        check_gap(run, statistics.gap, step)
 
         for group in sampled_groups:
             ledger.add(step, group.new, ledger_phase(run, group, decision))
         run.held = [group for group in groups if group in decision.hold]
-        run.metrics.append(step_metrics(run, [group.new for group in sampled_groups], statistics, updates, step))
+        run.metrics.append(step_metrics(run, sampled_groups, statistics, updates, step))
         watch.lap(step + 1)
         run.report(run.metrics[-1], watch)
         save_step(run, learner, ledger, watch, step + 1)
@@ -270,24 +269,23 @@ def ledger_phase(run: Run, group: Group, decision: GroupDecision) -> Phase:
     return run.phase if group in decision.train else "held" if group in decision.hold else "discarded"
 
 
-def step_metrics(
-    run: Run, groups: Sequence[Sequence[Rollout]], statistics: UpdateStatistics, updates: int, step: int
-) -> Metrics:
+def step_metrics(run: Run, groups: Sequence[Group], statistics: UpdateStatistics, updates: int, step: int) -> Metrics:
     """Return one row of metrics.csv.
 
     rollouts, tokens and updates are totals since the start of the run. frac_reward_zero_std is TRL's name for the share
-    of groups whose rewards are all equal. idle is the number of steps in a row without an update. repeated is the
-    number of groups minus that of distinct prompts. entropy, in nats, is estimated by the mean of -log p over the
-    sampled tokens.
+    of groups whose rewards are all equal, with the rewards that a held group had before. idle is the number of steps in
+    a row without an update. repeated is the number of groups minus that of distinct prompts. entropy, in nats, is
+    estimated by the mean of -log p over the tokens sampled in this step. What an update measures, such as logprob_gap,
+    is 0 in a step without one.
 
     Args:
-        groups: The rollouts that were generated in this step, by group.
+        groups: The groups that have rollouts of this step.
     """
-    rollouts = [rollout for group in groups for rollout in group]
+    rollouts = [rollout for group in groups for rollout in group.new]
     previous = run.metrics[-1] if run.metrics else {"rollouts": 0, "tokens": 0, "updates": 0, "idle": 0}
     lengths = [len(rollout.tokens) for rollout in rollouts]
     tokens = sum(lengths) + sum(len(rollout.prompt_tokens) for rollout in rollouts)
-    uninformative = [len({rollout.reward for rollout in group}) == 1 for group in groups]
+    uninformative = [not group.informative for group in groups]
     return {
         "step": step + 1,
         "rollouts": previous["rollouts"] + len(rollouts),
@@ -297,7 +295,7 @@ def step_metrics(
         "frac_reward_zero_std": sum(uninformative) / len(uninformative),
         "updated": float(updates > 0),
         "idle": 0 if updates else previous["idle"] + 1,
-        "repeated": len(groups) - len({group[0].prompt.id for group in groups}),
+        "repeated": len(groups) - len({group.prompt for group in groups}),
         "entropy": -sum(sum(rollout.logprobs) for rollout in rollouts) / sum(lengths),
         "length": sum(lengths) / len(lengths),
         "truncated": sum(rollout.finish == "length" for rollout in rollouts) / len(rollouts),
