@@ -1,15 +1,13 @@
 """Make the starting policy: copy the shipped one, or warm-start it and refuse it if it has not learned its skill."""
 
 import argparse
-import shutil
-from functools import partial
 from pathlib import Path
 
 from dopr.errors import exit_with_one_line
-from dopr.file_hashes import check_hash, write_hashes
-from dopr.files import read_prompts, write_atomically
+from dopr.file_hashes import check_hash
+from dopr.files import read_prompts
 from dopr.runtime.run_state import RunState
-from dopr.training.shipped_policy import SHIPPED, is_made_from, write_record
+from dopr.training.shipped_policy import make_or_copy
 from dopr.workflow.rule_params import RuleParams
 
 
@@ -29,17 +27,7 @@ def main() -> None:
     config = RuleParams.load(args.config).config
     shape = config.base.warm_start.model_copy(update={"seed": args.seed})
     with RunState(args.state).held():
-        if shape.shipped and is_made_from(SHIPPED, shape, held_out):
-            write_atomically(args.output, partial(shutil.copytree, SHIPPED))
-            write_hashes(args.output)
-            return
-        from dopr.runtime.threads import use_threads  # imports PyTorch, which takes seconds
-        from dopr.training.warm_start import make_base
-
-        use_threads(args.threads)
-        make_base(shape, config.verify, held_out, args.output)
-        write_record(args.output, shape, held_out)
-        write_hashes(args.output)
+        make_or_copy(shape, config.verify, held_out, args.output, args.threads)
 
 
 if __name__ == "__main__":

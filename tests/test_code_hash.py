@@ -61,10 +61,12 @@ def test_every_stage_has_a_hash_of_its_own(config):
         {"name": "dopr/training/train.py", "old": "    watch = ", "new": "    watch =   "},
         {"name": "dopr/selection/dopr.py", "old": '    """The `count` highest', "new": '    """Another docstring'},
         {"name": "dopr/config/recipe.py", "old": '    """Training steps.', "new": '    """Another docstring.'},
+        {"name": "dopr/training/train.py", "old": "returned no prompt; it must", "new": "has no prompt; it should"},
+        {"name": "dopr/runtime/run_state.py", "old": "it starts over", "new": "it begins again"},
         {"name": "scripts/train.py", "added": "\n\n\n# the end\n"},
     ],
 )
-def test_comments_docstrings_and_layout_change_nothing(edited, edit):
+def test_comments_docstrings_layout_and_messages_change_nothing(edited, edit):
     assert edited(**edit, method="dopr") == set()
 
 

@@ -32,9 +32,11 @@ class Known:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.asked: list[tuple[int, float, int]] = []
+        self.seeds: list[set[int]] = []  # that an engine would count up to in each call
 
     def generate(self, prompts, n, temperature, max_new_tokens, seed):
         self.asked.append((n, temperature, max_new_tokens))
+        self.seeds.append(set(range(seed, seed + n * len(prompts))))
         return [[self._answer(len(prompt) + j) for j in range(n)] for prompt in prompts]
 
     def _answer(self, number: int) -> Sample:
@@ -127,6 +129,7 @@ def test_benchmarks_have_their_own_samples_and_temperatures_and_greedy_ones_are_
     settings = EvaluationSettings({"a": 2, "b": 3, "c": 1}, {"a": 0.6, "b": 1.0, "c": 0.0}, 20)
     table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT).to_pandas()
     assert engine.asked == [(1, 0.0, 20), (2, 0.6, 20), (3, 1.0, 20)]
+    assert len(set.union(*engine.seeds)) == sum(map(len, engine.seeds)) == 5 + 4 + 6
     counts = table[table["mode"] == "sampled"].groupby("benchmark").size().to_dict()
     assert counts == {"a": 4, "b": 6, "c": 1}
     both = table[table["benchmark"] == "c"]

@@ -120,6 +120,42 @@ def test_a_point_of_the_complexity_figure_that_is_no_method_is_refused(raw):
     assert open_config(raw).complexity.methods == {4: "tops_4"}
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"selector": "dopr", "options": {"screening": 8}}, "dopr: screening 8 leaves nothing of a group of 8"),
+        ({"selector": "dopr", "options": {"explore": "thompson", "volatility": "ema"}}, "dopr: explore thompson needs"),
+        ({"selector": "ucb", "options": {"candidates": 2}, "prompts_per_step": 4}, "ucb: 2 candidates are fewer"),
+        ({"selector": "speed", "group_size": 7}, "speed: screening 1 does not screen a group of 7"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_profiled(raw, recipe, message):
+    raw["recipes"]["mine"] = {"steps": 3, **recipe}
+    assert refusal(raw).startswith(f"config.yaml: recipes.mine.options: {message}")
+
+
+@pytest.mark.parametrize("method", ["grpo@fast", "grpo@-1", "grpo@", "top_3@nan"])
+def test_a_method_with_a_rate_that_is_none_is_refused(raw, method):
+    jobs = RuleParams(Config.parse(raw))
+    with pytest.raises(ConfigError, match=r"is no learning rate; give a number above 0, as in grpo@0.0004"):
+        jobs.recipe(method)
+
+
+def test_a_recipe_of_the_users_comes_before_the_name_of_a_top(raw):
+    raw["recipes"]["top_4"] = {"selector": "ucb", "steps": 3}
+    jobs = RuleParams(Config.parse(raw))
+    assert jobs.recipe("top_4").selector == "ucb"
+    assert (jobs.recipe("top_3@0.5").options, jobs.recipe("top_3@0.5").learning_rate) == ({"top": 3}, 0.5)
+    assert not jobs.knows("top_0")
+
+
+def test_any_checkpoint_may_be_reported_without_naming_the_samples_between(raw):
+    raw["evaluate"]["between"] = None
+    assert Config.parse(raw).evaluate.between == 1  # the profile's
+    raw["evaluate"]["checkpoint"] = "best_on_validation"
+    assert Config.parse(raw).evaluate.between is None
+
+
 # --- unfinished runs ---
 
 
@@ -280,9 +316,15 @@ def test_the_files_a_user_can_edit_are_inputs(raw, tiny, tmp_path):
     for name in ("exam", "unused"):
         (tmp_path / f"{name}.jsonl").write_text('{"question": "1+1", "answer": "2"}\n')
         raw["data"]["sources"][name] = {"file": str(tmp_path / f"{name}.jsonl")}
-    raw["data"]["benchmarks"] = {"mine": ["exam"]}
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "copy/data/test.parquet").touch()
+    raw["data"]["sources"]["copied"] = {"repo": str(tmp_path / "copy")}
+    raw["data"]["benchmarks"] = {"mine": ["exam", "copied"]}
     raw["base"]["model"] = str(tiny)
     config = Config.parse(raw)
     experiment = Experiment(config, RuleParams(config), tmp_path)
-    assert experiment.data_files == [str(tmp_path / "exam.jsonl")]
+    sources, model = experiment.data_files[:2], experiment.data_files[2:]
+    assert sources == [str(tmp_path / "exam.jsonl"), str(tmp_path / "copy/data/test.parquet")]
+    assert {Path(path).name for path in model} >= {"config.json", "tokenizer.json"}
+    assert "model.safetensors" not in {Path(path).name for path in model}
     assert {Path(path).name for path in experiment.base_files} >= {"config.json", "model.safetensors", "tokenizer.json"}

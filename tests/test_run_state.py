@@ -174,6 +174,13 @@ def test_keys_that_came_or_went_are_differences_too(tmp_path, theirs, ours, name
         check_same_job(tmp_path, theirs, ours)
 
 
+def test_inputs_that_an_older_version_did_not_record_do_not_stop_a_run(tmp_path):
+    before, now = {"inputs": {"pool": "0a"}}, {"inputs": {"pool": "0a", "tokenizer.json": "1b"}}
+    check_same_job(tmp_path, before, now)
+    with pytest.raises(CheckpointError, match=r"inputs.tokenizer.json = '1b', now it is '2c'"):
+        check_same_job(tmp_path, now, {"inputs": {"pool": "0a", "tokenizer.json": "2c"}})
+
+
 def test_nested_mappings_become_dotted_keys():
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
 

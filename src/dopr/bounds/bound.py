@@ -94,7 +94,9 @@ class Bound:
 
 def built_in() -> list[str]:
     """Return the names of dopr's own bounds: the modules of this package that have a function `bound`."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if "\ndef bound(" in path.read_text())
+    return sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if "\ndef bound(" in path.read_text(encoding="utf-8")
+    )
 
 
 def place_of(name: str) -> str:

@@ -13,6 +13,7 @@ from dopr.config.schema import Config
 from dopr.data.job import write_dataset
 from dopr.errors import UserError
 from dopr.files import digest, read_prompts, sha256
+from dopr.training.shipped_policy import make_or_copy
 from dopr.workflow.preflight import check_packages, read_config
 from dopr.workflow.rule_params import RuleParams
 
@@ -83,11 +84,9 @@ def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
 
 
 def starting_policy(config: Config, params: RuleParams, pool: str, output: Path) -> Path:
-    """Return the folder of the given model, or of the embedded policy, made once for its settings and questions."""
+    """Return the folder of the given model, or of the embedded policy, made or copied once for its questions."""
     if config.base.local:
         return Path(config.base.local)
-    from dopr.training.warm_start import make_base
-
     seed = int(Path(config.base_of(pool)).name)
     settings = params.base(seed)
     questions = [output / f"data/{name}.jsonl" for name in ("test", "validation")]
@@ -95,5 +94,7 @@ def starting_policy(config: Config, params: RuleParams, pool: str, output: Path)
     folder = output / "base" / digest({key: str(value) for key, value in parts.items()})
     if not folder.is_dir():
         held_out = [prompt for path in questions for prompt in read_prompts(path)]
-        make_base(config.base.warm_start.model_copy(update={"seed": seed}), config.verify, held_out, folder)
+        make_or_copy(
+            config.base.warm_start.model_copy(update={"seed": seed}), config.verify, held_out, folder, threads=1
+        )
     return folder

@@ -61,7 +61,8 @@ class Evaluate(Section):
     between: PositiveInt | None = None
     """Samples of each question at checkpoints between the first and the last, which then have no greedy completion.
 
-    They are for curves alone. null is the profile's, and where it has none all checkpoints have the same.
+    They are for curves alone. null is the profile's; where it has none, or where another checkpoint than the last is
+    reported, all checkpoints have the same.
     """
     pass_at: list[PositiveInt]
     """Values of k in pass@k. A benchmark needs k samples to show it."""
@@ -86,12 +87,17 @@ class Evaluate(Section):
         if not isinstance(raw, dict):
             return raw
         given = {key: value for key, value in raw.items() if value is not None}
-        return merge(PROFILES.get(str(given.get("profile", "embedded")), {}), given)
+        settings = dict(PROFILES.get(str(given.get("profile", "embedded")), {}))
+        if given.get("checkpoint", "last") != "last":  # then any may be reported, so that all need the same samples
+            settings.pop("between", None)
+        return merge(settings, given)
 
     @model_validator(mode="after")
     def _check_between(self) -> Evaluate:
         if self.between and self.checkpoint != "last":
-            raise ValueError(f"between: {self.between} goes with checkpoint: last, as any other may be reported")
+            raise ValueError(
+                f"between: {self.between} goes with checkpoint: last, as any other may be reported; leave it out"
+            )
         return self
 
     def by_benchmark(self, benchmarks: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:

@@ -167,9 +167,10 @@ def _sample(
     groups = list(greedy) or [[]] * len(prompts)
     for n, temperature in dict.fromkeys(setting for setting in by_prompt if setting[1] > 0):
         indices = [index for index, setting in enumerate(by_prompt) if setting == (n, temperature)]
-        # The index of the first prompt gives each call random numbers of its own.
+        # Engines count up from a seed, so that neighbouring seeds would give two calls the same random numbers.
+        call_seed = derive_seed(seed, n, str(temperature)) if indices[0] else seed
         sampled = engine.generate(
-            [prompts[index] for index in indices], n, temperature, settings.max_new_tokens, seed + indices[0]
+            [prompts[index] for index in indices], n, temperature, settings.max_new_tokens, call_seed
         )
         for index, group in zip(indices, sampled, strict=True):
             groups[index] = group

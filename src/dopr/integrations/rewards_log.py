@@ -47,7 +47,7 @@ class RewardsLog:
         if not self.is_cut:
             write_text(self.path, "".join(logged.line() for logged in self.read() if logged.step < step))
             self.is_cut = True
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.writelines(LoggedGroup(step, group).line() for group in groups)
 
     def read(self) -> list[LoggedGroup]:
@@ -64,7 +64,7 @@ def read_groups(path: Path) -> list[LoggedGroup]:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     groups = []
-    for number, line in enumerate(path.read_text().split("\n")[:-1], 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
         try:
             fields = json.loads(line)
             group = GroupResult(

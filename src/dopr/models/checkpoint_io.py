@@ -14,20 +14,8 @@ from torch import Tensor
 from dopr.files import read_json, write_json
 from dopr.models.loading import load_network
 from dopr.models.lora import PolicyWeights, adapters, save_adapter
-from dopr.models.model_folder import read_tokenizer
+from dopr.models.model_folder import SHARED_FILES, read_tokenizer
 from dopr.models.network import Policy
-
-SHARED_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 def load(folder: Path, dtype: str = "float32", device: str = "cpu", attention: str | None = None) -> Policy:

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+SHARED_FILES = (  # of a checkpoint and of the model that it was trained from
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")  # by model type
 REDUNDANT = "rotary_emb.inv_freq"  # saved by old versions of transformers; it is computed from config.json
 

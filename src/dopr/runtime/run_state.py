@@ -214,6 +214,8 @@ def check_same_job(folder: Path, found: dict[str, Any], job: dict[str, Any]) -> 
     """
     before, now = flatten(found), flatten(job)
     for key in sorted(before.keys() | now.keys()):
+        if key.startswith("inputs.") and key not in before:  # an older version recorded fewer
+            continue
         if before.get(key) != now.get(key):
             raise CheckpointError(
                 f"{folder}: this checkpoint was written with {key} = {before.get(key)!r}, now it is {now.get(key)!r}; "

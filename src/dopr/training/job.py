@@ -16,7 +16,7 @@ from dopr.file_hashes import check_hash, check_hashes, write_hashes
 from dopr.files import DataError, digest, read_prompts, write_atomically
 from dopr.grading.grader import Grader
 from dopr.models import checkpoint_io
-from dopr.models.model_folder import read_tokenizer, weight_files
+from dopr.models.model_folder import SHARED_FILES, read_tokenizer, weight_files
 from dopr.models.network import Policy
 from dopr.records import Phase
 from dopr.rollout.open import open_engine
@@ -64,6 +64,7 @@ class TrainingJob:
         """Return the files whose content decides the result."""
         weights = weight_files(self.base)
         files = {"pool": self.pool, **{path.name if len(weights) > 1 else "base": path for path in weights}}
+        files |= {name: self.base / name for name in SHARED_FILES if (self.base / name).is_file()}
         return {**files, "history": self.history} if self.history else files
 
     def run(self, grader: Grader, device: str = "cpu", gpus: float = 0.0) -> None:

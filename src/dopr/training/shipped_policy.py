@@ -9,17 +9,43 @@ whose held-out questions are among those. `make policy` makes it anew.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dopr.config.grading import Verify
 from dopr.config.schema import WarmStart
 from dopr.errors import UserError
-from dopr.files import read_json, sha256, write_json
+from dopr.file_hashes import write_hashes
+from dopr.files import read_json, sha256, write_atomically, write_json
 from dopr.records import Prompt
 
 SHIPPED = Path(__file__).parents[3] / "resources/toy_policy"
 RECORD, WEIGHTS = "made_from.json", "model.safetensors"
+
+
+def make_or_copy(settings: WarmStart, verify: Verify, held_out: Sequence[Prompt], output: Path, threads: int) -> None:
+    """Write the policy of a warm start as a model folder, with its hashes: a copy of the shipped one, or a new one.
+
+    Args:
+        held_out: Questions that it must not be trained on.
+        threads: For PyTorch, if it is made.
+
+    Raises:
+        UserError: The shipped weights are not those of their record.
+    """
+    if settings.shipped and is_made_from(SHIPPED, settings, held_out):
+        write_atomically(output, partial(shutil.copytree, SHIPPED))
+    else:
+        from dopr.runtime.threads import use_threads  # imports PyTorch, which takes seconds
+        from dopr.training.warm_start import make_base
+
+        use_threads(threads)
+        make_base(settings, verify, held_out, output)
+        write_record(output, settings, held_out)
+    write_hashes(output)
 
 
 def is_made_from(folder: Path, settings: WarmStart, held_out: Sequence[Prompt]) -> bool:

@@ -2,10 +2,11 @@
 
 Snakemake sees a rule's command, not the modules behind it. So each rule depends on the hash of its script and of every
 dopr module that the script imports, directly or not. A change of a module reruns the stages that use it and those
-that depend on them. Comments, docstrings and layout do not count. dopr.workflow.rule_params does not count either: it
-imports the modules of every stage, and what it returns are parameters of the rules. Selectors are imported by name, so
-a rule adds the one it uses. For a selector from another package, its own module and its imports from dopr count; for
-one in a file of the user's, the files beside it that it imports count too.
+that depend on them. Comments, docstrings, layout, and the words of errors and of what is printed do not count.
+dopr.workflow.rule_params does not count either: it imports the modules of every stage, and what it returns are
+parameters of the rules. Selectors are imported by name, so a rule adds the one it uses. For a selector from another
+package, its own module and its imports from dopr count; for one in a file of the user's, the files beside it that it
+imports count too.
 """
 
 from __future__ import annotations
@@ -91,12 +92,23 @@ def _imports(path: Path) -> list[str]:
 
 @cache
 def _hash(path: Path) -> str:
-    """Hash a file's syntax tree without docstrings."""
+    """Hash a file's code without docstrings and the texts of messages.
+
+    The tree is written as code again, since its own form changes with the version of Python.
+    """
     tree = _tree(path)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
+        elif isinstance(node, ast.Raise) or _is_print(node):
+            for text in ast.walk(node):
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    text.value = ""
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+
+
+def _is_print(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -20,6 +20,7 @@ from dopr.data.sources import mirror_of, source_named, used_sources
 from dopr.errors import UserError
 from dopr.files import digest, read_json, remove_half_written, search, write_text
 from dopr.models.gguf.place import locate
+from dopr.models.model_folder import SHARED_FILES
 from dopr.runtime.file_locks import try_flock
 from dopr.runtime.fork_server import ForkServers
 from dopr.runtime.gpus import listed_gpus
@@ -65,10 +66,13 @@ class Experiment:
 
     @property
     def data_files(self) -> list[str]:
-        """The user's own files that benchmarks, pools and validation read."""
+        """The user's own files that the data are made from: of sources, and what says how the model reads prompts."""
         data = self.config.data
         sources = [source_named(data, name) for name in used_sources(data)]
-        return [str(source.file) for source in sources if source.file]
+        files = [str(source.file) for source in sources if source.file]
+        folders = [Path(source.repo) for source in sources if source.repo and Path(source.repo).is_dir()]
+        files += [str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        return files + [path for path in self.base_files if Path(path).name in SHARED_FILES]
 
     @property
     def base_files(self) -> list[str]:

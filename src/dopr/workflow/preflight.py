@@ -7,8 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dopr.bounds.bound import find_bound
 from dopr.config.config_files import BASE, ConfigFiles
+from dopr.config.recipe import Recipe
 from dopr.config.schema import HUB, Config, WarmStart
 from dopr.data.families import EMBEDDED, KNOWN, find
 from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
@@ -21,7 +24,8 @@ from dopr.models.kinds import check_config
 from dopr.models.model_folder import check_folder, context_of, read_shape
 from dopr.plugins import load_callable
 from dopr.runtime.run_state import RunState, check_same_job
-from dopr.selection.selector import check_options
+from dopr.selection.parts.drawing import OptionError
+from dopr.selection.selector import Setup, built_in, check_options, make_selector
 from dopr.workflow.rule_params import RuleParams
 
 
@@ -50,6 +54,7 @@ def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: boo
         check_engine(config)
         check_bounds(config)
         check_methods(config)
+        check_fit(config)
     return config
 
 
@@ -75,6 +80,32 @@ def check_selectors(config: Config) -> Config:
             raise ConfigError(f"{key}{error}") from None
         recipes[name] = recipe.model_copy(update={"options": options})
     return config.model_copy(update={"recipes": recipes})
+
+
+def check_fit(config: Config) -> None:
+    """Check that the options of dopr's selectors fit each other, the recipe and the pools, before hours of profiling.
+
+    Each selector is made for a pool of the smallest known size, with made-up features and accuracies. Whether `fixed`
+    names prompts of the pool is only known when there is one.
+    """
+    sizes = [size for name in config.pools if (size := config.data.pools[name].size)]
+    for name, recipe in config.recipes.items():
+        if recipe.selector not in built_in():
+            continue
+        named, drawn = recipe.options.get("prompts", []), recipe.options.get("candidates")
+        size = min(sizes) if sizes else max(recipe.prompts_per_step, drawn if isinstance(drawn, int) else 0)
+        pool = (*named, *(f"prompt {i}" for i in range(size - len(named))))
+        try:
+            make_selector(recipe.selector, pretended(pool, recipe), recipe.options)
+        except OptionError as error:
+            raise ConfigError(f"recipes.{name}.options: {error}") from None
+
+
+def pretended(pool: tuple[str, ...], recipe: Recipe) -> Setup:
+    """Return a setup whose prompts all have the same features and the same history."""
+    history: dict[str, tuple[float, ...]] = dict.fromkeys(pool, (0.5, 0.0))
+    features = np.ones((len(pool), 1), np.float32)
+    return Setup(pool, 0, recipe.prompts_per_step, recipe.group_size, history, lambda kind: features)
 
 
 def check_rewards(config: Config) -> None:

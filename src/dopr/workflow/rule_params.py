@@ -8,6 +8,7 @@ prompts, and `NAME@RATE`, a recipe with another learning rate (for tuning).
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from dopr.workflow.code_hash import code_hash, code_hashes, with_neighbours
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 READ_OF_EVALUATE = {"bootstrap", "checkpoint", "targets", "pass_at"}  # by figures and tables
 NO_SELECTOR = "none"  # of a stage whose code is the same for every method
-TOP = re.compile(r"top_(\d+)$")
+TOP = re.compile(r"top_([1-9]\d*)$")
 Settings = dict[str, Any]
 
 
@@ -62,14 +63,16 @@ class RuleParams:
         Raises:
             ConfigError: There is none.
         """
-        name, _, rate = method.partition("@")
+        name, at, rate = method.partition("@")
         recipes = self.config.recipes
-        if top := TOP.match(name):
+        if name in recipes:
+            found = recipes[name]
+        elif top := TOP.match(name):
             changes: Settings = {"selector": "one_shot", "options": {"top": int(top[1])}}
-            return recipes[self.config.complexity.recipe].model_copy(update=changes)
-        if name not in recipes:
+            found = recipes[self.config.complexity.recipe].model_copy(update=changes)
+        else:
             raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
-        return recipes[name].model_copy(update={"learning_rate": float(rate)}) if rate else recipes[name]
+        return found.model_copy(update={"learning_rate": learning_rate_of(method, rate)}) if at else found
 
     def knows(self, method: str) -> bool:
         """Return whether a method name has a recipe."""
@@ -220,3 +223,18 @@ class RuleParams:
 
     def _settings(self, script: str, *modules: str, **values: Any) -> Settings:
         return {**values, "code": code_hash(self.scripts / f"{script}.py", *modules)}
+
+
+def learning_rate_of(method: str, text: str) -> float:
+    """Return the rate of a method `RECIPE@RATE`.
+
+    Raises:
+        ConfigError: It is no finite number above 0.
+    """
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise ConfigError(f"method {method!r}: {text!r} is no learning rate; give a number above 0, as in grpo@0.0004")
+    return rate
