@@ -1,4 +1,4 @@
-"""What `pip install dopr` gives without extras, in an environment made from scratch: selection and replay."""
+"""What an installation without extras gives, in an environment made from scratch: selection and replay."""
 
 from __future__ import annotations
 
@@ -75,9 +75,18 @@ def test_help_lists_every_command(environment: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["plan"], "error: dopr plan needs pandas, which is not installed: pip install 'dopr[pipeline]'"),
-        (["log", "."], "error: dopr log needs mlflow, which is not installed: pip install 'dopr[pipeline]'"),
-        (["lock"], "error: dopr lock needs packaging, which is not installed: pip install 'dopr[dev]'"),
+        (
+            ["plan"],
+            "error: dopr plan needs pandas, which is not installed: pip install --editable '.[pipeline]' in the clone",
+        ),
+        (
+            ["log", "."],
+            "error: dopr log needs mlflow, which is not installed: pip install --editable '.[pipeline]' in the clone",
+        ),
+        (
+            ["lock"],
+            "error: dopr lock needs packaging, which is not installed: pip install --editable '.[dev]' in the clone",
+        ),
         (["replay", "a.parquet"], "error: dopr replay needs pyarrow, which is not installed: "),
     ],
 )

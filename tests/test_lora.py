@@ -291,9 +291,11 @@ def test_without_peft_one_line_says_what_to_install(policy: Policy, raw: dict, m
     assert open_config(raw).recipes["grpo"].lora == Lora(rank=4, alpha=8)
     for place in ("dopr.workflow.preflight.find_spec", "dopr.models.lora.find_spec"):
         monkeypatch.setattr(place, lambda name: None)
-    with pytest.raises(ConfigError, match=r"recipes.grpo.lora: needs peft, .*: pip install 'dopr\[lora\]'"):
+    with pytest.raises(
+        ConfigError, match=r"recipes.grpo.lora: needs peft, .*: pip install --editable '\.\[lora\]' in the clone"
+    ):
         check_packages(open_config(raw))
-    with pytest.raises(AdapterError, match=r"pip install 'dopr\[lora\]'"):
+    with pytest.raises(AdapterError, match=r"pip install --editable '\.\[lora\]' in the clone"):
         lora.add_adapters(policy.network, SETTINGS, 0)
     del raw["recipes"]["grpo"]["lora"]
     open_config(raw)

@@ -165,7 +165,7 @@ def test_without_vllm_no_job_is_started(tmp_path: Path) -> None:
     project = Project.copy(tmp_path)
     code, output = project.snakemake("--configfile", "experiments/gpu1.yaml")
     assert code == 1
-    assert "error: rollout.engine: vllm is not installed here: pip install 'dopr[vllm]'" in output
+    assert "error: rollout.engine: vllm is not installed here: pip install --editable '.[vllm]' in the clone" in output
     assert "Traceback" not in output
     assert [path.name for path in (project.folder / "results").iterdir()] == ["README.md"]
 

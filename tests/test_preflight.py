@@ -295,7 +295,10 @@ def test_without_vllm_it_is_said_how_to_get_it(raw, monkeypatch):
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)
     preflight.check_packages(open_config(raw))
     raw["rollout"]["engine"], raw["seeds_per_job"] = "vllm", 1
-    with pytest.raises(ConfigError, match=r"rollout\.engine: vllm is not installed here: pip install 'dopr\[vllm\]'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"rollout\.engine: vllm is not installed here: pip install --editable '\.\[vllm\]' in the clone",
+    ):
         preflight.check_packages(open_config(raw))
 
 

@@ -139,7 +139,8 @@ def test_a_mistake_costs_one_line_before_anything_is_made(settings: dict, messag
 @without_package
 def test_without_the_package_one_line_names_the_extra() -> None:
     with pytest.raises(
-        DataError, match=r"mine.reasoning_gym: needs .* not installed: pip install 'dopr\[reasoning-gym\]'$"
+        DataError,
+        match=r"mine.reasoning_gym: needs .* not installed: pip install --editable '\.\[reasoning-gym\]' in the clone$",
     ):
         check_source("mine", source("chain_sum"), None)
 
@@ -322,7 +323,10 @@ def test_questions_of_another_version_are_not_scored(capfd: pytest.CaptureFixtur
 @without_package
 def test_entries_cannot_be_scored_without_the_package() -> None:
     reference = Entry("0.1.25", "chain_sum", {}, {"question": "1 + 1", "answer": "2", "metadata": {}}).reference()
-    with Grader(Verify(**LIMITS)) as grader, pytest.raises(GraderError, match=r"pip install 'dopr\[reasoning-gym\]'$"):
+    with (
+        Grader(Verify(**LIMITS)) as grader,
+        pytest.raises(GraderError, match=r"pip install --editable '\.\[reasoning-gym\]' in the clone$"),
+    ):
         grader.grades([(reference, "<answer>2</answer>")])
 
 

@@ -349,6 +349,7 @@ def test_where_it_is_missing_the_error_says_what_is_there_and_what_to_install(ti
     monkeypatch.setitem(__import__("sys").modules, "vllm", None)
     monkeypatch.setattr(vllm_engine, "installed", lambda name: "1.2.3" if name == "torch" else None)
     with pytest.raises(
-        VllmError, match=r"vllm cannot start .*installed: no vllm, torch 1.2.3. .*pip install 'dopr\[vllm\]'"
+        VllmError,
+        match=r"vllm cannot start .*installed: no vllm, torch 1.2.3. .*pip install --editable '\.\[vllm\]' in the",
     ):
         start(tiny, "float32", 0.25, None, 1)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(
             f"error: dopr {given[0]} needs {package}, which is not installed: "
-            f"pip install 'dopr[{EXTRAS.get(package, 'pipeline')}]'"
+            f"pip install --editable '.[{EXTRAS.get(package, 'pipeline')}]' in the clone"
         )
 
 

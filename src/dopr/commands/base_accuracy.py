@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", type=int, default=8, help="of each task (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=8, help="of each question (default: %(default)s)")
     parser.add_argument(
-        "--longest", type=int, default=1000, help="tokens of a prompt; leaves out tasks with longer ones"
+        "--longest",
+        type=int,
+        default=1000,
+        help="tokens of a prompt; leaves out tasks with longer ones (default: %(default)s)",
     )
 
 

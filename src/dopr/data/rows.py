@@ -61,7 +61,9 @@ def hub_rows(source: Source) -> list[tuple[int, Row]]:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise DataError(f"{source.repo}: reading it needs the package datasets: pip install 'dopr[hub]'") from None
+        raise DataError(
+            f"{source.repo}: reading it needs the package datasets: pip install --editable '.[hub]' in the clone"
+        ) from None
     try:
         rows = load_dataset(source.repo, source.config, split=source.split, revision=source.revision)
     except (OSError, ValueError) as error:  # no network, no such data set, split or config

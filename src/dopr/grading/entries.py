@@ -15,7 +15,7 @@ from typing import Any
 
 MARK = "reasoning_gym:"
 PACKAGE = "reasoning-gym"
-INSTALL = "pip install 'dopr[reasoning-gym]'"
+INSTALL = "pip install --editable '.[reasoning-gym]' in the clone"
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def add_adapters(network: PreTrainedModel, settings: Lora, seed: int) -> None:
         AdapterError: peft is not installed, or the network has none of the layers that settings.targets names.
     """
     if find_spec("peft") is None:
-        raise AdapterError("lora: needs peft, which is not installed: pip install 'dopr[lora]'")
+        raise AdapterError("lora: needs peft, which is not installed: pip install --editable '.[lora]' in the clone")
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(

@@ -242,7 +242,7 @@ def explain(error: Exception) -> str:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
         f"rollout.engine: vllm cannot start ({reason}); installed: {listed}. Install the tested versions: "
-        "pip install 'dopr[vllm]' on a GPU, or `make vllm` on a CPU (docs/vllm.md)"
+        "pip install --editable '.[vllm]' in the clone on a GPU, or `make vllm` on a CPU (docs/vllm.md)"
     )
 
 

@@ -266,12 +266,15 @@ def check_packages(config: Config) -> None:
     """Check that the packages of the engine and of adapters are installed if they are used."""
     if config.rollout.engine == "vllm" and find_spec("vllm") is None:
         raise ConfigError(
-            "rollout.engine: vllm is not installed here: pip install 'dopr[vllm]' on a GPU, or `make vllm` on a CPU "
-            "(docs/vllm.md); or set rollout.engine to torch"
+            "rollout.engine: vllm is not installed here: pip install --editable '.[vllm]' in the clone on a GPU, or "
+            "`make vllm` on a CPU (docs/vllm.md); or set rollout.engine to torch"
         )
     for name, recipe in config.recipes.items():
         if recipe.lora and find_spec("peft") is None:
-            raise ConfigError(f"recipes.{name}.lora: needs peft, which is not installed: pip install 'dopr[lora]'")
+            raise ConfigError(
+                f"recipes.{name}.lora: needs peft, which is not installed: "
+                "pip install --editable '.[lora]' in the clone"
+            )
 
 
 def check_bounds(config: Config) -> None:
