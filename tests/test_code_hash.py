@@ -135,3 +135,12 @@ def test_no_stage_that_trains_or_samples_depends_on_code_that_draws_or_tracks_th
 def test_the_order_of_extra_modules_does_not_matter():
     modules = ("dopr.selection.dopr", "dopr.selection.uniform")
     assert code_hash(SCRIPTS / "train.py", *modules) == code_hash(SCRIPTS / "train.py", *modules[::-1])
+
+
+def test_the_hash_of_a_file_is_the_same_with_every_python(tmp_path):
+    """With 3.11, 3.12 and later: ast.dump has other fields there, and ast.unparse other quotes in f-strings."""
+    (tmp_path / "module.py").write_text(
+        "import os\n\n\nclass A:\n    x: int = 1\n\n    def f(self, *given, key=None):\n"
+        "        return f'{given!r:>{self.x}} ' f\"{', '.join(os.environ)}\" if key else [i for i in given]\n"
+    )
+    assert module._hash(tmp_path / "module.py") == "1a043c449e598618"

@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dopr.errors import UserError
 from dopr.files import digest
@@ -92,19 +93,26 @@ def _imports(path: Path) -> list[str]:
 
 @cache
 def _hash(path: Path) -> str:
-    """Hash a file's code without docstrings and the texts of messages.
-
-    The tree is written as code again, since its own form changes with the version of Python.
-    """
+    """Hash a file's syntax tree without docstrings and the texts of messages."""
     tree = _tree(path)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            node.body = [statement for statement in node.body if not _is_docstring(statement)] or [ast.Pass()]
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
         elif isinstance(node, ast.Raise) or _is_print(node):
             for text in ast.walk(node):
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     text.value = ""
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(_written(tree).encode()).hexdigest()[:16]
+
+
+def _written(node: Any) -> str:
+    """Write a syntax tree as text that is the same for all versions of Python; that of ast.dump is not."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(fields)})"
 
 
 def _is_print(node: ast.AST) -> bool:
