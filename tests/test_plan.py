@@ -101,10 +101,16 @@ def test_rollouts_and_tokens_by_hand(raw: dict) -> None:
     assert found["evaluate", ""].rollouts == policies * 8 * 24 * (1 + 8)
 
 
-def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(config: Config) -> None:
-    recipe = config.recipes["grpo_reuse"]  # 8 prompts x 2, and 8 updates of 16 groups of 2
-    assert trained_rows(recipe) == 16 + 8 * 16 * 2
-    assert trained_rows(recipe.model_copy(update={"reuse": None, "epochs": 3})) == 48
+def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(raw: dict) -> None:
+    raw |= {"pools": ["easy"], "methods": ["grpo_reuse"], "seeds": [0]}
+    raw["complexity"]["pools"] = []
+    # A step samples 8 prompts x 2, and its 8 passes each use these 16 and 16 replayed groups of 2.
+    config = Config.parse(raw)
+    recipe, work = config.recipes["grpo_reuse"], rows_of(work_of(config, LENGTHS))["train", "grpo_reuse"]
+    assert trained_rows(recipe) == 8 * (16 + 16 * 2)
+    assert trained_rows(recipe.model_copy(update={"epochs": 3})) == 3 * 8 * (16 + 16 * 2)
+    assert trained_rows(recipe.model_copy(update={"reuse": None, "epochs": 3})) == 3 * 16
+    assert (work.rollouts, work.trained_tokens) == (16 * 16, 30 * 16 * 384)
 
 
 def test_in_an_overlay_only_methods_that_read_it_cost_a_profile(raw: dict) -> None:

@@ -133,15 +133,19 @@ def training_work(rule: str, method: str, runs: list[str], jobs: int, experiment
 
 
 def trained_rows(recipe: Recipe) -> int:
-    """Return the most completions that the updates of a step use, with those from the replay buffer."""
-    replayed = recipe.reuse.updates * recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
-    return recipe.rollouts_per_step * recipe.epochs + replayed
+    """Return the most completions that the updates of a step use: each pass uses all new and replayed ones."""
+    return recipe.epochs * (recipe.reuse.updates if recipe.reuse else 1) * pass_rows(recipe)
 
 
 def update_rows(recipe: Recipe) -> float:
     """Return the most completions of one update."""
+    return pass_rows(recipe) / recipe.minibatches
+
+
+def pass_rows(recipe: Recipe) -> int:
+    """Return the most completions of a pass: those of the step, and those drawn from the replay buffer."""
     replayed = recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
-    return (recipe.rollouts_per_step + replayed) / recipe.minibatches
+    return recipe.rollouts_per_step + replayed
 
 
 def evaluation_work(
