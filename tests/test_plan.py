@@ -96,6 +96,13 @@ def test_rollouts_and_tokens_by_hand(raw: dict) -> None:
     last, between = 8 * 24 * (1 + 2), 8 * 24 * 1
     assert found["evaluate", ""].rollouts == runs * last + (policies - runs) * between
     assert found["evaluate_base", ""].rollouts == last
+    cold = next(name for name in Config.parse(raw).data.group_of)
+    raw["evaluate"] |= {"between": 2, "samples": {"default": 3, cold: 1}, "temperature": {"default": 1, cold: 0}}
+    # Of 8 benchmarks one is decoded greedily alone; the others have 2 samples between, and 3 and a greedy one last.
+    found = rows_of(work_of(Config.parse(raw), LENGTHS))
+    last, between = 24 * (1 + 7 * (1 + 3)), 24 * (1 + 7 * 2)
+    assert found["evaluate", ""].rollouts == runs * last + (policies - runs) * between
+    raw["evaluate"] |= {"between": None, "samples": None, "temperature": None}
     raw["evaluate"]["profile"] = "rigorous"  # every checkpoint alike
     found = rows_of(work_of(Config.parse(raw), LENGTHS))
     assert found["evaluate", ""].rollouts == policies * 8 * 24 * (1 + 8)

@@ -124,6 +124,20 @@ def test_checkpoints_between_the_first_and_the_last_may_have_fewer_samples_and_n
     assert shown.loc[shown["step"] == evaluation.steps[-1], "pass_at_4"].between(0, 1).all()
 
 
+def test_between_them_a_benchmark_may_have_a_greedy_completion_where_others_have_none(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    path = root / "evaluate/easy/grpo/0/completions.parquet"
+    rows = pd.read_parquet(path)
+    between = ~rows["step"].isin([rows["step"].min(), rows["step"].max()])
+    rows[~(between & (rows["mode"] == "greedy") & (rows["benchmark"] != "word2"))].to_parquet(path)
+    evaluation = load_evaluation(Results(root), "easy", "grpo", [0])
+    has_greedy = evaluation.benchmark == evaluation.benchmarks.index("word2")
+    assert (np.isfinite(evaluation.greedy[0, 1:-1]) == has_greedy).all()
+    rows[~(between & (rows["mode"] == "greedy") & (rows["prompt"] == "word2-002"))].to_parquet(path)
+    with pytest.raises(UserError, match="greedy and sampled completions are of different questions"):
+        load_evaluation(Results(root), "easy", "grpo", [0])
+
+
 def test_a_damaged_file_is_named(tmp_path):
     root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
     path = root / "evaluate/easy/grpo/0/completions.parquet"

@@ -167,8 +167,9 @@ def evaluation_work(
     samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
     sampled = sum(samples[name] * size for name, size in sizes.items() if temperature[name] > 0)
     greedy, between = sum(sizes.values()), config.evaluate.between
-    at_last = greedy + sampled
-    before = at_last if between is None else sum(between * size for name, size in sizes.items() if temperature[name])
+    at_last = before = greedy + sampled
+    if between is not None:  # at temperature 0 the greedy completion is the sample
+        before = sum((between if temperature[name] > 0 else 1) * size for name, size in sizes.items())
     rollouts, concurrent = runs * at_last + (policies - runs) * before, max(sampled, greedy)
     return Work(rule, jobs, "", runs, rollouts, concurrent, rollouts * lengths.prompt, rollouts * lengths.completion)
 
