@@ -19,6 +19,7 @@ from dopr.bounds.signal_share import informative_share, rollouts_per_informative
 from dopr.config.schema import Config
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure
 
+COLUMNS = ("pool", "method", "group", "seed", "measured", "least", "uniform", "uniform_low", "uniform_high")
 LEAST: dict[str, Any] = {"color": "black", "linewidth": 1}
 UNIFORM: dict[str, Any] = {**LEAST, "linestyle": (0, (2, 1))}
 
@@ -54,7 +55,7 @@ def collect(
                 mean |= {name: rollouts_per_informative_group(q, group) for name, q in shares.items()}
             rows.append(mean)
             rows += [{**names, "seed": str(seed), "measured": n} for seed, n in zip(seeds, spent, strict=True)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def draw(frame: pd.DataFrame) -> Figure:
