@@ -1,7 +1,7 @@
 """The work of a configuration: jobs, rollouts and tokens of each rule that samples or trains.
 
-Rollouts are exact, because the number of rollouts of a step does not depend on rewards. Completion tokens are an upper
-bound, unless their mean length is given.
+Rollouts are exact, but for `dopr` with `screening`: each step of any other selector has `prompts_per_step * group_size`
+rollouts, whatever the rewards. Completion tokens are an upper bound, unless their mean length is given.
 """
 
 from __future__ import annotations
