@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from dopr.analysis.comparison import compare
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import interval
-from dopr.bounds.signal_share import informative_share
+from dopr.bounds.informative_share import informative_share
 from dopr.errors import UserError
 from dopr.figures import (
     acquisition,

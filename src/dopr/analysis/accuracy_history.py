@@ -84,14 +84,10 @@ class AccuracyHistory:
         curve = self.curves[prompt]
         return curve[min(len(curve) - 1, step * len(curve) // self.steps)]
 
-    def expected_informative(self, group_size: int, steps: int) -> np.ndarray:
-        """Return the expected number of informative groups if a prompt is visited at every step, [prompts]."""
-        expected = np.zeros(len(self.pool))
-        for index, curve in enumerate(self.curves.values()):
-            visits = np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)
-            shares = np.array([informative_share(probability, group_size) for probability in curve])
-            expected[index] = shares[visits].sum()
-        return expected
+    def probabilities(self, prompt: str, steps: int) -> np.ndarray:
+        """Return the success probability of a prompt at each of the first steps, [steps]."""
+        curve = np.array(self.curves[prompt])
+        return curve[np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)]
 
 
 def smooth(accuracies: Sequence[float]) -> list[float]:
@@ -99,8 +95,3 @@ def smooth(accuracies: Sequence[float]) -> list[float]:
     half = SMOOTHING_WINDOW // 2
     windows = (accuracies[max(0, i - half) : i + half + 1] for i in range(len(accuracies)))
     return [sum(window) / len(window) for window in windows]
-
-
-def informative_share(probability: float, group_size: int) -> float:
-    """Return the probability that the rewards of a group differ: 1 - p^G - (1 - p)^G."""
-    return 1 - float(probability**group_size) - float((1 - probability) ** group_size)
