@@ -10,11 +10,11 @@ import numpy as np
 from dopr.files import DataError, read_json
 from dopr.integrations.rewards_log import read_groups
 
-Recorded = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
+AccuracyHistories = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
 SMOOTHING_WINDOW = 3  # visits
 
 
-def read_history(path: Path) -> Recorded:
+def read_history(path: Path) -> AccuracyHistories:
     """Read a history from JSON (an object of lists), a ledger (.parquet) or a log of rewards (.jsonl).
 
     Returns:
@@ -33,7 +33,7 @@ def read_history(path: Path) -> Recorded:
     return history
 
 
-def _from_json(path: Path) -> Recorded:
+def _from_json(path: Path) -> AccuracyHistories:
     raw = read_json(path)
     try:
         return {str(prompt): tuple(map(float, accuracies)) for prompt, accuracies in raw.items()}
@@ -41,7 +41,7 @@ def _from_json(path: Path) -> Recorded:
         raise DataError(f"{path}: expected a JSON object of prompt id -> list of accuracies") from None
 
 
-def _from_ledger(path: Path) -> Recorded:
+def _from_ledger(path: Path) -> AccuracyHistories:
     """Read a ledger. A visit is a group of rows; sample 0 is the first row of a group."""
     from dopr.parquet_files import read_parquet  # here, so that a replay of the other formats needs NumPy alone
 
@@ -54,7 +54,7 @@ def _from_ledger(path: Path) -> Recorded:
     return {prompt: tuple(accuracies) for prompt, accuracies in history.items()}
 
 
-def _from_rewards_log(path: Path) -> Recorded:
+def _from_rewards_log(path: Path) -> AccuracyHistories:
     """Read what a selector in another trainer logged (dopr.integrations)."""
     history: dict[str, list[float]] = {}
     for logged in read_groups(path):
