@@ -197,7 +197,7 @@ def test_hours_come_from_the_nearest_size_scaled_and_the_sequences_at_once(table
 def test_a_table_that_lacks_something_is_refused(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--gpu: .* has no 'B'; known are G, H"):
         Throughput.read(table, "B", 10**9)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="no such file; give its path"):
         Throughput.read(tmp_path / "none.csv", "G", 10**9)
     table.write_text("billions,gpu\n1,G\n")
     with pytest.raises(DataError, match="has no column 'sequences'"):
