@@ -58,17 +58,14 @@ def credit_table(
             reached = {
                 method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations
             }
-            profile_costs = {
-                method: profile_rollouts[comparison.pool] for method in reached if method in history_methods
+            after_profile = {
+                method: each.after(profile_rollouts[comparison.pool] if method in history_methods else 0)
+                for method, each in reached.items()
             }
             for cause, without, having in CAUSES:
                 if without in reached and having in reached:
-                    saving = saving_ratio(reached[without], reached[having])
-                    with_profile = saving_ratio(
-                        reached[without].after(profile_costs.get(without, 0)),
-                        reached[having].after(profile_costs.get(having, 0)),
-                    )
-                    record, texts = _cause_row(cause, without, having, saving, with_profile)
+                    savings = [saving_ratio(at[without], at[having]) for at in (reached, after_profile)]
+                    record, texts = _cause_row(cause, without, having, *savings)
                     records.append({"pool": comparison.pool, "target": target, **record})
                     rows.append([comparison.pool, f"{target:g}", *texts])
     header = ["pool", "target", "cause", "methods", "verdict", "saving", "saving, with profile"]
