@@ -16,21 +16,15 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dopr.errors import UserError
-from program import run_program
+from program import campaign_arguments, run_program
 from reduced_pipeline import Pipeline, differences, undisturbed
 
 HOUR, YEAR = 3600.0, 365 * 86400.0
 JUMPS = {"10 years back": -10 * YEAR, "1 hour back": -HOUR, "1 hour on": HOUR, "10 years on": 10 * YEAR}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program's options."""
-    parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
-    parser.add_argument("--jumps", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
 
 
 def written(results: Path) -> Iterator[Path]:
@@ -84,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run_program(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, partial(campaign_arguments, name="--jumps", default=8), run, arguments)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ SEEDS = (5, 18)
 
 
 def overlay(seeds: int) -> dict[str, object]:
-    """Ten pools of the embedded experiment, each with a policy of its own; ten methods, and six benchmarks."""
+    """Return an overlay with ten pools, each with a policy of its own, ten methods, and six benchmarks."""
     config = yaml.safe_load(Path("config.yaml").read_text())
     pools = {f"model{i}": {**config["data"]["pools"]["easy"], "base_seed": i} for i in range(10)}
     return {

@@ -54,17 +54,17 @@ class Plan:
     folder: Path
 
     def name(self, number: int) -> str:
-        """METHOD/SEED of a run."""
+        """Return METHOD/SEED of a run."""
         return f"{self.methods[number % len(self.methods)]}/{number // len(self.methods)}"
 
     def train(self, number: int, steps: int, fleet: Path) -> None:
-        """One run from beginning to end."""
+        """Train one run from beginning to end."""
         from dopr.training.job import run_all
 
         run_all([self.job(number, steps, fleet)])
 
     def job(self, number: int, steps: int, fleet: Path) -> TrainingJob:
-        """A run in the folder of its fleet, which has a tracking store."""
+        """Make the job of a run in the folder of its fleet, which has a tracking store."""
         from dopr.training.job import TrainingJob
 
         method, seed = self.name(number).split("/")
@@ -87,7 +87,7 @@ class Plan:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the program's options."""
     parser.add_argument("--at-once", type=positive, nargs="+", default=[1, 2, 4, 8], metavar="N")
     parser.add_argument("--methods", nargs="+", default=["random_one", "dopr_cold"], help="of the runs, in turn")
     parser.add_argument("--steps", type=positive, default=200, help="of a run")
@@ -116,7 +116,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_methods(config: Config, methods: Sequence[str]) -> None:
-    """Refuse methods that this cannot measure."""
+    """Check that this benchmark can measure the methods.
+
+    Raises:
+        FleetError: a method takes more than one prompt a step or needs a profile.
+    """
     jobs = RuleParams(config)
     for method in methods:
         if jobs.recipe(method).prompts_per_step > 1 or jobs.needs_history(method):
@@ -124,13 +128,13 @@ def check_methods(config: Config, methods: Sequence[str]) -> None:
 
 
 def processor() -> str:
-    """The processor's name, as Linux has it."""
+    """Return the name of the processor, as Linux gives it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
 
 
 def prepare(plan: Plan) -> None:
-    """Policy and prompts."""
+    """Write the policy and the prompts of the runs."""
     from dopr.data.arithmetic import vocabulary
     from dopr.data.splits import prompt_pool
     from dopr.data.tokenizer import build_tokenizer
@@ -142,7 +146,9 @@ def prepare(plan: Plan) -> None:
 
 
 def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
-    """Rollouts a second of runs, from the first one's start to the last one's end; one process for each share of them.
+    """Return the rollouts per second of some runs, from the start of the first to the end of the last.
+
+    Each share of the runs has a process of its own.
 
     Raises:
         FleetError: a process failed.
@@ -163,7 +169,7 @@ def measure(plan: Plan, fleet: Path, shares: Sequence[Sequence[int]]) -> float:
 
 
 def work(plan: Plan, fleet: Path, share: Sequence[int], barrier: Barrier, times: Queue[tuple[float, float]]) -> None:
-    """A process of a fleet: warm up, wait for the others, and train its runs."""
+    """Warm up, wait for the other processes, and train a share of the runs."""
     from dopr.runtime.threads import use_threads
 
     use_threads(1)
@@ -176,7 +182,7 @@ def work(plan: Plan, fleet: Path, share: Sequence[int], barrier: Barrier, times:
 
 
 def wait_for(processes: Sequence[BaseProcess]) -> None:
-    """Wait until all have ended.
+    """Wait until all processes have ended.
 
     Raises:
         FleetError: one failed; the others, which may be waiting for it, are ended.
@@ -193,13 +199,13 @@ def wait_for(processes: Sequence[BaseProcess]) -> None:
 
 
 def rollouts(folder: Path) -> int:
-    """How many the ledger of a run has."""
+    """Return the number of rollouts in the ledger of a run."""
     count: int = pq.read_metadata(folder / "ledger.parquet").num_rows
     return count
 
 
 def compare(plan: Plan, count: int) -> None:
-    """Every run gave the same bytes in both fleets.
+    """Check that every run wrote the same bytes in both fleets.
 
     Raises:
         FleetError: one did not.

@@ -35,7 +35,7 @@ WRONG = 3  # different wrong answers to a question
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the program's options."""
     parser.add_argument("--questions", type=positive, default=400)
     parser.add_argument("--group", type=positive, default=8, help="completions of a question at a time")
     parser.add_argument("--visits", type=positive, default=3, help="how often each question comes")
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def make_stream(rows: Sequence[tuple[str, str]], questions: int, group: int, visits: int) -> Pairs:
-    """(reference, completion) in the order of training; the same for the same arguments."""
+    """Return (reference, completion) pairs in the order of training, the same for the same arguments."""
     rng = random.Random(0)
     chosen = rng.sample(list(rows), min(questions, len(rows)))
     spelled: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def make_stream(rows: Sequence[tuple[str, str]], questions: int, group: int, vis
 
 
 def by_steps(grader: Grader, stream: Pairs, size: int) -> Callable[[], None]:
-    """Judge the stream a step of training at a time."""
+    """Return a function that grades the stream, one training step at a time."""
 
     def judge() -> None:
         for start in range(0, len(stream), size):
@@ -94,19 +94,19 @@ def by_steps(grader: Grader, stream: Pairs, size: int) -> Callable[[], None]:
 
 
 def in_one_process(reference: str, completion: str) -> bool:
-    """math-verify's own two calls, with its own limits of time."""
+    """Compare by math-verify's own two calls, with its own time limits."""
     return bool(verify(parse(f"${reference}$"), parse(completion)))
 
 
 def timed(work: Callable[[], object], processor: Callable[[], float] = time.process_time) -> tuple[float, float]:
-    """Seconds that it takes by the clock, and of processors."""
+    """Return the seconds of some work: by the clock, and of processors."""
     clock, before = time.perf_counter(), processor()
     work()
     return time.perf_counter() - clock, processor() - before
 
 
 def processor_time(grader: Grader) -> float:
-    """Processor seconds of this process and of the grader's, which are one process group."""
+    """Return the processor seconds of this process and of the grader's processes, which are one process group."""
     ticks, server = 0, grader._pool._server
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # a process that has just ended

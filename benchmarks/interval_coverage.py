@@ -11,7 +11,7 @@ from program import run_program
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the program's options."""
     parser.add_argument("--experiments", type=positive, default=2000, help="simulated experiments a case")
     parser.add_argument("--replicates", type=positive, default=1000)
 

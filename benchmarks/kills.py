@@ -19,24 +19,18 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
 import psutil
 
-from program import run_program
+from program import campaign_arguments, run_program
 from reduced_pipeline import Pipeline, check, undisturbed
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT)
 TARGETS = ("job", "server", "snakemake", "all")
 PER_ROUND = 8  # kills, before a run goes to its end
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program's options."""
-    parser.add_argument("--folder", type=Path, help="for the runs (default: a temporary one)")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
 
 
 def jobs_and_servers(snakemake: psutil.Process) -> tuple[list[psutil.Process], list[psutil.Process]]:
@@ -115,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run_program(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, partial(campaign_arguments, name="--kills", default=20), run, arguments)
 
 
 if __name__ == "__main__":

@@ -17,24 +17,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
 import pandas as pd
 
 from dopr.errors import UserError
-from program import run_program
+from program import campaign_arguments, run_program
 from reduced_pipeline import OVERLAY, Pipeline
 
 METHOD = "grpo"
 LONGEST_LOCK, LONGEST_PAUSE = 15.0, 3.0  # seconds; a locked database is waited for for 10
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program's options."""
-    parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
-    parser.add_argument("--jobs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
 
 
 def lock_again_and_again(database: Path, process: Popen[bytes], draw: random.Random) -> tuple[int, float]:
@@ -101,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run_program(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, partial(campaign_arguments, name="--jobs", default=16), run, arguments)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from dopr.errors import UserError
 from dopr.runtime.fork_server import ForkServers
-from program import run_program
+from program import campaign_arguments, run_program
 from reduced_pipeline import TIMED, Pipeline, error_lines, hash_files
 
 DAMAGES = ("flip", "flip", "truncate", "empty", "drop")
@@ -93,13 +94,6 @@ STAGES = {
         ("results/train/easy/*/0/ledger.parquet", "results/profile/easy/*.csv", "results/data/easy.jsonl"),
     ),
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program's options."""
-    parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
-    parser.add_argument("--mutations", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
 
 
 def damage(path: Path, kind: str, draw: random.Random) -> bool:
@@ -240,7 +234,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run_program(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, partial(campaign_arguments, name="--mutations", default=100), run, arguments)
 
 
 if __name__ == "__main__":

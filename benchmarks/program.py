@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dopr.errors import exit_with_one_line
 
@@ -21,3 +22,16 @@ def run_program(
     add_arguments(parser)
     args = parser.parse_args(arguments)
     exit_with_one_line(lambda: run(args))
+
+
+def campaign_arguments(parser: argparse.ArgumentParser, name: str, default: int) -> None:
+    """Add the options of a campaign of random disturbances.
+
+    Args:
+        parser: The program's parser.
+        name: The option that says how many disturbances there are.
+        default: Its default.
+    """
+    parser.add_argument("--folder", type=Path, help="for what is run (default: a temporary one)")
+    parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--seed", type=int, default=0)

@@ -39,7 +39,7 @@ NAMES = ["pool", "target", "cause"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Add the program's options."""
     parser.add_argument("--folder", type=Path, required=True, help="for the repetitions, one folder each")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of data and starting policy")
     parser.add_argument("--cpu", nargs="*", choices=INSTRUCTIONS, default=["default"], help="instructions to keep")

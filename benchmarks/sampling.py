@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def timed(size: str, turns: int) -> tuple[float, float]:
-    """Median seconds of the engine, and of generate."""
+    """Return the median seconds of the engine, and of generate."""
     network, rng = random_network(size), random.Random(0)
     prompts = [rng.choices(range(3, network.config.vocab_size), k=LENGTH) for _ in range(PROMPTS)]
     engine = TorchEngine(network, [])

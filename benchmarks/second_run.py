@@ -15,12 +15,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from dopr.errors import UserError
-from program import run_program
+from program import campaign_arguments, run_program
 from reduced_pipeline import OVERLAY, Pipeline, check, error_lines, undisturbed
 
 PER_ROUND = 4
@@ -28,13 +29,6 @@ OTHER = {
     "train": {**OVERLAY["train"], "loss": {"clip_high": 0.3}},
     "evaluate": {**OVERLAY["evaluate"], "bootstrap": 21},
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the program's options."""
-    parser.add_argument("--folder", type=Path, help="for the runs (default: a temporary one)")
-    parser.add_argument("--starts", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
 
 
 def start_second(pipeline: Pipeline) -> str:
@@ -90,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run_program(__doc__, add_arguments, run, arguments)
+    run_program(__doc__, partial(campaign_arguments, name="--starts", default=8), run, arguments)
 
 
 if __name__ == "__main__":

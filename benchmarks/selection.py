@@ -45,7 +45,7 @@ DIMENSIONS = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the program's options."""
     parser.add_argument("--selector", nargs="+", default=SELECTORS, metavar="NAME[:OPTION=VALUE,...]")
     parser.add_argument("--pools", nargs="+", type=positive, default=[10**3, 10**4, 10**5, 10**6], help="prompts")
     parser.add_argument("--steps", type=positive, default=100, help="steps measured, and visits in the state")
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(text: str, size: int, steps: int) -> tuple[float, int]:
-    """Median seconds a step, and bytes of state after `steps` steps, with a pool of `size` prompts."""
+    """Return the median seconds of a step, and the bytes of state after `steps` steps, for a pool of `size` prompts."""
     name, options = parse(text)
     setup = Setup(tuple(map(str, range(size))), 0, 1, 8, features=lambda kind: directions(size))
     selector = make_selector(name, setup, options)
@@ -72,7 +72,7 @@ def measure(text: str, size: int, steps: int) -> tuple[float, int]:
 
 
 def laps(steps: Iterator[object]) -> Iterator[float]:
-    """Seconds that each item took to come."""
+    """Yield the seconds that each item took."""
     begin = time.perf_counter()
     for _ in steps:
         yield time.perf_counter() - begin
@@ -80,13 +80,13 @@ def laps(steps: Iterator[object]) -> Iterator[float]:
 
 
 def rewards(step: int, request: RolloutRequest) -> tuple[float, ...]:
-    """Made-up rewards, from none right to all right in turn."""
+    """Return made-up rewards; in turn none to all are right."""
     right = step % (request.rollouts + 1)
     return (1.0,) * right + (0.0,) * (request.rollouts - right)
 
 
 def directions(size: int) -> Features:
-    """Random unit vectors, [size, DIMENSIONS]."""
+    """Return random unit vectors, [size, DIMENSIONS]."""
     vectors = np.random.default_rng(0).standard_normal((size, DIMENSIONS), dtype=np.float32)
     unit: Features = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit

@@ -69,7 +69,7 @@ def main() -> None:
 def ours(
     size: str, attention: str, prompt: tuple[int, ...], completions: list[tuple[int, ...]]
 ) -> Callable[[], object]:
-    """An update of our learner."""
+    """Return a function that makes an update of our learner."""
     sampling = SamplingParams(temperature=1.0, max_new_tokens=NEW)
     learner = Learner(Policy(random_network(size, attention)), grpo(1, COMPLETIONS, 1000), sampling, seed=0)
     samples = [Sample(tokens, (-4.85,) * NEW, "length") for tokens in completions]
@@ -78,7 +78,7 @@ def ours(
 
 
 def theirs(size: str, prompt: Tokens, completions: list[Tokens]) -> Callable[[], object]:
-    """An update by TRL's loss."""
+    """Return a function that makes an update by TRL's loss."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 

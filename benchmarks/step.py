@@ -85,7 +85,7 @@ class Lap:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Add the program's options."""
     parser.add_argument("--steps", type=int, default=9, help="timed steps a side and case, in three turns")
     parser.add_argument(
         "--shapes",
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def parse(shape: str, dtype: Dtype) -> Case:
-    """A case from `16x8:fixed`.
+    """Return the case that a shape such as `16x8:fixed` describes.
 
     Raises:
         BenchmarkError: it does not look like that.
@@ -134,8 +134,11 @@ def parse(shape: str, dtype: Dtype) -> Case:
 
 
 def make_model(folder: Path, ends: str) -> None:
-    """A random Qwen2 and its tokenizer. All embeddings share a direction, so hidden states do, too; the end token's
-    lies along theirs, as long as makes it equally probable everywhere."""
+    """Write a random Qwen2 and its tokenizer.
+
+    All embeddings share a direction, so hidden states do, too. The embedding of the end token lies along it, and its
+    length makes the end equally probable everywhere.
+    """
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -156,23 +159,26 @@ def make_model(folder: Path, ends: str) -> None:
 
 
 def prompt_tokens(number: int) -> tuple[int, ...]:
-    """The tokens of a prompt."""
+    """Return the tokens of a prompt."""
     return tuple(random.Random(number).choices(range(3, 128), k=PROMPT))
 
 
 def reward(tokens: tuple[int, ...], prompt: tuple[int, ...], ends: str) -> float:
-    """1 for about half the completions; 0 for all where ends are random and the prompt's first token is even."""
+    """Return 1 for about half of the completions.
+
+    Where ends are random, all completions of a prompt whose first token is even get 0.
+    """
     return float(sum(tokens) % 2 == 1 and (ends == "fixed" or prompt[0] % 2 == 1))
 
 
 def take_turn(side: str, case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
-    """Timed steps of one side, after one that is not."""
+    """Return the laps of one side, without its first step."""
     laps = ours(case, folder, steps + 1, turn) if side == "dopr" else theirs(case, folder, steps + 1, side)
     return laps[1:]
 
 
 def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
-    """Steps as in dopr.training.train: weights to the engine, rollouts, rewards, and the learner's update."""
+    """Time steps as in dopr.training.train: rollouts, rewards, and the learner's update."""
     policy = checkpoint_io.load(folder, case.dtype)
     engine = TorchEngine(policy.network, end_tokens(folder))
     learner = Learner(
@@ -199,7 +205,7 @@ def ours(case: Case, folder: Path, steps: int, turn: int) -> list[Lap]:
 
 
 def prompt_numbers(at_once: int) -> Iterator[int]:
-    """Prompts in turn, alternately with an odd and an even first token where several are taken at once."""
+    """Yield prompts in turn; where several are taken at once, odd and even first tokens alternate."""
     odd, even = ([i for i in range(PROMPTS) if prompt_tokens(i)[0] % 2 == rest] for rest in (1, 0))
     pairs = [number for pair in zip(odd, even, strict=False) for number in pair] if at_once > 1 else odd
     while True:
@@ -207,7 +213,7 @@ def prompt_numbers(at_once: int) -> Iterator[int]:
 
 
 def theirs(case: Case, folder: Path, steps: int, side: str) -> list[Lap]:
-    """Steps of TRL's GRPOTrainer."""
+    """Time steps of TRL's GRPOTrainer."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
     from transformers.trainer_callback import PrinterCallback
@@ -248,7 +254,7 @@ def theirs(case: Case, folder: Path, steps: int, side: str) -> list[Lap]:
 
 
 def trl_reward(ends: str) -> Any:
-    """`reward` in the form TRL calls it."""
+    """Return `reward` in the form in which TRL calls it."""
     from tokenizers import Tokenizer
 
     tokenizer: Tokenizer = build_tokenizer(WORDS)
@@ -261,7 +267,7 @@ def trl_reward(ends: str) -> Any:
 
 
 def stopwatch() -> Any:
-    """A callback of transformers' trainer that takes the time of each step."""
+    """Make a callback of transformers' trainer that takes the time of each step."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -278,7 +284,7 @@ def stopwatch() -> Any:
 
 
 def lines(case: Case, laps: dict[str, list[Lap]]) -> Iterator[str]:
-    """Rows of the table for one case."""
+    """Return the table rows of one case."""
     mine = median(lap.seconds for lap in laps["dopr"])
     for side, found in laps.items():
         seconds = sorted(lap.seconds for lap in found)

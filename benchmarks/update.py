@@ -41,7 +41,7 @@ PLANNED = ("activations", "gradients", "optimiser")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the program's options."""
     for name, value, text in (
         ("layers", 6, "layers of the network"),
         ("hidden", 128, "its width; a head has 32 columns"),
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def ways(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Name -> keys of the recipe."""
+    """Return the keys of the recipe by the name of each way to save memory."""
     parts, again = {"micro_batch_tokens": args.micro_batch_tokens}, {"gradient_checkpointing": True}
     return {
         "whole": {},
@@ -80,7 +80,10 @@ def ways(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def measure(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[int, float]:
-    """Peak bytes of two updates beyond the policy, and the processor's seconds of the second; once in a process."""
+    """Return the peak bytes of two updates beyond the policy, and the processor seconds of the second.
+
+    A process can measure once only.
+    """
     use_threads(1)
     torch.manual_seed(0)
     make_learner(args, settings).learn(rollouts(args, 8), 0)  # loads what libraries load late
@@ -93,26 +96,29 @@ def measure(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[int,
 
 
 def peak() -> int:
-    """Bytes of this process's largest resident set; getrusage would count that of the process that started it."""
+    """Return the bytes of this process's largest resident set.
+
+    getrusage would count that of the process that started it.
+    """
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def make_learner(args: argparse.Namespace, settings: Mapping[str, Any]) -> Learner:
-    """A random policy with its optimiser."""
+    """Make a random policy with its optimiser."""
     network = AutoModelForCausalLM.from_config(LlamaConfig(**shape(args)), attn_implementation=PACKED).eval()
     return Learner(Policy(network), recipe(args, settings), sampling(args), seed=0)
 
 
 def planned(args: argparse.Namespace, settings: Mapping[str, Any]) -> float:
-    """Bytes of the same by `dopr plan`."""
+    """Return the bytes that `dopr plan` expects of the same."""
     lengths = Lengths(args.prompt, args.completion)
     found = memory(recipe(args, settings), sampling(args), Shape.of(shape(args)), lengths, 1)
     return sum(found[name] for name in PLANNED)
 
 
 def shape(args: argparse.Namespace) -> dict[str, Any]:
-    """The config.json of the network."""
+    """Return the config.json of the network."""
     return {
         "model_type": "llama",
         "vocab_size": args.vocabulary,
@@ -127,17 +133,17 @@ def shape(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def recipe(args: argparse.Namespace, settings: Mapping[str, Any]) -> Recipe:
-    """GRPO on so many completions, with the keys of a way."""
+    """Return the recipe of GRPO on so many completions, with the keys of a way."""
     return grpo(args.rows // GROUP, GROUP, 2, dtype=args.dtype, **settings)
 
 
 def sampling(args: argparse.Namespace) -> SamplingParams:
-    """Of completions of the length asked for."""
+    """Return the sampling parameters of completions of the given length."""
     return SamplingParams(temperature=1.0, max_new_tokens=args.completion)
 
 
 def rollouts(args: argparse.Namespace, length: int) -> list[Group]:
-    """Groups of completions of random tokens, half of them rewarded."""
+    """Return groups of completions of random tokens, half of them rewarded."""
     rng = random.Random(0)
 
     def tokens(count: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ RATE = 1e-6  # TRL's default learning rate
 
 
 def grpo(prompts: int, samples: int, steps: int, **settings: Any) -> Recipe:
-    """GRPO with the token mean and without warm-up; settings: further keys of the recipe."""
+    """Return a recipe of GRPO with the token mean and without warm-up; `settings` are further keys."""
     return Recipe(
         selector="uniform",
         prompts_per_step=prompts,
@@ -50,5 +50,5 @@ def group(name: str, prompt: Sequence[int], samples: Sequence[Sample], rewards: 
 
 
 def alternating(count: int) -> list[float]:
-    """Rewards of which every second one is 1, so that all completions are trained on."""
+    """Return rewards of which every second is 1, so that all completions are trained on."""
     return [float(i % 2) for i in range(count)]

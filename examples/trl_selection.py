@@ -18,6 +18,7 @@ from trl import GRPOConfig
 
 from dopr.analysis.rollouts_to_target import first_crossing
 from dopr.config.config_files import ConfigFiles
+from dopr.config.recipe import Recipe
 from dopr.config.schema import Config
 from dopr.data.dataset import Dataset as Questions
 from dopr.data.dataset import make_dataset
@@ -42,6 +43,36 @@ def rows(prompts: list[Prompt]) -> Dataset:
     return Dataset.from_dict({name: [getattr(p, field) for p in prompts] for name, field in columns.items()})
 
 
+def trainer_config(recipe: Recipe, seed: int, questions: int, steps: int, output: Path) -> GRPOConfig:
+    """Return TRL's configuration of a recipe; all questions are evaluated at once, before and every EVERY steps."""
+    return GRPOConfig(
+        output_dir=str(output),
+        seed=seed,
+        max_steps=steps,
+        per_device_train_batch_size=recipe.group_size,
+        num_generations=recipe.group_size,
+        max_completion_length=config.rollout.max_new_tokens,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_steps,
+        lr_scheduler_type="constant_with_warmup",
+        adam_beta1=recipe.betas[0],
+        adam_beta2=recipe.betas[1],
+        eval_strategy="steps",
+        eval_steps=EVERY,
+        eval_on_start=True,
+        num_generations_eval=1,
+        per_device_eval_batch_size=questions,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        model_init_kwargs={"dtype": "float32"},
+    )
+
+
 def accuracies(method: str, seed: int, questions: Questions, grader: Grader, steps: int, output: Path) -> list[float]:
     """Train, and return the accuracy on the test questions before and after every EVERY steps."""
     recipe, pool = config.recipes[method], questions.pools["hard"]
@@ -53,32 +84,7 @@ def accuracies(method: str, seed: int, questions: Questions, grader: Grader, ste
         model=str(MODEL),
         reward_funcs=correct,
         processing_class=PreTrainedTokenizerFast.from_pretrained(MODEL),  # its words are not those of its kind of model
-        args=GRPOConfig(
-            output_dir=str(output),
-            seed=seed,
-            max_steps=steps,
-            per_device_train_batch_size=recipe.group_size,
-            num_generations=recipe.group_size,
-            max_completion_length=config.rollout.max_new_tokens,
-            learning_rate=recipe.learning_rate,
-            warmup_steps=recipe.warmup_steps,
-            lr_scheduler_type="constant_with_warmup",
-            adam_beta1=recipe.betas[0],
-            adam_beta2=recipe.betas[1],
-            eval_strategy="steps",
-            eval_steps=EVERY,
-            eval_on_start=True,
-            num_generations_eval=1,
-            per_device_eval_batch_size=len(questions.test),
-            gradient_checkpointing=False,
-            use_cpu=True,
-            bf16=False,
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            model_init_kwargs={"dtype": "float32"},
-        ),
+        args=trainer_config(recipe, seed, len(questions.test), steps, output),
         train_dataset=rows(pool),
         eval_dataset=rows(questions.test),
         selector=recipe.selector,

@@ -61,7 +61,7 @@ def get_figures_and_tables():
         RUN_FIGURES,
         PROFILE_FIGURES,
         rules.tables.output,
-        rules.bounds.output if experiment.complexity_pools else [],
+        rules.bounds.output if experiment.config.complexity.pools else [],
         [rules.published.input, rules.claims.output] if experiment.config.published else [],
     ]
 

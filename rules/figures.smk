@@ -73,7 +73,7 @@ FIGURES = {
         "variance and ranking, {pool} pool",
     ),
     "complexity": (
-        [EVALUATED, TRAINED, *expand("results/data/{pool}.jsonl", pool=experiment.complexity_pools)],
+        [EVALUATED, TRAINED, *expand("results/data/{pool}.jsonl", pool=experiment.config.complexity.pools)],
         "complexity",
         "4. Sample complexity",
         "accuracy by prompts and rollouts, with bounds",
@@ -190,7 +190,7 @@ RUN_FIGURES = [
     *expand("results/figures/selection_{pool}.png", pool=POOLS),
     *expand("results/figures/{figure}.png", figure=["performance_profile", "training", "responses"]),
     *(["results/figures/acquisition.png"] if experiment.acquiring() else []),
-    *(["results/figures/complexity.png"] if experiment.complexity_pools else []),
+    *(["results/figures/complexity.png"] if experiment.config.complexity.pools else []),
 ]
 
 

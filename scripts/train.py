@@ -11,8 +11,8 @@ from dopr.training.job import TrainingJob, run_all
 from dopr.workflow.rule_params import RuleParams
 
 
-def main() -> None:
-    """Write ledger.parquet, metrics.csv, seconds.csv, provenance.json and checkpoints/ to OUTPUT/SEED."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration")
     parser.add_argument("--name", required=True, help="POOL/METHOD, for progress and tracking")
@@ -26,7 +26,12 @@ def main() -> None:
     parser.add_argument("--tracking", type=Path, required=True, help="marker of the tracking store")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True, help="folder for results, one in it for each seed")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write ledger.parquet, metrics.csv, seconds.csv, provenance.json and checkpoints/ to OUTPUT/SEED."""
+    args = parse_arguments()
     use_threads(args.threads)
     rule_params = RuleParams.load(args.config)
     params = rule_params.train(args.method)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dopr.analysis.accuracy_history import AccuracyHistory, informative_share, read_history, smooth
+from dopr.analysis.accuracy_history import AccuracyHistory, read_history, smooth
 from dopr.files import DataError
 from test_historical_variance import RECORD, recorded
 
@@ -25,15 +25,7 @@ def test_visits_are_spread_over_the_recorded_run():
     assert record.pool == ("a", "b")
     assert [record.probability("a", step) for step in range(10)] == [0.375] * 2 + [0.5] * 4 + [0.375] * 4
     assert {record.probability("b", step) for step in range(10)} == {0.5}
-
-
-def test_the_expected_number_of_informative_groups():
-    """A group of two differs with probability 2 p (1 - p): 1/2 at 1/2, and 15/32 at 3/8."""
-    assert informative_share(0.5, 2) == 0.5
-    assert informative_share(0.375, 2) == pytest.approx(15 / 32)
-    assert informative_share(0.0, 8) == informative_share(1.0, 8) == 0
-    record = AccuracyHistory({"a": (0.0, 0.75, 0.75, 0.0), "b": (0.5,)}, steps=8)
-    assert record.expected_informative(2, 8).tolist() == pytest.approx([4 * 0.5 + 4 * 15 / 32, 8 * 0.5])
+    assert record.probabilities("a", 10).tolist() == [0.375] * 2 + [0.5] * 4 + [0.375] * 4
 
 
 def test_a_history_in_json_keeps_its_order(tmp_path: Path):

@@ -119,7 +119,16 @@ def test_between_the_first_and_the_last_checkpoint_there_may_be_fewer_samples_an
     table = evaluate(engine, engine.tokenizer, grader, asked, settings.between(2), 0, SPENT).to_pandas()
     assert engine.asked == [(2, 0.8, 20)]
     assert table.groupby(["prompt", "mode"]).size().to_dict() == {(question.id, "sampled"): 2 for question in asked}
-    assert protocol(asked, 1, 0.0).between(1).greedy  # the greedy completion is the sample
+
+
+def test_between_them_only_benchmarks_at_temperature_0_are_decoded_greedily(tiny, grader, known):
+    engine, asked = known
+    own = [replace(question, family="cold" if i < 2 else "warm") for i, question in enumerate(asked)]
+    settings = EvaluationSettings({"cold": 1, "warm": 3}, {"cold": 0.0, "warm": 0.8}, 20).between(2)
+    table = evaluate(engine, engine.tokenizer, grader, own, settings, 0, SPENT).to_pandas()
+    assert engine.asked == [(1, 0.0, 20), (2, 0.8, 20)]
+    counts = table.groupby(["benchmark", "mode"]).size().to_dict()  # of 2 questions and 3
+    assert counts == {("cold", "greedy"): 2, ("cold", "sampled"): 2, ("warm", "sampled"): 6}
 
 
 def test_benchmarks_have_their_own_samples_and_temperatures_and_greedy_ones_are_not_drawn_twice(tiny, grader, known):

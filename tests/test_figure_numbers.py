@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from dopr.analysis.comparison import compare
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import interval
-from dopr.bounds.signal_share import informative_share
+from dopr.bounds.informative_share import informative_share
 from dopr.errors import UserError
 from dopr.figures import (
     acquisition,
@@ -249,6 +249,17 @@ def test_selection_follows_the_ledger(results):
     assert shares.loc[(shares["seed"] == 2) & (shares["family"] == "big1"), "share"].item() == pytest.approx(dead)
 
 
+def test_rollouts_of_groups_that_are_sampled_in_parts_are_counted(tmp_path):
+    root = make_results(tmp_path, methods=("dopr",), seeds=(0,))
+    path = root / "train/easy/dopr/0/ledger.parquet"
+    rows = pd.read_parquet(path).iloc[: 5 * 8]
+    whole = rows["step"].isin([1, 4])  # of steps 0, 2 and 3 only the first 2 rollouts: 2, 8, 2, 2 and 8 rows
+    rows[whole | (rows["sample"] < 2)].to_parquet(path)
+    choices = selection.collect(Results(root), "easy", ["dopr"], [0]).query("panel == 'choice'")
+    assert list(choices["step"]) == [0, 1, 2, 3, 4]
+    assert list(choices["rollouts"]) == [2, 10, 12, 14, 22]
+
+
 def test_places_give_each_family_a_block_of_its_own(results):
     choices = selection.collect(results, "easy", ["grpo"], [0]).query("panel == 'choice'")
     spans = choices.groupby("family")["place"].agg(["min", "max"]).sort_values("min")
@@ -282,6 +293,18 @@ def test_informative_groups_are_counted_from_the_ledger(results):
     assert mean["uniform"] == pytest.approx(8 / mixed)
     assert mean["least"] == pytest.approx(8 / informative_share(0.5, 8))
     assert mean["least"] < mean["uniform_low"] < mean["uniform"] < mean["uniform_high"]
+
+
+def test_groups_larger_than_the_profiles_have_no_expectation_under_uniform_sampling(tmp_path):
+    root = make_results(tmp_path, methods=("grpo", "dopr"), seeds=(0,))
+    path = root / "profile/easy/ledger.parquet"
+    pd.read_parquet(path).query("sample < 4").to_parquet(path)  # the profile's groups have 4, the methods' 8
+    frame = informative.collect(Results(root), ["easy"], ["grpo", "dopr"], [0], 100)
+    assert frame[["uniform", "uniform_low", "uniform_high"]].isna().all(axis=None)
+    mean = frame[frame["seed"] == "mean"]
+    np.testing.assert_allclose(mean["least"], 8 / (1 - 2 / 256))  # q(1/2, 8) = 1 - 2 / 2^8
+    panel = informative.draw(frame).axes[0]
+    assert all(drawn(panel, pd.Series([mean["least"].iloc[0]] * 2), pd.Series([y - 0.3, y + 0.3])) for y in (0, 1))
 
 
 def test_a_run_without_signal_is_said_to_have_none(results):

@@ -13,7 +13,8 @@ from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
 from dopr.bounds.change_of_measure import binary_kl
 from dopr.bounds.estimates import coverage, first_visits, measured_informative_share, variance_moments
-from dopr.bounds.gradient_error import success_logit
+from dopr.bounds.gradient_error import of_moments
+from dopr.bounds.informative_share import informative_share
 from dopr.bounds.measured_constants import (
     Measured,
     base_budget,
@@ -25,7 +26,6 @@ from dopr.bounds.measured_constants import (
     solvable_share,
     spent_per_informative_group,
 )
-from dopr.bounds.signal_share import informative_share
 from dopr.files import DataError, write_json
 from fixture_results import make_results
 
@@ -74,7 +74,7 @@ def test_variance_moments_are_unbiased(p):
 def test_a_pool_of_one_rate_differs_within_groups_alone():
     counts = np.random.default_rng(10).binomial(8, 0.4, 50_000)
     first, second = (each.mean() for each in variance_moments(counts, 8))
-    mean, variance = success_logit(np.array([0.4]))
+    mean, variance = of_moments(0.24, 0.24**2)  # of 0.4 (1 - 0.4)
     assert (mean, variance.between) == (pytest.approx(0.24), 0)
     assert first - 4 * second == pytest.approx(variance.within, abs=0.005)
 

@@ -177,7 +177,7 @@ def test_a_damaged_row_is_named(tmp_path: Path, change: dict[str, str], said: st
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nothing\.csv: no such file"):
+    with pytest.raises(DataError, match=r"nothing\.csv: no such file; take it from git again"):
         published("nothing", tmp_path)
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"line 1: its columns are a, b; they must be paper, version"):

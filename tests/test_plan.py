@@ -96,15 +96,28 @@ def test_rollouts_and_tokens_by_hand(raw: dict) -> None:
     last, between = 8 * 24 * (1 + 2), 8 * 24 * 1
     assert found["evaluate", ""].rollouts == runs * last + (policies - runs) * between
     assert found["evaluate_base", ""].rollouts == last
+    cold = next(name for name in Config.parse(raw).data.group_of)
+    raw["evaluate"] |= {"between": 2, "samples": {"default": 3, cold: 1}, "temperature": {"default": 1, cold: 0}}
+    # Of 8 benchmarks one is decoded greedily alone; the others have 2 samples between, and 3 and a greedy one last.
+    found = rows_of(work_of(Config.parse(raw), LENGTHS))
+    last, between = 24 * (1 + 7 * (1 + 3)), 24 * (1 + 7 * 2)
+    assert found["evaluate", ""].rollouts == runs * last + (policies - runs) * between
+    raw["evaluate"] |= {"between": None, "samples": None, "temperature": None}
     raw["evaluate"]["profile"] = "rigorous"  # every checkpoint alike
     found = rows_of(work_of(Config.parse(raw), LENGTHS))
     assert found["evaluate", ""].rollouts == policies * 8 * 24 * (1 + 8)
 
 
-def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(config: Config) -> None:
-    recipe = config.recipes["grpo_reuse"]  # 8 prompts x 2, and 8 updates of 16 groups of 2
-    assert trained_rows(recipe) == 16 + 8 * 16 * 2
-    assert trained_rows(recipe.model_copy(update={"reuse": None, "epochs": 3})) == 48
+def test_replayed_rollouts_are_trained_on_and_not_counted_as_rollouts(raw: dict) -> None:
+    raw |= {"pools": ["easy"], "methods": ["grpo_reuse"], "seeds": [0]}
+    raw["complexity"]["pools"] = []
+    # A step samples 8 prompts x 2, and its 8 passes each use these 16 and 16 replayed groups of 2.
+    config = Config.parse(raw)
+    recipe, work = config.recipes["grpo_reuse"], rows_of(work_of(config, LENGTHS))["train", "grpo_reuse"]
+    assert trained_rows(recipe) == 8 * (16 + 16 * 2)
+    assert trained_rows(recipe.model_copy(update={"epochs": 3})) == 3 * 8 * (16 + 16 * 2)
+    assert trained_rows(recipe.model_copy(update={"reuse": None, "epochs": 3})) == 3 * 16
+    assert (work.rollouts, work.trained_tokens) == (16 * 16, 30 * 16 * 384)
 
 
 def test_in_an_overlay_only_methods_that_read_it_cost_a_profile(raw: dict) -> None:
@@ -184,7 +197,7 @@ def test_hours_come_from_the_nearest_size_scaled_and_the_sequences_at_once(table
 def test_a_table_that_lacks_something_is_refused(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--gpu: .* has no 'B'; known are G, H"):
         Throughput.read(table, "B", 10**9)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="no such file; give its path"):
         Throughput.read(tmp_path / "none.csv", "G", 10**9)
     table.write_text("billions,gpu\n1,G\n")
     with pytest.raises(DataError, match="has no column 'sequences'"):

@@ -17,7 +17,7 @@ from dopr.analysis.saving_ratio import saving_ratio
 from dopr.analysis.scores import load_evaluation, pooled
 from dopr.figures.ratio import ROWS, collect, draw
 from dopr.files import DataError
-from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
+from dopr.tables.ratio import cost_table, final_accuracy_table, ratio_table
 from fixture_results import config_file, make_results
 from project import ROOT
 
@@ -74,7 +74,7 @@ def test_savings_are_over_the_reference_and_over_the_control_of_equal_reuse(both
 
 
 def test_ceilings_are_the_last_checkpoints_and_their_difference_to_the_reference(both):
-    table = ceiling_table([both], "grpo").numbers.set_index("method")
+    table = final_accuracy_table([both], "grpo").numbers.set_index("method")
     last, end = both.curve("dopr_reuse"), both.curve("grpo")
     assert table.loc["dopr_reuse", "accuracy"] == last.mean[-1]
     assert table.loc["dopr_reuse", "difference"] == pytest.approx(last.mean[-1] - end.mean[-1])

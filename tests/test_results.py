@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,20 @@ def test_checkpoints_between_the_first_and_the_last_may_have_fewer_samples_and_n
     assert shown.loc[shown["step"] == evaluation.steps[-1], "pass_at_4"].between(0, 1).all()
 
 
+def test_between_them_a_benchmark_may_have_a_greedy_completion_where_others_have_none(tmp_path):
+    root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
+    path = root / "evaluate/easy/grpo/0/completions.parquet"
+    rows = pd.read_parquet(path)
+    between = ~rows["step"].isin([rows["step"].min(), rows["step"].max()])
+    rows[~(between & (rows["mode"] == "greedy") & (rows["benchmark"] != "word2"))].to_parquet(path)
+    evaluation = load_evaluation(Results(root), "easy", "grpo", [0])
+    has_greedy = evaluation.benchmark == evaluation.benchmarks.index("word2")
+    assert (np.isfinite(evaluation.greedy[0, 1:-1]) == has_greedy).all()
+    rows[~(between & (rows["mode"] == "greedy") & (rows["prompt"] == "word2-002"))].to_parquet(path)
+    with pytest.raises(UserError, match="greedy and sampled completions are of different questions"):
+        load_evaluation(Results(root), "easy", "grpo", [0])
+
+
 def test_a_damaged_file_is_named(tmp_path):
     root = make_results(tmp_path, methods=("grpo",), seeds=(0,))
     path = root / "evaluate/easy/grpo/0/completions.parquet"
@@ -184,13 +199,13 @@ def test_replicates_of_a_group_of_benchmarks_are_proper_means(comparison):
 
 
 def test_every_method_is_resampled_with_the_same_questions_and_seeds_of_its_own(comparison):
-    again = comparison.resample("grpo", comparison.evaluations["grpo"].sampled)
-    np.testing.assert_array_equal(again.replicates, comparison.curve("grpo").replicates)
+    grpo = comparison.evaluations["grpo"]
     # Give two methods the same accuracies, equal for all seeds: with the same questions the replicates agree.
-    values = np.repeat(comparison.evaluations["grpo"].sampled[:1], 3, axis=0)
-    one, other = (comparison.resample(method, values) for method in ("grpo", "random_one"))
+    alike = replace(grpo, earned=np.repeat(grpo.earned[:1], 3, axis=0))
+    same = replace(comparison, evaluations={"grpo": alike, "random_one": alike})
+    one, other = (same.curve(method) for method in ("grpo", "random_one"))
     np.testing.assert_allclose(one.replicates, other.replicates)
     # With seeds that differ, they do not: each method draws its own.
-    values = comparison.evaluations["grpo"].sampled
-    one, other = (comparison.resample(method, values) for method in ("grpo", "random_one"))
+    same = replace(comparison, evaluations={"grpo": grpo, "random_one": grpo})
+    one, other = (same.curve(method) for method in ("grpo", "random_one"))
     assert not np.allclose(one.replicates, other.replicates)

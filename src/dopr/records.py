@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["correct", "wrong", "unparsed", "timeout", "error"]
-Phase = Literal[
-    "profile", "train", "held", "discarded"
-]  # why a rollout was generated, or what a selector decided about it
+# What a step did with a rollout: profile, train, held for the next step, or discarded.
+Phase = Literal["profile", "train", "held", "discarded"]
 
 
 class Grade(NamedTuple):

@@ -10,11 +10,11 @@ import numpy as np
 from dopr.files import DataError, read_json
 from dopr.integrations.rewards_log import read_groups
 
-Recorded = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
+AccuracyHistories = dict[str, tuple[float, ...]]  # prompt id -> accuracy of each visit
 SMOOTHING_WINDOW = 3  # visits
 
 
-def read_history(path: Path) -> Recorded:
+def read_history(path: Path) -> AccuracyHistories:
     """Read a history from JSON (an object of lists), a ledger (.parquet) or a log of rewards (.jsonl).
 
     Returns:
@@ -33,7 +33,7 @@ def read_history(path: Path) -> Recorded:
     return history
 
 
-def _from_json(path: Path) -> Recorded:
+def _from_json(path: Path) -> AccuracyHistories:
     raw = read_json(path)
     try:
         return {str(prompt): tuple(map(float, accuracies)) for prompt, accuracies in raw.items()}
@@ -41,7 +41,7 @@ def _from_json(path: Path) -> Recorded:
         raise DataError(f"{path}: expected a JSON object of prompt id -> list of accuracies") from None
 
 
-def _from_ledger(path: Path) -> Recorded:
+def _from_ledger(path: Path) -> AccuracyHistories:
     """Read a ledger. A visit is a group."""
     from dopr.parquet_files import read_parquet  # here, so that a replay of the other formats needs NumPy alone
 
@@ -71,7 +71,7 @@ def groups_of(
     return found
 
 
-def _from_rewards_log(path: Path) -> Recorded:
+def _from_rewards_log(path: Path) -> AccuracyHistories:
     """Read what a selector in another trainer logged (dopr.integrations)."""
     history: dict[str, list[float]] = {}
     for logged in read_groups(path):
@@ -101,14 +101,10 @@ class AccuracyHistory:
         curve = self.curves[prompt]
         return curve[min(len(curve) - 1, step * len(curve) // self.steps)]
 
-    def expected_informative(self, group_size: int, steps: int) -> np.ndarray:
-        """Return the expected number of informative groups if a prompt is visited at every step, [prompts]."""
-        expected = np.zeros(len(self.pool))
-        for index, curve in enumerate(self.curves.values()):
-            visits = np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)
-            shares = np.array([informative_share(probability, group_size) for probability in curve])
-            expected[index] = shares[visits].sum()
-        return expected
+    def probabilities(self, prompt: str, steps: int) -> np.ndarray:
+        """Return the success probability of a prompt at each of the first steps, [steps]."""
+        curve = np.array(self.curves[prompt])
+        return curve[np.minimum(len(curve) - 1, np.arange(steps) * len(curve) // self.steps)]
 
 
 def smooth(accuracies: Sequence[float]) -> list[float]:
@@ -116,8 +112,3 @@ def smooth(accuracies: Sequence[float]) -> list[float]:
     half = SMOOTHING_WINDOW // 2
     windows = (accuracies[max(0, i - half) : i + half + 1] for i in range(len(accuracies)))
     return [sum(window) / len(window) for window in windows]
-
-
-def informative_share(probability: float, group_size: int) -> float:
-    """Return the probability that the rewards of a group differ: 1 - p^G - (1 - p)^G."""
-    return 1 - float(probability**group_size) - float((1 - probability) ** group_size)

@@ -60,17 +60,13 @@ class Comparison:
             DataError: A named benchmark was not evaluated.
         """
         evaluation = self.evaluations[method]
-        return self.resample(method, evaluation.greedy if greedy else evaluation.sampled, benchmarks)
-
-    def resample(self, method: str, values: FloatArray, benchmarks: Sequence[str] | None = None) -> Curve:
-        """Return the curve of any number of a question at a checkpoint: values `[seeds, checkpoints, questions]`."""
-        evaluation = self.evaluations[method]
+        accuracy = evaluation.greedy if greedy else evaluation.sampled
         mask = self._question_mask(evaluation, benchmarks)
         weights = self.questions[:, mask]
         seed = derive_seed("bootstrap", "seeds", self.pool, method)
         return resampled_curve(
             evaluation.rollouts,
-            values[:, :, mask],
+            accuracy[:, :, mask],
             even_weights(evaluation.benchmark[mask]),
             # Every benchmark has the same share of a row, so the named benchmarks keep equal weights.
             weights / weights.sum(axis=1, keepdims=True),

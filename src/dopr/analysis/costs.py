@@ -12,7 +12,7 @@ from dopr.analysis.scores import Evaluation
 from dopr.analysis.statistics import FloatArray
 from dopr.files import DataError
 
-Spending = Literal["rollouts", "tokens", "updates", "cpu_seconds", "gpu_seconds", "wall_seconds"]
+Cost = Literal["rollouts", "tokens", "updates", "cpu_seconds", "gpu_seconds", "wall_seconds"]
 NAMES = {
     "rollouts": "training rollouts",
     "tokens": "training tokens",
@@ -23,7 +23,7 @@ NAMES = {
 }
 
 
-def cumulative_cost(results: Results, evaluation: Evaluation, axis: Spending) -> FloatArray:
+def cumulative_cost(results: Results, evaluation: Evaluation, axis: Cost) -> FloatArray:
     """Return the cost of each run up to each checkpoint, `[runs, checkpoints]`.
 
     Raises:
@@ -37,7 +37,7 @@ def cumulative_cost(results: Results, evaluation: Evaluation, axis: Spending) ->
     return np.stack([_by_step(results, evaluation, pool, seed, axis) for pool, seed in runs])
 
 
-def _by_step(results: Results, evaluation: Evaluation, pool: str, seed: int, axis: Spending) -> FloatArray:
+def _by_step(results: Results, evaluation: Evaluation, pool: str, seed: int, axis: Cost) -> FloatArray:
     """Return a column of a run's metrics or seconds at its checkpoints, `[checkpoints]`."""
     name, read = ("seconds.csv", results.seconds) if axis.endswith("seconds") else ("metrics.csv", results.metrics)
     rows: pd.DataFrame = read(pool, evaluation.method, seed)

@@ -10,7 +10,7 @@ import re
 
 REUSE = "_reuse"
 TOP = re.compile(r"top_(\d+)$")
-LABELS = {
+METHOD_NAMES = {
     "base": "base policy",
     "grpo": "GRPO",
     "dopr": "DoPR",
@@ -90,7 +90,7 @@ def display_name(method: str) -> str:
     """Return the display name of a method."""
     name = counterpart(method)
     top = TOP.match(name)
-    shown = f"top {top[1]}" if top else LABELS.get(name) or _from_prefix(name)
+    shown = f"top {top[1]}" if top else METHOD_NAMES.get(name) or _from_prefix(name)
     return shown + (" + reuse" if name != method else "")
 
 
@@ -113,8 +113,8 @@ def model_name(model: str) -> str:
 
 def _from_prefix(name: str) -> str:
     """Return the display name of the longest prefix that has one, and the rest of the name."""
-    prefixes = [known for known in LABELS if name.startswith(f"{known}_")]
+    prefixes = [known for known in METHOD_NAMES if name.startswith(f"{known}_")]
     if not prefixes:
         return name.replace("_", " ")
     prefix = max(prefixes, key=len)
-    return f"{LABELS[prefix]}, {name.removeprefix(prefix)[1:].replace('_', ' ')}"
+    return f"{METHOD_NAMES[prefix]}, {name.removeprefix(prefix)[1:].replace('_', ' ')}"

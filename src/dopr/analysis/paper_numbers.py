@@ -64,7 +64,7 @@ def conflicts(folder: Path = FOLDER) -> pd.DataFrame:
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a file's rows as text."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file; take it from git again")
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -226,5 +226,5 @@ def _check_counts(samples: IntArray, greedy: FloatArray, benchmark: NDArray[np.s
             raise DataError(
                 f"{name}: not every question of a benchmark has the same number of completions; evaluate again"
             )
-    if (greedy != greedy[:, :1]).any():
-        raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")
+        if (greedy[:, members] != greedy[:, members][:, :1]).any():
+            raise DataError(f"{name}: greedy and sampled completions are of different questions; evaluate again")

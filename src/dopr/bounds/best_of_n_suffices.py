@@ -37,18 +37,6 @@ def enough_prompts(
     return np.asarray(constant * (log_class - np.log(rho)) / (np.asarray(delta) * np.asarray(epsilon)))
 
 
-def enough_samples(coverage: Numbers, epsilon: Numbers, delta: Numbers, constant: float = 1.0) -> FloatArray:
-    """Return the samples of each prompt, N = c C log(2 / delta) / eps.
-
-    Source, symbols and limits are those of enough_prompts.
-
-    Raises:
-        UserError: An argument is out of range.
-    """
-    _check(epsilon=epsilon, delta=delta)
-    return np.asarray(constant * np.asarray(coverage) * np.log(2 / np.asarray(delta)) / np.asarray(epsilon))
-
-
 def bound(constants: Constants, accuracy: FloatArray, dimension: float = 1.0) -> FloatArray:
     """Return the prompts that suffice for an accuracy.
 

@@ -72,7 +72,7 @@ def rollouts_for_error(variance: GradientVariance, mean: float, relative: float,
     return group * max(1.0, error_of_one / (relative * mean) ** 2) if mean else math.inf
 
 
-def success_logit(rate: Numbers, weights: FloatArray | None = None) -> tuple[float, GradientVariance]:
+def of_moments(first: float, second: float) -> tuple[float, GradientVariance]:
     """Return mean and variance of the gradient along the logit of a prompt's success rate.
 
     This is the one coordinate that a ledger determines. The interpretation is ours. A policy with success rate p has
@@ -80,16 +80,8 @@ def success_logit(rate: Numbers, weights: FloatArray | None = None) -> tuple[flo
     p (1 - p).
 
     Args:
-        rate: p of each prompt, `[prompts]`.
-        weights: Prompt weights with sum 1. None weights all equally.
+        first: The mean over prompts of p (1 - p).
+        second: The mean over prompts of its square.
     """
-    p = np.asarray(rate, dtype=np.float64)
-    first, second = p * (1 - p), (p * (1 - p)) ** 2
-    prompt_weights = np.full(p.shape, 1 / p.size) if weights is None else weights
-    return of_moments(float(first @ prompt_weights), float(second @ prompt_weights))
-
-
-def of_moments(first: float, second: float) -> tuple[float, GradientVariance]:
-    """Return success_logit from the means over prompts of p (1 - p) and of its square."""
     between = max(0.0, second - first**2)  # the estimates can give a negative difference
     return first, GradientVariance(between, first - 4 * second, 2 * second)

@@ -1,8 +1,9 @@
 """Say what an experiment costs before anything is started: jobs, rollouts, tokens, GPU-hours, disk, memory.
 
-CONFIG are overlays on config.yaml, in the order Snakemake is given them. Rollouts are exact; tokens, and with them
-hours, are an upper bound in which every completion is as long as rollout.max_new_tokens allows, unless --mean-tokens
-says how long they are. What lies on disk already is not taken off.
+CONFIG are overlays on config.yaml, in the order Snakemake is given them. Rollouts are exact, but for the selector dopr
+with `screening`, which samples more or fewer. Tokens, and with them hours, are an upper bound in which every completion
+is as long as rollout.max_new_tokens allows, unless --mean-tokens says how long they are. What lies on disk already is
+not taken off.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from dopr.config.grading import Verify
+from dopr.config.grading import OFFLINE, Verify
 from dopr.errors import UserError
 from dopr.evaluation.completions import (
     graded_rows,
@@ -30,7 +30,7 @@ from dopr.evaluation.completions import (
 )
 from dopr.grading.grader import Grader
 
-LIMITS: dict[str, Any] = {"seconds": 5, "memory_mb": 2048, "max_error_share": 0.05}
+LIMITS = OFFLINE | {"max_error_share": 0.05}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

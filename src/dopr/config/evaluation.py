@@ -59,10 +59,11 @@ class Evaluate(Section):
     max_new_tokens: PositiveInt | None = None
     """Token limit of a completion. null is rollout.max_new_tokens."""
     between: PositiveInt | None = None
-    """Samples of each question at checkpoints between the first and the last, which then have no greedy completion.
+    """Samples of each question at checkpoints between the first and the last.
 
-    They are for curves alone. null is the profile's; where it has none, or where another checkpoint than the last is
-    reported, all checkpoints have the same.
+    They have no greedy completion then, but where it is the sample, at temperature 0. They are for curves alone. null
+    is the profile's; where it has none, or where another checkpoint than the last is reported, all checkpoints have the
+    same.
     """
     pass_at: list[PositiveInt]
     """Values of k in pass@k. A benchmark needs k samples to show it."""

@@ -39,7 +39,7 @@ def file_rows(
         DataError: The file is missing, of an unknown format, not UTF-8, or damaged. The message names the row.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file; give its path")
     match format or FORMATS.get(path.suffix):
         case "parquet":
             return _parquet(path)

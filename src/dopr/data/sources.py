@@ -78,7 +78,7 @@ def check_source(name: str, source: Source, mirror: Path | None) -> None:
     if source.reasoning_gym is not None:
         reasoning_gym.check(source.reasoning_gym, f"data.sources.{name}.reasoning_gym")
     if source.file is not None and not source.file.is_file():
-        raise DataError(f"data.sources.{name}.file: {source.file}: no such file")
+        raise DataError(f"data.sources.{name}.file: {source.file}: no such file; give its path")
     if source.public is not None and mirror:
         public_file(source.public, mirror)
 

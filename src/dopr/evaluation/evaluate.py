@@ -3,15 +3,15 @@
 At temperature 0 a benchmark has one sample, which is the greedy completion. It is stored under both modes, so that
 `sampled` is always what the protocol measures.
 
-A completion's reward is 1 if the grader finds it correct, else 0; the score of a scorer of reasoning-gym may lie
-between. A benchmark may have a reward function in place of
-the grader. Then a completion is correct if its reward is 1, else wrong. Accuracy is the mean reward.
+A completion's reward is 1 if the grader finds it correct, else 0; a scorer of reasoning-gym may give a score between.
+A benchmark may have a reward function in place of the grader. Then a completion is correct if its reward is 1, else
+wrong. Accuracy is the mean reward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -56,7 +56,7 @@ class EvaluationSettings:
         temperature: Benchmark -> sampling temperature.
         max_new_tokens: Token limit of every completion.
         rewards: Benchmark -> reward function. The grader grades benchmarks that are not in it.
-        greedy: Whether each question has a greedy completion too.
+        greedy: Whether each question has a greedy completion too. At temperature 0 it has one in any case.
     """
 
     samples: Mapping[str, int]
@@ -69,8 +69,11 @@ class EvaluationSettings:
         """Return the settings of checkpoints between the first and the last; None changes nothing."""
         if samples is None:
             return self
-        greedy = 0 in self.temperature.values()  # it is the sample there
-        return replace(self, samples=dict.fromkeys(self.samples, samples), greedy=greedy)
+        return replace(self, samples=dict.fromkeys(self.samples, samples), greedy=False)
+
+    def has_greedy(self, benchmark: str) -> bool:
+        """Return whether the questions of a benchmark have a greedy completion; at temperature 0 it is the sample."""
+        return self.greedy or self.temperature[benchmark] == 0
 
 
 @dataclass(frozen=True)
@@ -96,40 +99,52 @@ def evaluate(
     `seed` is the training run's, so that runs also differ in their evaluation noise.
     """
     prompts = [encode_prompt(tokenizer, question.text) for question in questions]
-    greedy: list[list[Sample]] = []
-    if settings.greedy:
-        greedy_seed = derive_seed(seed, "evaluate", "greedy", cost.step)
-        greedy = engine.generate(prompts, 1, 0.0, settings.max_new_tokens, greedy_seed)
-    sampled_seed = derive_seed(seed, "evaluate", "sampled", cost.step)
     benchmarks = [question.family for question in questions]
+    greedy_seed = derive_seed(seed, "evaluate", "greedy", cost.step)
+    greedy = _decode_greedily(engine, prompts, benchmarks, settings, greedy_seed)
+    sampled_seed = derive_seed(seed, "evaluate", "sampled", cost.step)
     sampled = _sample(engine, prompts, greedy, benchmarks, settings, sampled_seed)
-    rows: list[dict[str, Any]] = []
-    for mode, groups in (("greedy", greedy), ("sampled", sampled)) if greedy else (("sampled", sampled),):
-        texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in groups]
-        pairs = [(question, text) for question, group in zip(questions, texts, strict=True) for text in group]
-        grades = iter(grade_completions(grader, settings.rewards, pairs))
-        rows += [
-            {
-                "step": cost.step,
-                "rollouts": cost.rollouts,
-                "tokens": cost.tokens,
-                "benchmark": question.family,
-                "category": question.category,
-                "prompt": question.id,
-                "answer": question.answer,
-                "mode": mode,
-                "sample": sample_index,
-                "completion_tokens": len(sample.tokens),
-                "finish": sample.finish,
-                "verdict": verdict,
-                "reward": reward,
-                "text": text,
-            }
-            for question, group, group_texts in zip(questions, groups, texts, strict=True)
-            for sample_index, (sample, text) in enumerate(zip(group, group_texts, strict=True))
-            for verdict, reward in [next(grades)]
-        ]
+    rows = [
+        {**asdict(cost), "mode": mode, **row}
+        for mode, groups in (("greedy", greedy), ("sampled", sampled))
+        for row in completion_rows(tokenizer, grader, settings.rewards, questions, groups)
+    ]
     return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def completion_rows(
+    tokenizer: Tokenizer,
+    grader: Grader,
+    rewards: Mapping[str, Callable[..., Any]],
+    questions: Sequence[Prompt],
+    groups: Sequence[Sequence[Sample]],
+) -> list[dict[str, Any]]:
+    """Grade the completions of each question, and return a row for each: the columns of SCHEMA from `benchmark` on.
+
+    Raises:
+        GraderError: See Grader.grade.
+        RewardError: A reward function returned something other than a number from 0 to 1.
+    """
+    texts = [[decode_completion(tokenizer, sample.tokens, sample.finish) for sample in group] for group in groups]
+    pairs = [(question, text) for question, group in zip(questions, texts, strict=True) for text in group]
+    grades = iter(grade_completions(grader, rewards, pairs))
+    return [
+        {
+            "benchmark": question.family,
+            "category": question.category,
+            "prompt": question.id,
+            "answer": question.answer,
+            "sample": sample_index,
+            "completion_tokens": len(sample.tokens),
+            "finish": sample.finish,
+            "verdict": verdict,
+            "reward": reward,
+            "text": text,
+        }
+        for question, group, group_texts in zip(questions, groups, texts, strict=True)
+        for sample_index, (sample, text) in enumerate(zip(group, group_texts, strict=True))
+        for verdict, reward in [next(grades)]
+    ]
 
 
 def grade_completions(
@@ -154,6 +169,23 @@ def grade_completions(
     return grades
 
 
+def _decode_greedily(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    benchmarks: Sequence[str],
+    settings: EvaluationSettings,
+    seed: int,
+) -> list[list[Sample]]:
+    """Return the greedy completion of each prompt, in a group of its own; empty where its benchmark has none."""
+    groups: list[list[Sample]] = [[] for _ in prompts]
+    indices = [index for index, name in enumerate(benchmarks) if settings.has_greedy(name)]
+    if indices:
+        decoded = engine.generate([prompts[index] for index in indices], 1, 0.0, settings.max_new_tokens, seed)
+        for index, group in zip(indices, decoded, strict=True):
+            groups[index] = group
+    return groups
+
+
 def _sample(
     engine: Engine,
     prompts: Sequence[Sequence[int]],
@@ -162,9 +194,12 @@ def _sample(
     settings: EvaluationSettings,
     seed: int,
 ) -> list[list[Sample]]:
-    """Sample each prompt with its benchmark's settings. Prompts with equal settings are sampled in one call."""
+    """Sample each prompt with its benchmark's settings; at temperature 0 the greedy completion is the sample.
+
+    Prompts with equal settings are sampled in one call.
+    """
     by_prompt = [(settings.samples[name], settings.temperature[name]) for name in benchmarks]
-    groups = list(greedy) or [[]] * len(prompts)
+    groups = list(greedy)
     for n, temperature in dict.fromkeys(setting for setting in by_prompt if setting[1] > 0):
         indices = [index for index, setting in enumerate(by_prompt) if setting == (n, temperature)]
         # Engines count up from a seed, so that neighbouring seeds would give two calls the same random numbers.

@@ -17,7 +17,7 @@ class EvaluationParams(Section):
     temperature: dict[str, float]
     """Benchmark -> sampling temperature."""
     between: PositiveInt | None = None
-    """Samples of each question at checkpoints between the first and the last, without a greedy completion."""
+    """Samples of each question at checkpoints between the first and the last, which then need no greedy completion."""
     max_new_tokens: PositiveInt
     """Token limit of a completion."""
     rollout: SamplingParams

@@ -36,7 +36,7 @@ def collect(results: Results, pools: Sequence[str], methods: Sequence[str], seed
         metrics = results.metrics(pool, method, seed)
         if "volatility" not in metrics or "exploration" not in metrics:
             raise DataError(
-                f"train/{pool}/{method}/{seed}/metrics.csv: has no volatility; leave {method} out of --methods"
+                f"train/{pool}/{method}/{seed}/metrics.csv: has no volatility; leave {method} out of `methods`"
             )
         return binned(metrics.assign(score=metrics["volatility"] + metrics["exploration"]), list(MEASURES))
 

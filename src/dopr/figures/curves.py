@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from dopr.analysis.comparison import Comparison, compare_pools
-from dopr.analysis.costs import NAMES, Spending, cumulative_cost
+from dopr.analysis.costs import NAMES, Cost, cumulative_cost
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import FloatArray, interval
 from dopr.config.schema import Config
@@ -20,12 +20,12 @@ from dopr.figures.style import GREY, MEAN, log_axis, looks, row_of_pools
 
 def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFrame]:
     """Return the figure of an experiment and its numbers against the cost `part`."""
-    axis = cast("Spending", part)
+    axis = cast("Cost", part)
     frame = collect(results, compare_pools(results, config), axis)
     return draw(frame, axis), frame
 
 
-def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending) -> pd.DataFrame:
+def collect(results: Results, comparisons: Sequence[Comparison], axis: Cost) -> pd.DataFrame:
     """Return one row per pool, method, seed (or the mean of the seeds) and checkpoint.
 
     Columns: pool, method, seed (a number or `mean`), step, the axis, accuracy (sampled, the mean over benchmarks),
@@ -41,7 +41,7 @@ def collect(results: Results, comparisons: Sequence[Comparison], axis: Spending)
     )
 
 
-def _rows(comparison: Comparison, method: str, costs: FloatArray, axis: Spending) -> pd.DataFrame:
+def _rows(comparison: Comparison, method: str, costs: FloatArray, axis: Cost) -> pd.DataFrame:
     curve, evaluation = comparison.curve(method), comparison.evaluations[method]
     low, high = interval(curve.replicates)
     names = {"pool": comparison.pool, "method": method}
@@ -53,7 +53,7 @@ def _rows(comparison: Comparison, method: str, costs: FloatArray, axis: Spending
     return pd.concat([pd.DataFrame({**names, **mean, "low": low, "high": high}), *frames], ignore_index=True)
 
 
-def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
+def draw(frame: pd.DataFrame, axis: Cost) -> Figure:
     """Draw means as lines, 95 % intervals as shades, every seed as a thin line, the base policy as a dotted line."""
     pools, methods = list(frame["pool"].unique()), list(frame["method"].unique())
     figure, panels = row_of_pools(pools, methods)
@@ -63,7 +63,7 @@ def draw(frame: pd.DataFrame, axis: Spending) -> Figure:
     return figure
 
 
-def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Spending, methods: Sequence[str]) -> None:
+def draw_panel(panel: Axes, frame: pd.DataFrame, axis: Cost, methods: Sequence[str]) -> None:
     """Draw the rows of one pool; `methods` are those of the whole figure, so that each keeps its style."""
     styles = looks(methods)
     for method, rows in frame.groupby("method", sort=False):

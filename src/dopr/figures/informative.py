@@ -14,11 +14,12 @@ from matplotlib.lines import Line2D
 
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
+from dopr.bounds.informative_share import informative_share, rollouts_per_informative_group
 from dopr.bounds.measured_constants import group_size, pool_informative_share, spent_per_informative_group
-from dopr.bounds.signal_share import informative_share, rollouts_per_informative_group
 from dopr.config.schema import Config
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure
 
+COLUMNS = ("pool", "method", "group", "seed", "measured", "least", "uniform", "uniform_low", "uniform_high")
 LEAST: dict[str, Any] = {"color": "black", "linewidth": 1}
 UNIFORM: dict[str, Any] = {**LEAST, "linestyle": (0, (2, 1))}
 
@@ -54,7 +55,7 @@ def collect(
                 mean |= {name: rollouts_per_informative_group(q, group) for name, q in shares.items()}
             rows.append(mean)
             rows += [{**names, "seed": str(seed), "measured": n} for seed, n in zip(seeds, spent, strict=True)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def draw(frame: pd.DataFrame) -> Figure:

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
-from dopr.bounds.measured_constants import group_size
 from dopr.config.schema import Config
 from dopr.figures.style import GREY, PAGE, PALETTE, legend_below, letter, log_axis, looks, new_figure
 
@@ -33,8 +32,9 @@ def make(results: Results, config: Config, part: str) -> tuple[Figure, pd.DataFr
 def collect(results: Results, pool: str, methods: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """Return rows of three kinds, distinguished by `panel`.
 
-    choice: one row per group of the first seed: method, step, rollouts, prompt, family, place. `place` is the prompt's
-        position in the order by family (highest mean reward over these runs first), then by file order.
+    choice: one row per group of the first seed: method, step, rollouts, prompt, family, place. `rollouts` are those
+        until the next group is begun. `place` is the prompt's position in the order by family (highest mean reward
+        over these runs first), then by file order.
     gradient: method, seed, rollouts, share: the share of the steps so far whose update had a gradient.
     family: method, seed, family, share: the share of the rollouts spent on a family.
     """
@@ -61,13 +61,14 @@ def _by_reward(ledgers: Mapping[Any, pd.DataFrame], family: Mapping[str, str]) -
 
 
 def _choices(ledger: pd.DataFrame, method: str, family: Mapping[str, str], position: Mapping[str, int]) -> pd.DataFrame:
-    groups = ledger[ledger["sample"] == 0]
+    starts = np.flatnonzero(ledger["sample"] == 0)
+    groups = ledger.iloc[starts]
     return pd.DataFrame(
         {
             "panel": "choice",
             "method": method,
             "step": groups["step"].to_numpy(),
-            "rollouts": (np.arange(len(groups)) + 1) * group_size(ledger),
+            "rollouts": np.append(starts[1:], len(ledger)),  # counted, as a selector may sample a group in parts
             "prompt": groups["prompt"].to_numpy(),
             "family": groups["prompt"].map(family).to_numpy(),
             "place": groups["prompt"].map(position).to_numpy(),

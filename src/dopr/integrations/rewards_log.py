@@ -62,7 +62,7 @@ def read_groups(path: Path) -> list[LoggedGroup]:
         DataError: If the file is missing, or a line is not a group; the message names the line.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file; give its path")
     groups = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
         try:

@@ -53,7 +53,7 @@ class Throughput:
             UserError: If the table is missing, lacks a column, or does not have the GPU.
         """
         if not path.is_file():
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"{path}: no such file; give its path")
         frame = pd.read_csv(path)
         missing = [column for column in COLUMNS if column not in frame.columns]
         if missing:

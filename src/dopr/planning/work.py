@@ -1,7 +1,7 @@
 """The work of a configuration: jobs, rollouts and tokens of each rule that samples or trains.
 
-Rollouts are exact, because the number of rollouts of a step does not depend on rewards. Completion tokens are an upper
-bound, unless their mean length is given.
+Rollouts are exact, but for `dopr` with `screening`: each step of any other selector has `prompts_per_step * group_size`
+rollouts, whatever the rewards. Completion tokens are an upper bound, unless their mean length is given.
 """
 
 from __future__ import annotations
@@ -133,15 +133,19 @@ def training_work(rule: str, method: str, runs: list[str], jobs: int, experiment
 
 
 def trained_rows(recipe: Recipe) -> int:
-    """Return the most completions that the updates of a step use, with those from the replay buffer."""
-    replayed = recipe.reuse.updates * recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
-    return recipe.rollouts_per_step * recipe.epochs + replayed
+    """Return the most completions that the updates of a step use: each pass uses all new and replayed ones."""
+    return recipe.epochs * (recipe.reuse.updates if recipe.reuse else 1) * pass_rows(recipe)
 
 
 def update_rows(recipe: Recipe) -> float:
     """Return the most completions of one update."""
+    return pass_rows(recipe) / recipe.minibatches
+
+
+def pass_rows(recipe: Recipe) -> int:
+    """Return the most completions of a pass: those of the step, and those drawn from the replay buffer."""
     replayed = recipe.reuse.groups * recipe.group_size if recipe.reuse else 0
-    return (recipe.rollouts_per_step + replayed) / recipe.minibatches
+    return recipe.rollouts_per_step + replayed
 
 
 def evaluation_work(
@@ -163,8 +167,9 @@ def evaluation_work(
     samples, temperature = config.evaluate.by_benchmark(config.data.group_of)
     sampled = sum(samples[name] * size for name, size in sizes.items() if temperature[name] > 0)
     greedy, between = sum(sizes.values()), config.evaluate.between
-    at_last = greedy + sampled
-    before = at_last if between is None else sum(between * size for name, size in sizes.items() if temperature[name])
+    at_last = before = greedy + sampled
+    if between is not None:  # at temperature 0 the greedy completion is the sample
+        before = sum((between if temperature[name] > 0 else 1) * size for name, size in sizes.items())
     rollouts, concurrent = runs * at_last + (policies - runs) * before, max(sampled, greedy)
     return Work(rule, jobs, "", runs, rollouts, concurrent, rollouts * lengths.prompt, rollouts * lengths.completion)
 

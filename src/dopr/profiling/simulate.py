@@ -16,6 +16,7 @@ import numpy as np
 
 from dopr.analysis.accuracy_history import AccuracyHistory
 from dopr.analysis.statistics import interval, redraw_weights
+from dopr.bounds.informative_share import informative_share
 from dopr.records import derive_seed
 from dopr.selection.selector import (
     GroupDecision,
@@ -141,7 +142,8 @@ class SelectorSimulation:
     @cached_property
     def best(self) -> float:
         """Return the expected share of informative groups of the best fixed set of prompts, chosen in hindsight."""
-        sums = np.sort(self.record.expected_informative(self.group_size, self.steps))[-self.count :]
+        probabilities = (self.record.probabilities(prompt, self.steps) for prompt in self.record.pool)
+        sums = np.sort([informative_share(each, self.group_size).sum() for each in probabilities])[-self.count :]
         return float(sums.mean() / self.steps)
 
 

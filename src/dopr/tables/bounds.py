@@ -15,6 +15,7 @@ from dopr.analysis.results import Results
 from dopr.bounds.bound import Bound, Kind
 from dopr.bounds.estimates import FEWEST
 from dopr.bounds.gradient_error import best_group, rollouts_for_error
+from dopr.bounds.informative_share import rollouts_per_informative_group
 from dopr.bounds.measured_constants import (
     Measured,
     base_budget,
@@ -26,7 +27,6 @@ from dopr.bounds.measured_constants import (
     spent_per_informative_group,
 )
 from dopr.bounds.relative_budget import BEST, regime
-from dopr.bounds.signal_share import rollouts_per_informative_group
 from dopr.tables.cells import NONE, decimal
 from dopr.tables.typeset import Table
 

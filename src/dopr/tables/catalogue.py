@@ -23,7 +23,7 @@ from dopr.tables.claims import claims_table
 from dopr.tables.credit import credit_table
 from dopr.tables.main import main_table
 from dopr.tables.quality import quality_table
-from dopr.tables.ratio import ceiling_table, cost_table, ratio_table
+from dopr.tables.ratio import cost_table, final_accuracy_table, ratio_table
 from dopr.tables.significance import significance_table
 from dopr.tables.targets import target_table
 from dopr.tables.typeset import Table, csv_text
@@ -81,7 +81,7 @@ def ratio_tables(results: Results, config: Config, folder: Path) -> None:
     controls = {method: config.control_of(method) for method in config.methods}
     tables = {
         "ratio": ratio_table(comparisons, targets, reference, controls),
-        "ratio_ceilings": ceiling_table(comparisons, reference),
+        "ratio_ceilings": final_accuracy_table(comparisons, reference),
         "ratio_credit": credit_table(comparisons, targets, [], {}),
         "ratio_seconds": cost_table(results, comparisons, targets),
     }

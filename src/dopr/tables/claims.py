@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dopr.analysis.comparison import Comparison
-from dopr.analysis.costs import Spending, cumulative_cost
+from dopr.analysis.costs import Cost, cumulative_cost
 from dopr.analysis.display_names import display_name
 from dopr.analysis.paper_numbers import published
 from dopr.analysis.results import Results
@@ -18,7 +18,7 @@ from dopr.analysis.saving_ratio import SavingRatio, saving_ratio
 from dopr.tables.cells import NONE, saving_record, saving_text
 from dopr.tables.typeset import Table
 
-COSTS: dict[Spending, str] = {
+COSTS: dict[Cost, str] = {
     "rollouts": "rollouts",
     "tokens": "tokens",
     "cpu_seconds": "CPU-seconds",
@@ -66,7 +66,7 @@ def claimed(method: str) -> str:
 
 
 def _saved(
-    results: Results, comparison: Comparison, method: str, reference: str, target: float, axis: Spending
+    results: Results, comparison: Comparison, method: str, reference: str, target: float, axis: Cost
 ) -> SavingRatio:
     """Return the cost of the reference until the target, divided by that of the method."""
     reached = []
@@ -76,7 +76,7 @@ def _saved(
     return saving_ratio(reached[0], reached[1])
 
 
-def _numbers(savings: dict[Spending, SavingRatio]) -> dict[str, Any]:
+def _numbers(savings: dict[Cost, SavingRatio]) -> dict[str, Any]:
     return {
         name: value
         for axis, saving in savings.items()

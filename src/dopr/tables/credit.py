@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
 from dopr.analysis.rollouts_to_target import rollouts_to_target
-from dopr.analysis.saving_ratio import saving_ratio
+from dopr.analysis.saving_ratio import SavingRatio, saving_ratio
 from dopr.tables.cells import saving_record, saving_text
 from dopr.tables.typeset import Table
 
@@ -57,27 +58,30 @@ def credit_table(
             reached = {
                 method: rollouts_to_target(comparison.curve(method), target) for method in comparison.evaluations
             }
-            profile_costs = {
-                method: profile_rollouts[comparison.pool] for method in reached if method in history_methods
+            after_profile = {
+                method: each.after(profile_rollouts[comparison.pool] if method in history_methods else 0)
+                for method, each in reached.items()
             }
             for cause, without, having in CAUSES:
-                if without not in reached or having not in reached:
-                    continue
-                saving = saving_ratio(reached[without], reached[having])
-                with_profile = saving_ratio(
-                    reached[without].after(profile_costs.get(without, 0)),
-                    reached[having].after(profile_costs.get(having, 0)),
-                )
-                names = {"pool": comparison.pool, "target": target, "cause": cause, "from": without, "to": having}
-                profile_record = {
-                    **saving_record("saving_with_profile", with_profile),
-                    "verdict_with_profile": with_profile.verdict,
-                }
-                records.append(
-                    {**names, **saving_record("saving", saving), "verdict": saving.verdict, **profile_record}
-                )
-                pair = f"{display_name(without)} → {display_name(having)}"
-                texts = [saving.verdict, saving_text(saving), saving_text(with_profile)]
-                rows.append([comparison.pool, f"{target:g}", cause, pair, *texts])
+                if without in reached and having in reached:
+                    savings = [saving_ratio(at[without], at[having]) for at in (reached, after_profile)]
+                    record, texts = _cause_row(cause, without, having, *savings)
+                    records.append({"pool": comparison.pool, "target": target, **record})
+                    rows.append([comparison.pool, f"{target:g}", *texts])
     header = ["pool", "target", "cause", "methods", "verdict", "saving", "saving, with profile"]
     return Table(pd.DataFrame(records), header, rows, left=5)
+
+
+def _cause_row(
+    cause: str, without: str, having: str, saving: SavingRatio, with_profile: SavingRatio
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the numbers of a cause, and the cells that show them."""
+    record = {
+        **{"cause": cause, "from": without, "to": having},
+        **saving_record("saving", saving),
+        "verdict": saving.verdict,
+        **saving_record("saving_with_profile", with_profile),
+        "verdict_with_profile": with_profile.verdict,
+    }
+    pair = f"{display_name(without)} → {display_name(having)}"
+    return record, [cause, pair, saving.verdict, saving_text(saving), saving_text(with_profile)]

@@ -41,11 +41,13 @@ def main_table(
     """
     records, rows = [], []
     for comparison, reported in zip(comparisons, final, strict=True):
-        records.append(_record(comparison, "base", _accuracies(comparison, reference, 0, groups)))
+        base = _accuracies(comparison, reference, 0, groups)
+        records.append({"pool": comparison.pool, "method": "base", **base})
         rows.append([*_texts(records[-1], groups), *[NONE for _ in targets]])
         for method in comparison.evaluations:
             reached = [rollouts_to_target(comparison.curve(method), target) for target in targets]
-            record = _record(comparison, method, _accuracies(reported, method, -1, groups))
+            accuracies = _accuracies(reported, method, -1, groups)
+            record = {"pool": comparison.pool, "method": method, **accuracies}
             records.append(record | _reached(reached))
             rows.append([*_texts(record, groups), *[f"{rollouts_text(each)} ({seeds_text(each)})" for each in reached]])
     header = ["pool", "method", "rollouts", *groups, "all", "95 % interval", "greedy"]
@@ -62,10 +64,6 @@ def unread_note(records: Sequence[Mapping[str, Any]], extraction: str) -> str:
         f"Completions without an answer where verify.extraction: {extraction} looks for one, so that accuracy does not "
         f"show what the policy knows: {'; '.join(named)}; {remedy} (docs/grading.md)."
     )
-
-
-def _record(comparison: Comparison, method: str, numbers: dict[str, Any]) -> dict[str, Any]:
-    return {"pool": comparison.pool, "method": method, **numbers}
 
 
 def _accuracies(comparison: Comparison, method: str, checkpoint: int, groups: Groups) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dopr.analysis.comparison import Comparison
-from dopr.analysis.costs import Spending, cumulative_cost
+from dopr.analysis.costs import Cost, cumulative_cost
 from dopr.analysis.display_names import display_name
 from dopr.analysis.results import Results
 from dopr.analysis.rollouts_to_target import RolloutsToTarget, first_crossing, rollouts_to_target
@@ -34,7 +34,7 @@ from dopr.tables.cells import (
 )
 from dopr.tables.typeset import Table
 
-COSTS: tuple[Spending, ...] = ("tokens", "updates", "cpu_seconds")
+COSTS: tuple[Cost, ...] = ("tokens", "updates", "cpu_seconds")
 DIGITS: dict[str, int] = {"tokens": 0, "updates": 0, "cpu_seconds": 1}
 
 
@@ -75,7 +75,7 @@ def _saving(at: Mapping[str, RolloutsToTarget], reference: str, method: str) -> 
     return saving_ratio(at[reference], at[method]) if method != reference and reference in at else None
 
 
-def ceiling_table(comparisons: Sequence[Comparison], reference: str) -> Table:
+def final_accuracy_table(comparisons: Sequence[Comparison], reference: str) -> Table:
     """Return one row per pool and method: accuracy at the end of its budget, and its difference to the reference's.
 
     The difference is resampled on the same questions for both. `best` is the highest accuracy of the mean curve. It is

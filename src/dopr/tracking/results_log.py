@@ -133,7 +133,7 @@ def _metrics(path: Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file; run the stage that makes it") from None
     except (ValueError, TypeError):
         raise DataError(f"{path}: not a CSV file of numbers; delete it to have it made again") from None
 

@@ -32,7 +32,7 @@ class ReplayBuffer:
         return [TrainingSample(rollout, advantage, fresh=False) for group in groups for rollout, advantage in group]
 
     def add(self, group: Sequence[TrainingSample]) -> None:
-        """Store a group if it is informative, and drop the oldest one beyond the window."""
+        """Store a group if an advantage differs from zero, and drop the oldest beyond the window."""
         kept = [
             (sample.rollout, sample.advantage)
             for sample in group

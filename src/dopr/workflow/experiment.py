@@ -53,11 +53,6 @@ class Experiment:
         torch = not self.config.hardware.gpus and self.config.rollout.engine == "torch"
         return ["analysis", "torch"] if torch else ["analysis"]
 
-    @property
-    def complexity_pools(self) -> list[str]:
-        """The pools of the sample-complexity figure."""
-        return self.config.complexity.pools
-
     def base_named(self, name: str) -> str:
         """Return the folder of the starting policy with a name."""
         base = self.config.base
@@ -162,7 +157,7 @@ class Experiment:
     @property
     def profiled_pools(self) -> list[str]:
         """The pools that are profiled: all or none, as a method of the comparison or the bounds read their history."""
-        bounds = bool(self.complexity_pools) and not self.config.ablation
+        bounds = bool(self.config.complexity.pools) and not self.config.ablation
         read = bounds or any(map(self.rule_params.needs_history, self.config.methods))
         return self.config.pools if read else []
 
@@ -178,7 +173,7 @@ class Experiment:
     def complexity_runs(self) -> Iterator[str]:
         """Yield POOL/METHOD/SEED of every run of the sample-complexity figure."""
         methods = self.config.complexity.methods.values()
-        for pool, method, seed in product(self.complexity_pools, methods, self.config.seeds):
+        for pool, method, seed in product(self.config.complexity.pools, methods, self.config.seeds):
             yield f"{pool}/{method}/{seed}"
 
     def seed_batches(self) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""The share of groups with signal against enumeration, limits and simulation."""
+"""The share of informative groups against enumeration, limits and simulation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dopr.bounds.signal_share import informative_share, rollouts_per_informative_group
+from dopr.bounds.informative_share import informative_share, rollouts_per_informative_group
 
 
 @pytest.mark.parametrize("group", [2, 3, 5, 8])
