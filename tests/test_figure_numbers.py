@@ -10,9 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 
 from dopr.analysis.comparison import compare
+from dopr.analysis.informative_share import informative_share
 from dopr.analysis.results import Results
 from dopr.analysis.statistics import interval
-from dopr.bounds.informative_share import informative_share
 from dopr.errors import UserError
 from dopr.figures import (
     acquisition,

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dopr.bounds.informative_share import informative_share, rollouts_per_informative_group
+from dopr.analysis.informative_share import informative_share, rollouts_per_informative_group
 
 
 @pytest.mark.parametrize("group", [2, 3, 5, 8])

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from dopr.analysis.comparison import compare
+from dopr.analysis.informative_share import informative_share
 from dopr.analysis.results import Results
 from dopr.bounds.bound import find_bound
 from dopr.bounds.change_of_measure import binary_kl
 from dopr.bounds.estimates import coverage, first_visits, measured_informative_share, variance_moments
 from dopr.bounds.gradient_error import of_moments
-from dopr.bounds.informative_share import informative_share
 from dopr.bounds.measured_constants import (
     Measured,
     base_budget,

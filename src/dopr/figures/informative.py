@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dopr.analysis.display_names import display_name
+from dopr.analysis.informative_share import informative_share, rollouts_per_informative_group
 from dopr.analysis.results import Results
-from dopr.bounds.informative_share import informative_share, rollouts_per_informative_group
 from dopr.bounds.measured_constants import group_size, pool_informative_share, spent_per_informative_group
 from dopr.config.schema import Config
 from dopr.figures.style import COLUMN, GREY, MEAN, PAGE, letter, log_axis, looks, new_figure

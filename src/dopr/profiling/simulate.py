@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dopr.analysis.accuracy_history import AccuracyHistory
+from dopr.analysis.informative_share import informative_share
 from dopr.analysis.statistics import interval, redraw_weights
-from dopr.bounds.informative_share import informative_share
 from dopr.records import derive_seed
 from dopr.selection.selector import (
     GroupDecision,

@@ -13,25 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dopr.selection.parts.drawing import ShuffledEpochs
-from dopr.selection.selector import GroupDecision, GroupResult, Setup, StatelessSelector
+from dopr.selection import uniform
+from dopr.selection.selector import GroupDecision, GroupResult
 
 
 @dataclass
-class Selector(StatelessSelector):
+class Selector(uniform.Selector):
     """`count` prompts at each step, and an update once `count` informative groups are held."""
 
-    setup: Setup
-    epochs: ShuffledEpochs = field(init=False, repr=False)
     waiting: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.epochs = ShuffledEpochs(self.setup.seed, len(self.setup.pool))
-
-    def select(self, step: int) -> list[str]:
-        """Return the next `count` prompts of the shuffled epochs."""
-        count = self.setup.count
-        return [self.setup.pool[self.epochs[position]] for position in range(step * count, (step + 1) * count)]
 
     def decide(self, step: int, groups: Sequence[GroupResult]) -> GroupDecision:
         """Train on a full batch of informative groups, or hold the informative groups so far."""

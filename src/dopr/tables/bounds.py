@@ -11,11 +11,11 @@ import pandas as pd
 
 from dopr.analysis.comparison import Comparison
 from dopr.analysis.display_names import display_name
+from dopr.analysis.informative_share import rollouts_per_informative_group
 from dopr.analysis.results import Results
 from dopr.bounds.bound import Bound, Kind
 from dopr.bounds.estimates import FEWEST
 from dopr.bounds.gradient_error import best_group, rollouts_for_error
-from dopr.bounds.informative_share import rollouts_per_informative_group
 from dopr.bounds.measured_constants import (
     Measured,
     base_budget,
