@@ -9,7 +9,8 @@ Each repetition is a copy of the tracked files in a folder of its own, where Sna
 A repetition that is finished is not run again. The first results are those of this folder.
 
 The table has a row for each pool and cause: the savings to the target, here and in each repetition. A direction holds
-if all are on the same side of 1, and a value holds if all lie within the interval that is printed here.
+if all are on the same side of 1, and a value holds if all lie within the interval that is printed here. Where runs do
+not reach the target, a saving is a bound, such as >1.61, or not known at all; what that leaves open is `unknown`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dopr.errors import UserError
@@ -81,15 +83,33 @@ def repeat(folder: Path, files: Sequence[Path], keys: dict[str, object], environ
 
 def compare(here: Path, repetitions: Sequence[Path], target: float) -> pd.DataFrame:
     """Return one row per pool and cause: its saving here with the interval, in each repetition, and what holds."""
-    tables = {folder.name: pd.read_csv(folder / TABLE).set_index(NAMES) for folder in repetitions}
-    frame = pd.read_csv(here / TABLE).set_index(NAMES)[["saving", "saving_low", "saving_high"]]
-    for name, table in tables.items():
-        frame[name] = table["saving"]
-    values = frame[["saving", *tables]]
-    frame["direction_holds"] = (values > 1).all(axis=1) | (values < 1).all(axis=1)
-    within = values.ge(frame["saving_low"], axis=0) & values.le(frame["saving_high"], axis=0)
-    frame["value_holds"] = within.all(axis=1)
-    return frame.reset_index().query("target == @target").drop(columns="target")
+    frame = pd.read_csv(here / TABLE).set_index(NAMES)
+    found = {"here": frame, **{folder.name: pd.read_csv(folder / TABLE).set_index(NAMES) for folder in repetitions}}
+    ranges = {name: savings(table).reindex(frame.index) for name, table in found.items()}
+    above, below = (pd.DataFrame({name: each[side] for name, each in ranges.items()}) for side in ("least", "most"))
+    rows = pd.DataFrame({name: each["text"] for name, each in ranges.items()}, frame.index)
+    low, high = frame["saving_low"], frame["saving_high"]
+    rows.insert(1, "interval", [f"[{ends[0]:.2f}, {ends[1]:.2f}]" for ends in zip(low, high, strict=True)])
+    up, down = above.gt(1), below.lt(1)
+    rows["direction_holds"] = verdicts(up.all(axis=1) | down.all(axis=1), up.any(axis=1) & down.any(axis=1))
+    within = above.ge(low, axis=0) & below.le(high, axis=0)
+    outside = above.gt(high, axis=0) | below.lt(low, axis=0)
+    rows["value_holds"] = verdicts(within.all(axis=1), outside.any(axis=1))
+    return rows.reset_index().query("target == @target").drop(columns="target")
+
+
+def savings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the least and the most that each saving can be, and its text; 0 and infinity where nothing is known."""
+    value, bound = table["saving"], table["saving_bound"].astype(object).fillna("")
+    least = value.where(bound != "<", 0.0).fillna(0.0)
+    most = value.where(bound != ">", np.inf).fillna(np.inf)
+    text = [f"{sign}{number:.2f}" if number == number else "–" for sign, number in zip(bound, value, strict=True)]
+    return pd.DataFrame({"least": least, "most": most, "text": text}, table.index)
+
+
+def verdicts(holds: pd.Series, fails: pd.Series) -> list[str]:
+    """Return `yes` where something holds, `no` where it fails, and `unknown` elsewhere."""
+    return ["yes" if sure else "no" if not_so else "unknown" for sure, not_so in zip(holds, fails, strict=True)]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -106,9 +126,9 @@ def run(args: argparse.Namespace) -> None:
         repeat(args.folder / f"cpu-{level}", args.configfile, {}, INSTRUCTIONS[level])
     names = [*(f"seed-{seed}" for seed in args.seeds), *(f"cpu-{level}" for level in args.cpu)]
     table = compare(Path(), [args.folder / name for name in names], args.target)
-    print(table.to_string(index=False, float_format="%.2f"))
+    print(table.to_string(index=False))
     if args.output:
-        write_text(args.output, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        write_text(args.output, table.to_csv(index=False, lineterminator="\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,10 +16,12 @@ from repeat import RUN_SEEDS, TABLE, compare, copy_project, overlay, run
 CAUSES = ("selection", "reuse", "both", "not here")
 
 
-def write(folder: Path, savings: dict[str, float], low: float = 0.5, high: float = 4.0) -> Path:
+def write(folder: Path, savings: dict[str, float | str], low: float = 0.5, high: float = 4.0) -> Path:
+    interval = {"saving_low": low, "saving_high": high}
     rows = [
-        {"pool": "easy", "target": target, "cause": cause, "saving": saving, "saving_low": low, "saving_high": high}
+        {"pool": "easy", "target": target, "cause": cause, "saving": number, "saving_bound": bound, **interval}
         for cause, saving in savings.items()
+        for bound, number in [(saving[0], float(saving[1:])) if isinstance(saving, str) else ("", saving)]
         for target in (0.6, 0.7)
     ]
     (folder / TABLE).parent.mkdir(parents=True)
@@ -34,9 +36,19 @@ def test_a_direction_holds_on_one_side_of_1_and_a_value_within_the_interval_prin
         write(tmp_path / "cpu-avx2", {"selection": 3.0, "reuse": 0.8, "both": 2.0, "not here": 1.5}),
     ]
     table = compare(here, there, 0.7).set_index("cause")
-    assert table.loc["selection", ["saving", "seed-1", "cpu-avx2"]].tolist() == [2.0, 1.5, 3.0]
-    assert table["direction_holds"].to_dict() == dict(zip(CAUSES, (True, False, True, False), strict=True))
-    assert table["value_holds"].to_dict() == dict(zip(CAUSES, (True, True, False, False), strict=True))
+    shown = table.loc["selection", ["here", "interval", "seed-1", "cpu-avx2"]].tolist()
+    assert shown == ["2.00", "[0.50, 4.00]", "1.50", "3.00"]
+    assert table["direction_holds"].to_dict() == dict(zip(CAUSES, ("yes", "no", "yes", "unknown"), strict=True))
+    assert table["value_holds"].to_dict() == dict(zip(CAUSES, ("yes", "yes", "no", "unknown"), strict=True))
+
+
+def test_what_a_bound_leaves_open_is_unknown(tmp_path: Path) -> None:
+    here = write(tmp_path / "here", {"selection": 2.0, "reuse": 2.0, "both": 2.0})
+    there = write(tmp_path / "seed-1", {"selection": ">1.5", "reuse": "<3.0", "both": "<0.4"})
+    table = compare(here, [there], 0.7).set_index("cause")
+    assert table["seed-1"].tolist() == [">1.50", "<3.00", "<0.40"]
+    assert table["direction_holds"].tolist() == ["yes", "unknown", "no"]
+    assert table["value_holds"].tolist() == ["unknown", "unknown", "no"]
 
 
 def test_a_repetition_redraws_data_policy_and_runs(raw: dict) -> None:
