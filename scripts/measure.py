@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import psutil
 
@@ -17,10 +18,13 @@ SECONDS = 0.5  # between two looks
 
 
 def program_of(process: psutil.Process) -> str:
-    """Return the name of a process, which jobs set to their script's; of other Python programs, that of the module."""
-    arguments = process.cmdline()[1:3]
-    module = arguments[1] if arguments[:1] == ["-m"] and process.name().startswith("python") else ""
-    return module or process.name()
+    """Return the name of a process, which jobs set to their script's; of another Python program, its file or module."""
+    first, *second = [*process.cmdline()[1:3], ""]
+    if not process.name().startswith("python"):
+        return process.name()
+    if first == "-m":
+        return second[0]
+    return Path(first).name if first.endswith(".py") else process.name()
 
 
 class Usage:
