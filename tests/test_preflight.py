@@ -134,6 +134,16 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_profiled(raw, re
     assert refusal(raw).startswith(f"config.yaml: recipes.mine.options: {message}")
 
 
+def test_a_pool_of_unknown_size_may_be_large_enough(raw, tmp_path):
+    (tmp_path / "exam.jsonl").write_text('{"question": "1+1", "answer": "2"}\n')
+    raw["data"]["sources"]["exam"] = {"file": str(tmp_path / "exam.jsonl")}
+    raw["data"]["pools"] = {"easy": {"source": "exam"}}
+    raw |= {"pools": ["easy"]}
+    raw["complexity"]["pools"] = []
+    raw["recipes"]["mine"] = {"steps": 3, "selector": "one_shot", "options": {"top": 20_000}}
+    assert open_config(raw).recipes["mine"].options == {"top": 20_000}
+
+
 @pytest.mark.parametrize("method", ["grpo@fast", "grpo@-1", "grpo@", "top_3@nan"])
 def test_a_method_with_a_rate_that_is_none_is_refused(raw, method):
     jobs = RuleParams(Config.parse(raw))

@@ -28,6 +28,8 @@ from dopr.selection.parts.drawing import OptionError
 from dopr.selection.selector import Setup, built_in, check_options, make_selector
 from dopr.workflow.rule_params import RuleParams
 
+LARGE_POOL = 10_000  # prompts of a pool whose size is not known yet
+
 
 def open_config(raw: dict[str, Any], files: ConfigFiles | None = None, main: bool = True) -> Config:
     """Return the configuration, checked against everything that a job will need.
@@ -85,15 +87,15 @@ def check_selectors(config: Config) -> Config:
 def check_fit(config: Config) -> None:
     """Check that the options of dopr's selectors fit each other, the recipe and the pools, before hours of profiling.
 
-    Each selector is made for a pool of the smallest known size, with made-up features and accuracies. Whether `fixed`
-    names prompts of the pool is only known when there is one.
+    Each selector is made for a pool of the smallest known size, or a large one, with made-up features and accuracies.
+    Whether `fixed` names prompts of the pool is only known when there is one.
     """
     sizes = [size for name in config.pools if (size := config.data.pools[name].size)]
     for name, recipe in config.recipes.items():
         if recipe.selector not in built_in():
             continue
-        named, drawn = recipe.options.get("prompts", []), recipe.options.get("candidates")
-        size = min(sizes) if sizes else max(recipe.prompts_per_step, drawn if isinstance(drawn, int) else 0)
+        named, counts = recipe.options.get("prompts", []), [n for n in recipe.options.values() if isinstance(n, int)]
+        size = min(sizes) if sizes else max(LARGE_POOL, recipe.prompts_per_step, *counts)
         pool = (*named, *(f"prompt {i}" for i in range(size - len(named))))
         try:
             make_selector(recipe.selector, pretended(pool, recipe), recipe.options)
