@@ -64,6 +64,8 @@ def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigF
             "mine.yaml: recipes.dopr.options.exploraton: selector dopr has no option 'exploraton'; did you mean",
         ),
         ({"rollout": {"max_new_tokens": True}}, "mine.yaml: rollout.max_new_tokens: true is refused: it is no"),
+        ({"seeds": [0, True]}, "mine.yaml: seeds: true is refused: it is no number; give one"),
+        ({"train": {"betas": [0.9, True]}}, "mine.yaml: train.betas: true is refused: it is no number; give one"),
         ({"train": {"minibatches": 9}}, "mine.yaml: train.minibatches: 9 is more than the 8 rollouts a step"),
         ({"train": {"options": {"window": 2}}}, "mine.yaml: train.options.window: selector uniform has no option"),
         ({"train": None}, "mine.yaml: train: None is no mapping; give keys and values"),

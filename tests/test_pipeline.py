@@ -23,6 +23,12 @@ def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
     assert "Nothing to be done" in output
 
 
+def test_finished_runs_of_this_code_are_not_said_to_be_of_another(finished: Project) -> None:
+    code, output = finished.snakemake("-n", *SMOKE, "--config", "on_code_change=stop")
+    assert code == 0, output
+    assert "kept: " not in output
+
+
 def test_every_figure_and_table_is_there_with_its_numbers(finished: Project) -> None:
     figures = finished.folder / "results/figures"
     names = {path.stem for path in figures.glob("*.png")}

@@ -151,12 +151,19 @@ def test_a_method_with_a_rate_that_is_none_is_refused(raw, method):
         jobs.recipe(method)
 
 
-def test_a_recipe_of_the_users_comes_before_the_name_of_a_top(raw):
-    raw["recipes"]["top_4"] = {"selector": "ucb", "steps": 3}
+def test_the_first_prompts_of_the_ranking_have_a_name_of_their_own(raw):
     jobs = RuleParams(Config.parse(raw))
-    assert jobs.recipe("top_4").selector == "ucb"
     assert (jobs.recipe("top_3@0.5").options, jobs.recipe("top_3@0.5").learning_rate) == ({"top": 3}, 0.5)
     assert not jobs.knows("top_0")
+    raw["recipes"]["top_4"] = {"selector": "ucb", "steps": 3}
+    assert "recipes.top_4: top_N are the first N prompts of the ranking; take another name" in refusal(raw)
+
+
+def test_points_of_the_complexity_figure_are_removed_by_null_and_are_what_they_say(raw):
+    raw["complexity"]["methods"] = {4: "top_4", 16: None, "all": "grpo"}
+    assert open_config(raw).complexity.methods == {4: "top_4", "all": "grpo"}
+    raw["complexity"]["methods"] = {4: "top_5"}
+    assert "complexity.methods.4: top_5 trains on 5 prompts; write 5: top_5" in refusal(raw)
 
 
 def test_any_checkpoint_may_be_reported_without_naming_the_samples_between(raw):
@@ -333,11 +340,14 @@ def test_the_files_a_user_can_edit_are_inputs(raw, tiny, tmp_path):
     (tmp_path / "copy/data/test.parquet").touch()
     raw["data"]["sources"]["copied"] = {"repo": str(tmp_path / "copy")}
     raw["data"]["benchmarks"] = {"mine": ["exam", "copied"]}
-    raw["base"]["model"] = str(tiny)
+    shutil.copytree(tiny, tmp_path / "model")
+    (tmp_path / "model/NOTES.txt").touch()
+    raw["base"]["model"] = str(tmp_path / "model")
     config = Config.parse(raw)
     experiment = Experiment(config, RuleParams(config), tmp_path)
     sources, model = experiment.data_files[:2], experiment.data_files[2:]
     assert sources == [str(tmp_path / "exam.jsonl"), str(tmp_path / "copy/data/test.parquet")]
     assert {Path(path).name for path in model} >= {"config.json", "tokenizer.json"}
     assert "model.safetensors" not in {Path(path).name for path in model}
+    assert not {"hashes.json", "NOTES.txt"} & {Path(path).name for path in experiment.base_files}
     assert {Path(path).name for path in experiment.base_files} >= {"config.json", "model.safetensors", "tokenizer.json"}

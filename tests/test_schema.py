@@ -173,14 +173,14 @@ def test_pass_at_needs_as_many_samples(raw):
 def test_no_point_of_the_complexity_figure_has_more_prompts_than_the_smallest_pool(raw):
     place(raw, "data.pools.easy.size", 100)
     place(raw, "complexity.methods", {101: "top_101"})
-    message = "complexity.methods: 101 is more than the 100 prompts of data.pools.easy"
+    message = "complexity.methods: 101 is more than the 100 prompts of data.pools.easy; set it to null"
     assert refusal(raw) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "complexity.methods", {100: "top_100", "all": "grpo"}))
 
 
 def test_no_selector_asks_for_more_candidates_than_the_smallest_pool_has(raw):
     place(raw, "data.pools.easy.size", 100)
-    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of data.pools.easy"
+    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of data.pools.easy; set it to null"
     assert refusal(place(raw, "recipes.dopr.options", {"candidates": 101})) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "recipes.dopr.options", {"candidates": 100}))
 

@@ -23,7 +23,6 @@ PARTS = ("data", "base", "train", "evaluate")
 SETTINGS = """\
 hardware: {gpus: 1, mem_mb: 1500, runtime: 10}
 seeds: [0]
-base: {warm_start: {skill_steps: 60, habit_steps: 5}}
 recipes: {grpo: {steps: 240}}  # many checkpoints before the end
 """
 

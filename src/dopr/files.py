@@ -124,6 +124,6 @@ def sha256(path: Path) -> str:
 
 
 def digest(hashes: Mapping[str, str]) -> str:
-    """Return one hash of several named hashes, 16 hex digits."""
-    text = "".join(f"{name}\0{value}\n" for name, value in hashes.items())
+    """Return one hash of several named hashes, whatever their order; 16 hex digits."""
+    text = "".join(f"{name}\0{value}\n" for name, value in sorted(hashes.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

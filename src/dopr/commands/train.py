@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     check_packages(config)
     params = RuleParams(config)
     pool = args.pool or config.pools[0]
-    check(config, params, args.method, pool)
+    check(config, params, args.method, pool, args.seed)
     from dopr.runtime.gpus import use_gpus
     from dopr.runtime.threads import use_threads
     from dopr.runtime.tracking_store import create_store
@@ -67,12 +67,15 @@ def run(args: argparse.Namespace) -> None:
     print(f"{job.output}: ledger.parquet, metrics.csv and checkpoints/")
 
 
-def check(config: Config, params: RuleParams, method: str, pool: str) -> None:
+def check(config: Config, params: RuleParams, method: str, pool: str, seed: int) -> None:
     """Raise an error if the run is not possible outside the workflow.
 
     Raises:
-        UserError: There is no such pool or method, the method reads the profile, or the model must be fetched first.
+        UserError: The seed is negative, there is no such pool or method, the method reads the profile, or the model
+            must be fetched first.
     """
+    if seed < 0:
+        raise UserError(f"--seed {seed}: give 0 or more")
     if pool not in config.data.pools:
         raise UserError(f"--pool {pool}: data.pools has {', '.join(config.data.pools)}")
     if params.needs_history(method):

@@ -111,6 +111,8 @@ def _relative_to_cwd(path: Path) -> str:
 def _content(path: Path) -> dict[str, Any]:
     import yaml  # the environments that jobs run in do not have it
 
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; give a file of it")
     if not path.is_file():
         place = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise DataError(f"{path}: no such file{place}; give its path")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dopr.config.reasoning_gym import ReasoningGym
-from dopr.config.section import PositiveInt, Section, Share
+from dopr.config.section import PositiveInt, Section, Share, without_null
 
 Weight = Annotated[float, Field(gt=0, le=1e6)]  # of one thing among others
 Weights = dict[str, Weight]
@@ -25,11 +25,6 @@ def free_names(groups: dict[str, list[str]]) -> dict[str, list[str]]:
         if name in COLUMNS or not name.strip() or any(character in name for character in "|\n"):
             raise ValueError(f"{name!r} cannot head a column of the main table; give the group another name")
     return groups
-
-
-def without_null(entries: Any) -> Any:
-    """Drop the null entries of a mapping: an overlay removes an entry of config.yaml by setting it to null."""
-    return {key: value for key, value in entries.items() if value is not None} if isinstance(entries, dict) else entries
 
 
 class Source(Section):

@@ -21,7 +21,7 @@ from dopr.config.hardware import Hardware
 from dopr.config.inheritance import inherit, merge
 from dopr.config.problems import explain
 from dopr.config.recipe import Recipe
-from dopr.config.section import PositiveInt, Section, Share
+from dopr.config.section import TOP, PositiveInt, Section, Share
 from dopr.errors import ConfigError, suggestion
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -271,6 +271,8 @@ class Config(Section):
         self.evaluate.functions(self.evaluated)
         self._check_pool_sizes()
         for name, recipe in self.recipes.items():
+            if TOP.match(name):
+                raise ValueError(f"recipes.{name}: top_N are the first N prompts of the ranking; take another name")
             buffer, limit = recipe.loss.overlong_buffer, self.rollout.max_new_tokens
             if buffer > limit:
                 raise ValueError(
@@ -338,7 +340,7 @@ class Config(Section):
         by_prompts = self.complexity.methods if self.complexity.pools else {}
         most_prompts = max((count for count in by_prompts if count != "all"), default=0)
         if most_prompts > sizes[pool]:
-            raise ValueError(f"complexity.methods: {most_prompts} is more than {fewest}")
+            raise ValueError(f"complexity.methods: {most_prompts} is more than {fewest}; set it to null")
         used = {*self.methods, *by_prompts.values(), *([self.complexity.recipe] if by_prompts else [])}
         for name, recipe in self.recipes.items():
             if name not in used:

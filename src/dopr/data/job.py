@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from dopr.data.encoding import check_prompts
 from dopr.data.templates import make_template
 from dopr.data.unreadable_references import as_warnings, check_readable, unreadable
 from dopr.file_hashes import write_hashes
-from dopr.files import write_prompts
+from dopr.files import DataError, write_prompts
+from dopr.records import Prompt
 from dopr.runtime.provenance import describe, write
 
 
@@ -27,10 +28,12 @@ def write_dataset(config: Config, settings: Mapping[str, Any], output: Path) -> 
         output: The folder to write to.
 
     Raises:
-        DataError: A source cannot be read, too many references are unreadable, or a prompt does not fit the model.
+        DataError: A source cannot be read, a pool is too small for the sample-complexity figure, too many references
+            are unreadable, or a prompt does not fit the model.
     """
     base = config.base
     found = make_dataset(config.data, make_template(config.prompt, base.local or base.model, base.revision))
+    check_counts(config, found.pools)
     splits = {"test": found.test, "validation": found.validation, **found.pools}
     if base.local:
         everything = [prompt for prompts in splits.values() for prompt in prompts]
@@ -46,3 +49,17 @@ def write_dataset(config: Config, settings: Mapping[str, Any], output: Path) -> 
     print("\n".join(as_warnings(silent)), end="\n" if silent else "")
     account = {**found.account, "unreadable_references": silent}
     write(output, {**describe(settings, config.data.seed, {}), "data": account})
+
+
+def check_counts(config: Config, pools: Mapping[str, Sequence[Prompt]]) -> None:
+    """Check that the sample-complexity figure takes no more prompts than a pool has.
+
+    Raises:
+        DataError: It does; names the key and the fix.
+    """
+    for name in config.complexity.pools:
+        for count in config.complexity.methods:
+            if count != "all" and count > len(pools[name]):
+                raise DataError(
+                    f"complexity.methods.{count}: pool {name} has {len(pools[name])} prompts; set it to null"
+                )

@@ -71,10 +71,11 @@ class Experiment:
 
     @property
     def base_files(self) -> list[str]:
-        """The files of a model folder of the user's."""
+        """The files of a model folder of the user's that are read."""
         base = self.config.base
         given = Path(base.local) if base.local and not base.converted else None
-        return sorted(str(path) for path in given.iterdir() if path.is_file()) if given and given.is_dir() else []
+        files = sorted(given.iterdir()) if given and given.is_dir() else []
+        return [str(path) for path in files if path.name in SHARED_FILES or ".safetensors" in path.suffixes]
 
     @property
     def gguf_file(self) -> str:

@@ -96,7 +96,7 @@ def check_fit(config: Config) -> None:
             continue
         named, counts = recipe.options.get("prompts", []), [n for n in recipe.options.values() if isinstance(n, int)]
         size = min(sizes) if sizes else max(LARGE_POOL, recipe.prompts_per_step, *counts)
-        pool = (*named, *(f"prompt {i}" for i in range(size - len(named))))
+        pool = (*named, *(f"{config.pools[0]}-{i:04}" for i in range(size - len(named))))
         try:
             make_selector(recipe.selector, pretended(pool, recipe), recipe.options)
         except OptionError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +17,7 @@ from dopr.bounds.bound import place_of
 from dopr.config.config_files import ConfigFiles
 from dopr.config.recipe import Recipe
 from dopr.config.schema import Config
+from dopr.config.section import TOP
 from dopr.data import reasoning_gym
 from dopr.data.sources import source_named, used_sources
 from dopr.data.templates import OWN, make_template
@@ -34,7 +34,6 @@ from dopr.workflow.code_hash import code_hash, code_hashes, with_neighbours
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 READ_OF_EVALUATE = {"bootstrap", "checkpoint", "targets", "pass_at"}  # by figures and tables
 NO_SELECTOR = "none"  # of a stage whose code is the same for every method
-TOP = re.compile(r"top_([1-9]\d*)$")
 Settings = dict[str, Any]
 
 
@@ -65,11 +64,11 @@ class RuleParams:
         """
         name, at, rate = method.partition("@")
         recipes = self.config.recipes
-        if name in recipes:
-            found = recipes[name]
-        elif top := TOP.match(name):
+        if top := TOP.match(name):
             changes: Settings = {"selector": "one_shot", "options": {"top": int(top[1])}}
             found = recipes[self.config.complexity.recipe].model_copy(update=changes)
+        elif name in recipes:
+            found = recipes[name]
         else:
             raise ConfigError(f"method {name!r} has no recipe{suggestion(name, list(recipes))}")
         return found.model_copy(update={"learning_rate": learning_rate_of(method, rate)}) if at else found
