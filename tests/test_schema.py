@@ -180,7 +180,7 @@ def test_no_point_of_the_complexity_figure_has_more_prompts_than_the_smallest_po
 
 def test_no_selector_asks_for_more_candidates_than_the_smallest_pool_has(raw):
     place(raw, "data.pools.easy.size", 100)
-    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of data.pools.easy; set it to null"
+    message = "recipes.dopr.options.candidates: 101 is more than the 100 prompts of data.pools.easy"
     assert refusal(place(raw, "recipes.dopr.options", {"candidates": 101})) == f"mine.yaml: {message}"
     assert Config.parse(place(raw, "recipes.dopr.options", {"candidates": 100}))
 
