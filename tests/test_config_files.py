@@ -82,6 +82,14 @@ def test_a_problem_is_named_with_the_last_file_that_holds_its_key(files: ConfigF
             {"data": {"sources": {"exam": {"file": "gone.jsonl"}}, "benchmarks": {"mine": ["exam"]}}},
             "mine.yaml: data.sources.exam.file: gone.jsonl: no such file",
         ),
+        (
+            {"data": {"validation": {"source": "math50", "size": 4}}},
+            "mine.yaml: data.validation.source: there is no source 'math50'; did you mean 'math500'?",
+        ),
+        (
+            {"data": {"benchmarks": dict.fromkeys(["in-domain", "harder", "cross-domain"])}},
+            "mine.yaml: data.benchmarks: ",
+        ),
         ({"evaluate": {"reward": "gone.py:f"}}, "mine.yaml: evaluate.reward: 'gone.py:f' cannot be loaded"),
     ],
 )

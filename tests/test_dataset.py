@@ -148,9 +148,15 @@ def test_real_data_pass_the_checks_before_a_run(real: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw["data"]["pools"]["all"].update(source="bok"), "data.sources: there is no 'bok'; did you mean"),
+        (
+            lambda raw: raw["data"]["pools"]["all"].update(source="bok"),
+            "data.pools.all.source: there is no source 'bok'; did",
+        ),
         (lambda raw: raw["data"]["benchmarks"].update(real=["exams"]), "data.benchmarks: there is no task family 'ex"),
-        (lambda raw: raw["data"].update(validation={"source": "x"}), "data.sources: there is no 'x'; known are"),
+        (
+            lambda raw: raw["data"].update(validation={"source": "x"}),
+            "data.validation.source: there is no source 'x'; known",
+        ),
         (
             lambda raw: raw["data"]["sources"]["book"].update(file="gone.csv"),
             "data.sources.book.file: gone.csv: no such file",

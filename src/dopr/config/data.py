@@ -162,7 +162,10 @@ class Data(Section):
     sources: dict[str, Source] = Field(default_factory=dict)
     """Your own data sets, by name."""
     benchmarks: Annotated[
-        dict[str, Annotated[list[str], Field(min_length=1)]], BeforeValidator(without_null), AfterValidator(free_names)
+        dict[str, Annotated[list[str], Field(min_length=1)]],
+        BeforeValidator(without_null),
+        AfterValidator(free_names),
+        Field(min_length=1),
     ]
     """Group -> its benchmarks: task families or sources."""
     questions: PositiveInt

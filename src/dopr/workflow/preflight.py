@@ -17,7 +17,7 @@ from dopr.data.families import EMBEDDED, KNOWN, find
 from dopr.data.sources import check_source, mirror_of, source_named, sources_of, used_sources
 from dopr.data.splits import families_of
 from dopr.data.templates import OWN, make_template
-from dopr.errors import ConfigError, UserError
+from dopr.errors import ConfigError, UserError, suggestion
 from dopr.files import DataError, read_json, search
 from dopr.models.gguf.place import locate
 from dopr.models.kinds import check_config
@@ -178,7 +178,12 @@ def check_warm_start(config: Config) -> None:
 
 def check_data(config: Config) -> None:
     """Check that sources, the template and local files exist; the data job checks the numbers of questions."""
-    data = config.data
+    data, known = config.data, sources_of(config.data)
+    named = {f"data.pools.{name}.source": pool.source for name, pool in data.pools.items()}
+    named["data.validation.source"] = data.validation.source if data.validation else None
+    for key, source in named.items():
+        if source and source not in known:
+            raise ConfigError(f"{key}: there is no source {source!r}{suggestion(source, list(known))}")
     try:
         if config.prompt.template != OWN:
             make_template(config.prompt, None)
