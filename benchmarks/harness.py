@@ -145,9 +145,11 @@ def replaying(completions: Sequence[str]) -> Any:
 
     class Replaying(LM):  # type: ignore[misc]  # lm-eval is not in the environment that is checked
         def generate_until(self, requests: Sequence[Any]) -> list[str]:
+            """Return the completion of each request's question."""
             return [completions[request.doc_id] for request in requests]
 
         def loglikelihood(self, requests: Sequence[Any]) -> Any:
+            """Refuse tasks that compare likelihoods."""
             raise UserError("--task: this one compares likelihoods; give one that generates")
 
         loglikelihood_rolling = loglikelihood

@@ -275,9 +275,11 @@ def stopwatch() -> Any:
             self.laps: list[float] = []
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
+            """Start the lap."""
             self.start = time.process_time()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            """End the lap."""
             self.laps.append(time.process_time() - self.start)
 
     return Clock()

@@ -131,6 +131,8 @@ def test_a_point_of_the_complexity_figure_that_is_no_method_is_refused(raw):
 )
 def test_options_that_do_not_fit_are_refused_before_anything_is_profiled(raw, recipe, message):
     raw["recipes"]["mine"] = {"steps": 3, **recipe}
+    open_config(raw)  # nothing uses it
+    raw["methods"] = [*raw["methods"], "mine"]
     assert refusal(raw).startswith(f"config.yaml: recipes.mine.options: {message}")
 
 
@@ -141,6 +143,7 @@ def test_a_pool_of_unknown_size_may_be_large_enough(raw, tmp_path):
     raw |= {"pools": ["easy"]}
     raw["complexity"]["pools"] = []
     raw["recipes"]["mine"] = {"steps": 3, "selector": "one_shot", "options": {"top": 20_000}}
+    raw["methods"] = ["grpo", "mine"]
     assert open_config(raw).recipes["mine"].options == {"top": 20_000}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from dopr.config.recipe import Recipe
 from dopr.grading.grader import Grader
 from dopr.records import Prompt
-from dopr.training.train import EngineError, train
+from dopr.training.train import EngineError, Run, train
 from test_train import (  # noqa: F401
     STEPS,
     StoppedError,
@@ -32,21 +33,25 @@ RECIPES = {
 }
 
 
+@pytest.fixture
+def start(boxing: Path, pool: list[Prompt], recipe: Recipe, grader: Grader) -> Callable[..., Run]:  # noqa: F811
+    """A function that makes a run in a folder by one of RECIPES, which may stop."""
+
+    def started(name: str, folder: Path, stop_at: int = -1) -> Run:
+        return make_run(boxing, folder, pool, recipe.model_copy(update=RECIPES[name]), grader, stop_at)
+
+    return started
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_stopped_and_resumed_it_ends_the_same_and_every_rollout_is_in_the_ledger(
-    boxing: Path,  # noqa: F811
-    tmp_path: Path,
-    pool: list[Prompt],  # noqa: F811
-    recipe: Recipe,  # noqa: F811
-    grader: Grader,  # noqa: F811
-    name: str,
+    start: Callable[..., Run], tmp_path: Path, name: str
 ) -> None:
-    changed = recipe.model_copy(update=RECIPES[name])
-    whole = make_run(boxing, tmp_path / "whole", pool, changed, grader)
+    whole = start(name, tmp_path / "whole")
     train(whole)
     with pytest.raises(StoppedError):
-        train(make_run(boxing, tmp_path / "parts", pool, changed, grader, stop_at=4))
-    resumed = make_run(boxing, tmp_path / "parts", pool, changed, grader)
+        train(start(name, tmp_path / "parts", stop_at=4))
+    resumed = start(name, tmp_path / "parts")
     train(resumed)
     expected = outcome(whole, tmp_path / "whole")
     assert_same(expected, outcome(resumed, tmp_path / "parts"))
@@ -63,15 +68,9 @@ def test_stopped_and_resumed_it_ends_the_same_and_every_rollout_is_in_the_ledger
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_an_engine_of_other_weights_is_noticed_though_groups_are_held(
-    boxing: Path,  # noqa: F811
-    tmp_path: Path,
-    pool: list[Prompt],  # noqa: F811
-    recipe: Recipe,  # noqa: F811
-    grader: Grader,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
+    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    run = make_run(boxing, tmp_path, pool, recipe.model_copy(update=RECIPES[name]), grader)
+    run = start(name, tmp_path)
     generate = run.engine.generate
 
     def from_other_weights(*arguments: object) -> object:

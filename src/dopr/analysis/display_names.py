@@ -6,10 +6,9 @@ entry is used: `grpo_random` is "GRPO, random".
 
 from __future__ import annotations
 
-import re
+from dopr.config.section import TOP
 
 REUSE = "_reuse"
-TOP = re.compile(r"top_(\d+)$")
 METHOD_NAMES = {
     "base": "base policy",
     "grpo": "GRPO",

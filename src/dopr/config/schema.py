@@ -305,6 +305,12 @@ class Config(Section):
         """The method that savings are measured against."""
         return self.evaluate.reference or self.methods[0]
 
+    @property
+    def used_recipes(self) -> list[str]:
+        """The recipes of the comparison and of the sample-complexity figure, in the configuration's order."""
+        points = {self.complexity.recipe, *self.complexity.methods.values()} if self.complexity.pools else set()
+        return [name for name in self.recipes if name in {*self.methods, *points}]
+
     def control_of(self, method: str) -> str:
         """Return the method that a method is compared with in `ratio`: the same with random prompts."""
         return self.ratio.control_reuse if self.recipes[method].reuse else self.ratio.control
@@ -341,10 +347,8 @@ class Config(Section):
         most_prompts = max((count for count in by_prompts if count != "all"), default=0)
         if most_prompts > sizes[pool]:
             raise ValueError(f"complexity.methods: {most_prompts} is more than {fewest}; set it to null")
-        used = {*self.methods, *by_prompts.values(), *([self.complexity.recipe] if by_prompts else [])}
-        for name, recipe in self.recipes.items():
-            if name not in used:
-                continue
+        for name in self.used_recipes:
+            recipe = self.recipes[name]
             asked = {f"options.{key}": recipe.options.get(key) for key in ("candidates", "top")}
             for key, count in {"prompts_per_step": recipe.prompts_per_step, **asked}.items():
                 if isinstance(count, int) and count > sizes[pool]:

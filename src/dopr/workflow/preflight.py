@@ -87,11 +87,12 @@ def check_selectors(config: Config) -> Config:
 def check_fit(config: Config) -> None:
     """Check that the options of dopr's selectors fit each other, the recipe and the pools, before hours of profiling.
 
-    Each selector is made for a pool of the smallest known size, or a large one, with made-up features and accuracies.
-    Whether `fixed` names prompts of the pool is only known when there is one.
+    Each selector in use is made for a pool of the smallest known size, or a large one, with made-up features and
+    accuracies. Whether `fixed` names prompts of the pool is only known when there is one.
     """
     sizes = [size for name in config.pools if (size := config.data.pools[name].size)]
-    for name, recipe in config.recipes.items():
+    for name in [*config.used_recipes, config.profile]:
+        recipe = config.recipes[name]
         if recipe.selector not in built_in():
             continue
         named, counts = recipe.options.get("prompts", []), [n for n in recipe.options.values() if isinstance(n, int)]
